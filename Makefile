@@ -1,0 +1,55 @@
+# Every target sets up what it needs: python3 (3.11 or newer), git and make suffice.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench docs reliability ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "PYTHON=python3.13 chooses the interpreter of a new .venv, ARGS='-k torn -n 0' is passed to pytest."
+
+demo: $(READY) ## import a git repository's history, follow it live, look at it (GIT_REPO=path for another)
+	$(BIN)/python -m examples.git_history
+
+test: $(READY) ## run the tests, without the slow and the reliability ones
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## check types, tests included
+	$(BIN)/mypy
+
+bench: $(READY) ## measure against the library's SQLite recorder and the disk's own floor
+	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## run the code and check the links of the documentation
+	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+# One process, since these tests start many of their own and compete for the disk.
+reliability: export AURORA_RELIABILITY ?= long
+reliability: export HYPOTHESIS_PROFILE ?= long
+reliability: $(READY) ## kill, crash and fault the store for a long time; all slow tests (hours)
+	$(BIN)/python -m pytest -n 0 -m "slow or reliability" --timeout 14400 $(ARGS)
+
+ci: ## everything that CI runs
+	.ci/run
+
+clean: ## remove .venv, caches and build products
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Built anew when pyproject.toml changes: a dependency that was dropped must be missed at once.
+# The stamp comes last, so that an interrupted installation is not taken for a complete one.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "aurora_es needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another interpreter: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,demo,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""aurora_es: a durable event store in plain files, for the ``eventsourcing`` library."""

@@ -1,0 +1,104 @@
+"""Compression of frame payloads: none, LZ4 block, raw Snappy.
+
+Theory of operation: the raw length stands in the checksummed frame header. It is checked against
+the format's limit and against the greatest ratio that the codec can reach *before* any memory is
+taken, and output goes into a buffer of exactly that size: seven bytes of Snappy may claim 4 GB.
+The libraries are imported at first use, since most journals need one of them at most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.options import CompressionFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CODEC_NONE = 0
+CODEC_LZ4 = 1
+CODEC_SNAPPY = 2
+CODEC_OF = {
+    CompressionFormat.NONE: CODEC_NONE,
+    CompressionFormat.LZ4: CODEC_LZ4,
+    CompressionFormat.SNAPPY: CODEC_SNAPPY,
+}
+_RATIO_MAX = {CODEC_LZ4: 255, CODEC_SNAPPY: 22}
+
+
+class DecompressionError(ValueError):
+    """The payload cannot be what its header says."""
+
+
+def compress(codec: int, data: bytes) -> tuple[int, bytes]:
+    """Compress ``data``; returns the codec used and the bytes, raw ones where nothing is gained."""
+    if codec == CODEC_NONE:
+        return CODEC_NONE, data
+    compressed = _COMPRESS[codec](data)
+    return (codec, compressed) if len(compressed) < len(data) else (CODEC_NONE, data)
+
+
+def decompress(codec: int, data: bytes, raw_length: int) -> bytes:
+    """Decompress to exactly ``raw_length`` bytes; raises DecompressionError."""
+    if codec == CODEC_NONE:
+        if raw_length != len(data):
+            message = f"raw length {raw_length} of {len(data)} stored bytes without compression"
+            raise DecompressionError(message)
+        return data
+    ratio = _RATIO_MAX.get(codec)
+    if ratio is None:
+        message = f"unknown codec {codec}"
+        raise DecompressionError(message)
+    if raw_length > min(FRAME_RAW_BYTES_MAX, ratio * len(data)):
+        message = f"raw length {raw_length} of {len(data)} bytes stored with codec {codec}"
+        raise DecompressionError(message)
+    raw = _DECOMPRESS[codec](data, raw_length)
+    if len(raw) != raw_length:
+        message = f"{len(raw)} bytes after decompression, {raw_length} expected"
+        raise DecompressionError(message)
+    return raw
+
+
+def _compress_lz4(data: bytes) -> bytes:
+    import lz4.block
+
+    compressed: bytes = lz4.block.compress(data, store_size=False)
+    return compressed
+
+
+def _decompress_lz4(data: bytes, raw_length: int) -> bytes:
+    import lz4.block
+
+    try:
+        raw: bytes = lz4.block.decompress(data, uncompressed_size=raw_length)
+    except lz4.block.LZ4BlockError as error:
+        raise DecompressionError(str(error)) from error
+    return raw
+
+
+def _compress_snappy(data: bytes) -> bytes:
+    import cramjam
+
+    return bytes(cramjam.snappy.compress_raw(data))
+
+
+def _decompress_snappy(data: bytes, raw_length: int) -> bytes:
+    import cramjam
+
+    output = bytearray(raw_length)
+    try:
+        length = cramjam.snappy.decompress_raw_into(data, output)
+    except cramjam.DecompressionError as error:
+        raise DecompressionError(str(error)) from error
+    return bytes(output[:length])
+
+
+_COMPRESS: dict[int, Callable[[bytes], bytes]] = {
+    CODEC_LZ4: _compress_lz4,
+    CODEC_SNAPPY: _compress_snappy,
+}
+_DECOMPRESS: dict[int, Callable[[bytes, int], bytes]] = {
+    CODEC_LZ4: _decompress_lz4,
+    CODEC_SNAPPY: _decompress_snappy,
+}

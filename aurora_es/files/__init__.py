@@ -1,0 +1,1 @@
+"""Effects on the outside world: files, locks, mounts, wake-ups."""

@@ -1,0 +1,1 @@
+"""Bytes on disk: encoders and decoders only; no files, no clock, no random source."""

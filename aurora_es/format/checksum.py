@@ -1,0 +1,7 @@
+"""CRC-32C, the checksum of everything on disk."""
+
+from __future__ import annotations
+
+from google_crc32c import value as crc32c
+
+__all__ = ["crc32c"]

@@ -1,0 +1,14 @@
+"""Limits of the format; every length read from disk is checked against one of these first."""
+
+from __future__ import annotations
+
+RECORD_BYTES_MAX = 1 << 24
+COMMIT_BYTES_MAX = 1 << 28
+FRAMES_IN_COMMIT_MAX = 65_535
+FRAME_BYTES_TARGET = 1 << 14
+# A frame holds one record of the greatest size at least, its commit id and its tracking record.
+FRAME_RAW_BYTES_MAX = RECORD_BYTES_MAX + (1 << 17)
+TRACKING_NAME_BYTES_MAX = 1 << 16
+VERSION_MIN, VERSION_MAX = -(1 << 63), (1 << 63) - 1
+NOTIFICATION_ID_MAX = (1 << 63) - 1
+MANIFEST_BYTES_MAX = 1 << 26

@@ -1,0 +1,105 @@
+"""The manifest: settings of a journal, and what is known of its sealed segments and runs.
+
+    0  magic 8 | format version u32, incompatible flags u32
+   16  compatible flags u32, payload length u32 | payload checksum u32, header checksum u32
+   32  payload: UTF-8 JSON
+
+The header is little-endian; the payload is JSON, so that a person can read the settings with
+``tail -c +33 manifest``. Unknown keys of the JSON are ignored.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+import msgspec
+
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.limits import MANIFEST_BYTES_MAX
+
+MANIFEST_HEADER = Struct(
+    "<"
+    "8s"  # magic
+    "I"  # format version
+    "I"  # incompatible flags: unknown ones refuse the file
+    "I"  # compatible flags: unknown ones are ignored
+    "I"  # length of the payload, bytes
+    "I"  # checksum of the payload
+)
+CHECKSUM = Struct("<I")
+MANIFEST_HEADER_BYTES = 32
+assert MANIFEST_HEADER.size + CHECKSUM.size == MANIFEST_HEADER_BYTES
+MANIFEST_MAGIC = b"AUR\x89MAN\n"
+MANIFEST_VERSION = 1
+
+
+class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed segment as the manifest lists it; written by sealing, which comes later."""
+
+    segment_number: int
+    base_position: int
+    last_position: int
+    revision: int = 0
+    digest: str = ""
+
+
+class IndexRun(msgspec.Struct, frozen=True, kw_only=True):
+    """An index run as the manifest lists it; written by sealing, which comes later."""
+
+    file_name: str
+    digest: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings and the list of sealed segments; a new generation replaces the old one whole."""
+
+    generation: int
+    genesis_id: str  # 32 hexadecimal digits
+    epoch: int
+    name: str | None  # exact name of the application; None for a journal opened by its path
+    sync: str
+    roll_cycle: str
+    compression: str
+    created_at: int  # microseconds, UTC
+    retained_from: int = 1
+    segments: list[SealedSegment] = []
+    runs: list[IndexRun] = []
+
+
+class UnsupportedManifest(msgspec.Struct, frozen=True):
+    """What ``decode_manifest`` returns for a version or flags that it does not know."""
+
+    version: int
+    incompatible_flags: int
+
+
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder(Manifest).decode
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Encode the whole file."""
+    payload = _encode_json(manifest)
+    head = MANIFEST_HEADER.pack(
+        MANIFEST_MAGIC, MANIFEST_VERSION, 0, 0, len(payload), crc32c(payload)
+    )
+    return head + CHECKSUM.pack(crc32c(head)) + payload
+
+
+def decode_manifest(data: bytes) -> Manifest | UnsupportedManifest | None:
+    """Decode the whole file; None when it is not valid."""
+    if len(data) < MANIFEST_HEADER_BYTES:
+        return None
+    magic, version, incompatible, _, length, checksum = MANIFEST_HEADER.unpack_from(data)
+    head_checksum = CHECKSUM.unpack_from(data, MANIFEST_HEADER.size)[0]
+    if magic != MANIFEST_MAGIC or crc32c(data[: MANIFEST_HEADER.size]) != head_checksum:
+        return None
+    if version != MANIFEST_VERSION or incompatible:
+        return UnsupportedManifest(version, incompatible)
+    payload = data[MANIFEST_HEADER_BYTES:]
+    if length > MANIFEST_BYTES_MAX or len(payload) != length or crc32c(payload) != checksum:
+        return None
+    try:
+        return _decode_json(payload)
+    except msgspec.DecodeError:
+        return None

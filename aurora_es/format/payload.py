@@ -1,0 +1,98 @@
+"""Payloads of frames: MessagePack arrays, by frame kind.
+
+* *records*, first frame of a commit: ``[commit id, tracking or nil, [record, ...]]``;
+  further frames of the same commit: ``[record, ...]``. Tracking is
+  ``[application name, notification id, upstream epoch]``, epoch 0 where unknown.
+* *checkpoint*: ``[last timestamp, [tracking, ...]]``: the newest tracking record of every name.
+* *end*: ``[last position, last commit number, record count, frame count]`` of the segment.
+
+A record is ``[originator id, originator version, topic, state, tags, event uuid, metadata]``.
+The originator id is bin 16 (a UUID), a str, or nil; the event uuid is bin 16 or nil. Trailing
+fields that hold their default (no tags, nil, nil) may be left out, and trailing fields that a
+reader does not know are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class RecordData(msgspec.Struct, array_like=True, gc=False):
+    """A record as it is on disk."""
+
+    originator_id: Any  # bytes (a UUID), str or None
+    originator_version: int | None
+    topic: str
+    state: bytes
+    tags: tuple[str, ...] = ()
+    event_uuid: Any = None  # bytes or None
+    metadata: dict[str, Any] | None = None
+
+
+class RecordIdentity(msgspec.Struct, array_like=True, gc=False):
+    """The first two fields of a record: all that the index wants to know."""
+
+    originator_id: Any
+    originator_version: int | None
+
+
+class TrackingData(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """The place that an application has reached in another one's notifications."""
+
+    application_name: str
+    notification_id: int
+    upstream_epoch: int = 0
+
+
+class FirstPayload(msgspec.Struct, array_like=True, gc=False):
+    """Payload of a commit's first frame."""
+
+    commit_id: bytes
+    tracking: TrackingData | None
+    records: list[RecordData]
+
+
+class FirstIdentities(msgspec.Struct, array_like=True, gc=False):
+    """The same payload as the index reads it."""
+
+    commit_id: bytes
+    tracking: TrackingData | None
+    records: list[RecordIdentity]
+
+
+class FirstRaw(msgspec.Struct, array_like=True, gc=False):
+    """The same payload with its records undecoded, to decode one of many."""
+
+    commit_id: bytes
+    tracking: TrackingData | None
+    records: list[msgspec.Raw]
+
+
+class CheckpointPayload(msgspec.Struct, array_like=True, gc=False):
+    """Payload of a checkpoint frame."""
+
+    timestamp: int
+    tracking: list[TrackingData]
+
+
+class EndPayload(msgspec.Struct, array_like=True, gc=False):
+    """Payload of an end frame."""
+
+    last_position: int
+    last_commit: int
+    record_count: int
+    frame_count: int
+
+
+encode_payload = msgspec.msgpack.Encoder().encode
+decode_first = msgspec.msgpack.Decoder(FirstPayload).decode
+decode_records = msgspec.msgpack.Decoder(list[RecordData]).decode
+decode_first_identities = msgspec.msgpack.Decoder(FirstIdentities).decode
+decode_identities = msgspec.msgpack.Decoder(list[RecordIdentity]).decode
+decode_first_raw = msgspec.msgpack.Decoder(FirstRaw).decode
+decode_raw_records = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+decode_record = msgspec.msgpack.Decoder(RecordData).decode
+decode_checkpoint = msgspec.msgpack.Decoder(CheckpointPayload).decode
+decode_end = msgspec.msgpack.Decoder(EndPayload).decode

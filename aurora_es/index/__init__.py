@@ -1,0 +1,1 @@
+"""The in-memory index over the records of a journal."""

@@ -1,0 +1,190 @@
+"""Appends a group of commits under the append lock: PROTOCOLS, Append 5 to 11.
+
+The loops and local names in ``_assemble`` are for ``benchmarks`` (row "one-event insert").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import CommitOutcomeUnknownError
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import (
+    CHECKSUM,
+    FRAME_VERSION,
+    HEADER,
+    HEADER_BYTES,
+    KIND_RECORDS,
+    PADDING,
+)
+from aurora_es.journal.catch_up import advance
+from aurora_es.journal.recovery import recover
+from aurora_es.journal.tail_writes import reserve, write_tail
+from aurora_es.options import Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aurora_es.format.mark import Mark
+    from aurora_es.journal.commit import PreparedCommit
+    from aurora_es.journal.handle import Handle
+    from aurora_es.segment.walk import Chain
+
+    Places = list[tuple[int, int, int]]  # offset, length and records of each frame
+
+_NOT_WRITTEN = bytes(8)
+_pack_header = HEADER.pack
+_pack_checksum = CHECKSUM.pack
+
+
+def mark_under_lock(handle: Handle) -> Mark:
+    """Read the mark, catch up, and recover if anybody left bytes behind it.
+
+    Recovery is a step of every acquisition of the lock, not only of opening: debris of a dead or
+    interrupted writer never stays below new bytes.
+    """
+    descriptors = handle.usable()
+    assert descriptors is not None
+    mark = descriptors.mark.read()
+    state = handle.state
+    chain = state.chain
+    if (
+        chain is None
+        or chain.offset != mark.visible_offset
+        or chain.segment_number != mark.segment_number
+        or handle.epoch != mark.epoch
+        or state.indexed_commit != mark.visible_commit
+    ):
+        handle.reserved_end = 0
+        if advance(handle, mark) is not None:
+            return recover(handle)
+        chain = handle.state.chain
+        assert chain is not None
+    if handle.in_doubt:
+        return recover(handle)
+    tail = handle.open_tail(chain)
+    ahead = handle.files.pread(tail.fd, 8, mark.visible_offset)
+    if ahead and ahead != _NOT_WRITTEN[: len(ahead)]:
+        return recover(handle)
+    return mark
+
+
+def write_group(handle: Handle, mark: Mark, group: Sequence[PreparedCommit]) -> Mark:
+    """Write, sync and publish the commits of ``group``; sets each ``first_position``.
+
+    Raises StorageFullError, StorageError or PoisonedHandleError with nothing written, and
+    CommitOutcomeUnknownError when a sync failed.
+    """
+    chain = handle.state.chain
+    assert chain is not None
+    tail = handle.open_tail(chain)
+    timestamp = max(handle.effects.clock(), chain.timestamp)
+    data, previous, places = _assemble(tail.salt, chain, mark, group, timestamp)
+    reserve(handle, tail, mark.visible_offset, len(data))
+    write_tail(handle, tail, data, mark)
+    end = mark.visible_offset + len(data)
+    last = group[-1]
+    published = mark._replace(
+        sequence=mark.sequence + 1,
+        visible_commit=mark.visible_commit + len(group),
+        visible_position=last.first_position + last.record_count - 1,
+        visible_offset=end,
+    )
+    try:
+        if handle.sync_mode is Sync.ALWAYS:
+            handle.files.fdatasync(tail.fd)
+            published = published._replace(durable_offset=end)
+        _publish(handle, published, group, places, previous, timestamp)
+    except OSError as error:
+        handle.poison_with(error)
+        message = (
+            f"{tail.path}: the sync failed ({error}); the commit may or may not be on disk, and"
+            " this handle is final. Open the journal again, which recovers, and read"
+        )
+        raise CommitOutcomeUnknownError(message) from error
+    handle.in_doubt = False
+    return published
+
+
+def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
+    handle: Handle,
+    mark: Mark,
+    group: Sequence[PreparedCommit],
+    places: list[Places],
+    previous: int,
+    timestamp: int,
+) -> None:
+    """Publish the mark and index the group in one hold of ``index_lock``.
+
+    So no reader thread walks over commits that this thread is about to add.
+    """
+    descriptors = handle.usable()
+    assert descriptors is not None
+    state = handle.state
+    chain = state.chain
+    assert chain is not None
+    with handle.index_lock:
+        descriptors.mark.publish(mark)
+        try:
+            state.index.begin_segment(mark.segment_number)
+            for commit, frames in zip(group, places, strict=True):
+                state.index.add_commit(commit.identities, frames, commit.tracking)
+                chain.frame_count += len(frames)
+            state.indexed_commit = chain.commit_number = mark.visible_commit
+            chain.position = mark.visible_position
+            chain.offset = mark.visible_offset
+            chain.previous_checksum = previous
+            chain.timestamp = timestamp
+            if chain.first_timestamp is None:
+                chain.first_timestamp = timestamp
+        except BaseException:
+            handle.forget_state()
+            raise
+
+
+def _assemble(
+    salt: bytes, chain: Chain, mark: Mark, group: Sequence[PreparedCommit], timestamp: int
+) -> tuple[bytes, int, list[Places]]:
+    """Put headers before the payloads; returns the bytes, the last checksum, and the places."""
+    parts: list[bytes] = []
+    places: list[Places] = []
+    previous = chain.previous_checksum
+    commit_number = mark.visible_commit
+    position = mark.visible_position + 1
+    offset = mark.visible_offset
+    synced_to = mark.durable_offset
+    for commit in group:
+        commit_number += 1
+        commit.first_position = position
+        frames = commit.frames
+        frame_number = 0
+        commit_places: Places = []
+        for payload, raw_length, count, codec, payload_checksum in frames:
+            frame_number += 1
+            length = len(payload)
+            header = _pack_header(
+                salt,
+                KIND_RECORDS,
+                0,
+                codec,
+                FRAME_VERSION,
+                length,
+                raw_length,
+                count,
+                position,
+                commit_number,
+                timestamp,
+                synced_to,
+                frame_number,
+                len(frames),
+                previous,
+                payload_checksum,
+            )
+            previous = crc32c(header)
+            parts += (header, _pack_checksum(previous), payload, PADDING[length & 7])
+            length = (HEADER_BYTES + length + 7) & ~7
+            commit_places.append((offset, length, count))
+            offset += length
+            position += count
+        places.append(commit_places)
+    return b"".join(parts), previous, places

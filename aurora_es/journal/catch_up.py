@@ -1,0 +1,210 @@
+"""Lets the in-memory state of a handle catch up with the mark.
+
+Theory of operation: from the chain's place the segments are walked up to the mark; every commit on
+the way goes into the index once (by commit number). A segment below the mark's is read to its end
+frame, and the next one's header must name that frame. Bytes at or beyond the mark are never looked
+at. What does not fit is corruption, with one exception: under weak sync modes bytes between the
+durable and the visible offset may be gone after a power cut, and then a recovery has to decide.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.codecs.compression import DecompressionError, decompress
+from aurora_es.errors import CorruptionError, NeedsRecoveryError, UnsupportedFormatError
+from aurora_es.format.frame import KIND_CHECKPOINT, KIND_RECORDS, frame_bytes
+from aurora_es.format.names import segment_name
+from aurora_es.format.payload import (
+    TrackingData,
+    decode_checkpoint,
+    decode_first_identities,
+    decode_identities,
+)
+from aurora_es.index.keys import originator_key
+from aurora_es.journal.handle import State, check_segment
+from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of
+
+if TYPE_CHECKING:
+    from aurora_es.format.mark import Mark
+    from aurora_es.format.payload import RecordIdentity
+    from aurora_es.journal.handle import Handle
+
+
+def refresh(handle: Handle) -> int:
+    """Catch up with the mark; returns the visible position. Takes no lock when nothing is new."""
+    descriptors = handle.usable()
+    if descriptors is None:
+        return 0
+    mark = descriptors.mark.read()
+    state = handle.state
+    if state.indexed_commit != mark.visible_commit or handle.epoch != mark.epoch:
+        catch_up(handle, mark)
+        state = handle.state
+    return state.index.position
+
+
+def catch_up(handle: Handle, mark: Mark) -> None:
+    """Index every commit up to ``mark``; raises CorruptionError, NeedsRecoveryError."""
+    stop = advance(handle, mark)
+    if stop is not None:
+        raise _not_at_mark(handle, mark, stop)
+
+
+def advance(handle: Handle, mark: Mark) -> Stop | None:
+    """Index commits up to ``mark``; returns where and why the chain ends before it, if it does."""
+    with handle.index_lock:
+        if handle.epoch != mark.epoch:
+            handle.forget_state()
+            handle.epoch = mark.epoch
+        state = handle.state
+        if state.chain is None:
+            state.chain = start_of(handle.segment(1, 1))
+        try:
+            return _advance(handle, state, state.chain, mark)
+        except BaseException:
+            # Stopped or interrupted in the middle of a commit: half an entry cannot be told apart.
+            handle.forget_state()
+            raise
+
+
+def _advance(handle: Handle, state: State, chain: Chain, mark: Mark) -> Stop | None:
+    while (chain.segment_number, chain.offset) < (mark.segment_number, mark.visible_offset):
+        file = handle.segment(chain.segment_number, chain.base_position)
+        is_tail = chain.segment_number == mark.segment_number
+        walk = Walk(file, chain, mark.visible_offset if is_tail else file.size_bytes())
+        state.index.begin_segment(chain.segment_number)
+        for frames in walk:
+            _index_commit(handle, state, file, frames)
+        if is_tail:
+            return None if chain.offset == mark.visible_offset else walk.stop
+        if not chain.ended:
+            raise stopped_early(file, walk.stop)
+        _, state.chain = open_successor(handle, chain)
+        chain = state.chain
+    return None
+
+
+def _index_commit(
+    handle: Handle, state: State, file: SegmentFile, frames: list[WalkedFrame]
+) -> None:
+    header = frames[0].header
+    if header.kind == KIND_CHECKPOINT:
+        for tracking in read_checkpoint(file, frames[0]):
+            state.index.tracking.setdefault(tracking.application_name, tracking)
+    if header.kind != KIND_RECORDS or header.commit_number <= state.indexed_commit:
+        return
+    commit_id, tracking_record, identities = decode_commit(file, frames)
+    state.index.add_commit(
+        [(originator_key(item.originator_id), item.originator_version) for item in identities],
+        [
+            (frame.offset, frame_bytes(len(frame.payload)), frame.header.record_count)
+            for frame in frames
+        ],
+        tracking_record,
+    )
+    state.indexed_commit = header.commit_number
+    if commit_id in handle.unresolved:
+        handle.unresolved[commit_id] = header.first_position + 1
+
+
+def decode_commit(
+    file: SegmentFile, frames: list[WalkedFrame]
+) -> tuple[bytes, TrackingData | None, list[RecordIdentity]]:
+    """Commit id, tracking record and identities of a walked commit."""
+    try:
+        first = decode_first_identities(_raw(frames[0]))
+        identities = first.records
+        for frame in frames[1:]:
+            identities += decode_identities(_raw(frame))
+    except (DecompressionError, msgspec.DecodeError) as error:
+        raise _undecodable(file, frames[0], error) from error
+    if len(identities) != sum(frame.header.record_count for frame in frames):
+        raise _undecodable(file, frames[0], ValueError(f"{len(identities)} records"))
+    return first.commit_id, first.tracking, identities
+
+
+def read_checkpoint(file: SegmentFile, frame: WalkedFrame) -> list[TrackingData]:
+    """Tracking table of a checkpoint frame."""
+    try:
+        return decode_checkpoint(_raw(frame)).tracking
+    except (DecompressionError, msgspec.DecodeError) as error:
+        raise _undecodable(file, frame, error) from error
+
+
+def open_successor(handle: Handle, after: Chain) -> tuple[SegmentFile, Chain]:
+    """Open the segment behind the end frame at ``after``; returns it and its first chain.
+
+    Its header must name that end frame: raises CorruptionError where it does not.
+    """
+    name = segment_name(after.segment_number + 1, after.position + 1)
+    path = os.path.join(handle.path, name)
+    try:
+        file = SegmentFile(handle.files, path, writable=False)
+    except FileNotFoundError as error:
+        raise CorruptionError(
+            path, 0, expected=f"the segment behind segment {after.segment_number}", found="no file"
+        ) from error
+    check_segment(handle, file, after.segment_number + 1, after.position + 1)
+    header = file.header
+    expected = (after.offset, after.position, after.previous_checksum, after.commit_number + 1)
+    found = (
+        header.previous_end,
+        header.previous_position,
+        header.previous_checksum,
+        header.base_commit,
+    )
+    if expected != found:
+        raise CorruptionError(
+            path,
+            0,
+            expected="predecessor's end {}, position {}, checksum {}, next commit {}".format(
+                *expected
+            ),
+            found="end {}, position {}, checksum {}, next commit {}".format(*found),
+        )
+    chain = start_of(file)
+    chain.timestamp = after.timestamp
+    return file, chain
+
+
+def stopped_early(file: SegmentFile, stop: Stop) -> Exception:
+    """The error for a chain that ends where it may not."""
+    if stop.reason == "unsupported":
+        message = (
+            f"{file.path}, offset {stop.offset}: expected {stop.expected}, found {stop.found};"
+            " nothing was changed. Open it with the version of aurora_es that wrote it"
+        )
+        return UnsupportedFormatError(message)
+    expected = stop.expected or "a frame, or an end frame"
+    return CorruptionError(
+        file.path, stop.offset, expected=expected, found=stop.found or "end of file"
+    )
+
+
+def _not_at_mark(handle: Handle, mark: Mark, stop: Stop) -> Exception:
+    chain = handle.state.chain
+    assert chain is not None
+    file = handle.segment(chain.segment_number, chain.base_position)
+    error = stopped_early(file, stop)
+    if isinstance(error, CorruptionError) and stop.offset >= mark.durable_offset:
+        message = (
+            f"{file.path}: bytes from offset {stop.offset} were visible but not yet synced"
+            f" ({stop.expected}; {stop.found}). Open the journal for appending: that recovers it"
+        )
+        return NeedsRecoveryError(message)
+    return error
+
+
+def _raw(frame: WalkedFrame) -> bytes:
+    return decompress(frame.header.codec, frame.payload, frame.header.raw_length)
+
+
+def _undecodable(file: SegmentFile, frame: WalkedFrame, error: Exception) -> CorruptionError:
+    return CorruptionError(
+        file.path, frame.offset, expected="a payload that decodes", found=str(error)
+    )

@@ -1,0 +1,180 @@
+"""Encodes one commit to self-contained bytes, before any lock is taken.
+
+Theory of operation: rows (records as tuples in the order of the format) are cut into frames of
+about 16 KiB raw, encoded, compressed and check-summed here. What is still missing, the numbers in
+the frame headers, is filled in by the appender under the lock. A ``PreparedCommit`` is also the
+place where its caller waits for the verdict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aurora_es.codecs.compression import CODEC_NONE, compress
+from aurora_es.errors import ArgumentError, TooLargeError
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import HEADER_BYTES
+from aurora_es.format.limits import (
+    COMMIT_BYTES_MAX,
+    FRAME_BYTES_TARGET,
+    FRAMES_IN_COMMIT_MAX,
+    NOTIFICATION_ID_MAX,
+    RECORD_BYTES_MAX,
+    TRACKING_NAME_BYTES_MAX,
+)
+from aurora_es.format.payload import TrackingData, encode_payload
+
+if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Sequence
+
+    Row = tuple[Any, ...]  # RecordData's fields in order; trailing defaults may be missing
+    Identity = tuple[bytes | str | None, int | None]  # (key, version)
+
+_PLAIN_ROW_FIELDS = 4
+# Around topic, state and id of a plain record: array and type bytes, a UUID, a version.
+_ROW_OVERHEAD_BYTES = 48
+# From this estimate on the encoded size is looked at exactly: UTF-8 may take 4 bytes a character.
+_LARGE_ROW_BYTES = RECORD_BYTES_MAX // 8
+
+
+class PreparedCommit:
+    """A commit ready to be written.
+
+    ``frames`` are (payload as stored, raw length, record count, codec, payload checksum). The
+    remaining attributes carry the verdict; they are written by the leader of a group commit and
+    read by the caller after ``done`` is set.
+    """
+
+    __slots__ = (
+        "commit_id",
+        "done",
+        "error",
+        "error_depends_on_group",
+        "first_position",
+        "frames",
+        "identities",
+        "promoted",
+        "record_count",
+        "stored_bytes",
+        "taken",
+        "tracking",
+        "wakeup",
+    )
+
+    def __init__(
+        self,
+        commit_id: bytes,
+        identities: Sequence[Identity],
+        tracking: TrackingData | None,
+        frames: list[tuple[bytes, int, int, int, int]],
+    ) -> None:
+        """Keep the parts; nothing is known of the verdict."""
+        self.commit_id = commit_id
+        self.identities = identities
+        self.tracking = tracking
+        self.frames = frames
+        self.record_count = len(identities)
+        self.stored_bytes = sum((HEADER_BYTES + 7 + len(frame[0])) & ~7 for frame in frames)
+        self.first_position = 0
+        self.error: BaseException | None = None
+        self.error_depends_on_group = False  # conflicts with a commit of its own group
+        self.wakeup: LockType | None = None  # held while the caller waits; released to wake it
+        self.promoted = False  # woken to lead the next group
+        self.taken = False  # a leader has it; the caller must wait for the verdict
+        self.done = False
+
+
+def prepare_commit(
+    commit_id: bytes,
+    rows: Sequence[Row],
+    identities: Sequence[Identity],
+    tracking: TrackingData | None,
+    codec: int,
+) -> PreparedCommit:
+    """Encode and compress a commit; raises TooLargeError."""
+    first, *others = _cut(rows)
+    payloads = [(encode_payload((commit_id, tracking, first)), len(first))]
+    payloads += [(encode_payload(part), len(part)) for part in others]
+    if len(payloads) > 1:
+        _check_commit_size(payloads)
+    frames = []
+    for payload, count in payloads:
+        if codec == CODEC_NONE:
+            frames.append((payload, len(payload), count, CODEC_NONE, crc32c(payload)))
+        else:
+            used, stored = compress(codec, payload)
+            frames.append((stored, len(payload), count, used, crc32c(stored)))
+    return PreparedCommit(commit_id, identities, tracking, frames)
+
+
+def tracking_data(application_name: object, notification_id: object) -> TrackingData:
+    """Check the parts of a tracking record; raises ArgumentError, TooLargeError."""
+    if not isinstance(application_name, str):
+        message = f"tracking: expected an application name (str), found {application_name!r}"
+        raise ArgumentError(message)
+    if isinstance(notification_id, bool) or not isinstance(notification_id, int):
+        message = f"tracking: expected a notification id (int), found {notification_id!r}"
+        raise ArgumentError(message)
+    name_bytes = len(application_name.encode("utf-8", "surrogatepass"))
+    if name_bytes > TRACKING_NAME_BYTES_MAX:
+        message = f"tracking name: at most {TRACKING_NAME_BYTES_MAX} bytes, found {name_bytes}"
+        raise TooLargeError(message)
+    if not 0 <= notification_id <= NOTIFICATION_ID_MAX:
+        message = f"notification id: expected 0 to {NOTIFICATION_ID_MAX}, found {notification_id}"
+        raise TooLargeError(message)
+    return TrackingData(application_name, notification_id)
+
+
+def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Cut rows into frames of about 16 KiB; a greater record gets a frame of its own."""
+    sizes = [
+        len(row[2]) + len(row[3]) + _ROW_OVERHEAD_BYTES
+        if len(row) == _PLAIN_ROW_FIELDS and type(row[0]) is bytes
+        else len(_encode_row(row))
+        for row in rows
+    ]
+    total = sum(sizes)
+    if total <= FRAME_BYTES_TARGET:
+        return [rows]
+    if total > COMMIT_BYTES_MAX:
+        message = f"commit: at most {COMMIT_BYTES_MAX} bytes, found {total}; split the call"
+        raise TooLargeError(message)
+    parts: list[Sequence[Row]] = []
+    begin = size = 0
+    for at, row_size in enumerate(sizes):
+        if row_size > _LARGE_ROW_BYTES:
+            _check_record_size(at, len(_encode_row(rows[at])))
+        if size and size + row_size > FRAME_BYTES_TARGET:
+            parts.append(rows[begin:at])
+            begin, size = at, 0
+        size += row_size
+    parts.append(rows[begin:])
+    return parts
+
+
+def _encode_row(row: Row) -> bytes:
+    try:
+        return encode_payload(row)
+    except (TypeError, OverflowError, ValueError) as error:
+        message = f"record with topic {row[2]!r} cannot be encoded: {error}"
+        raise ArgumentError(message) from error
+
+
+def _check_record_size(at: int, size: int) -> None:
+    if size > RECORD_BYTES_MAX:
+        message = (
+            f"record {at} of this call: at most {RECORD_BYTES_MAX} bytes, found {size}; nothing was"
+            " written. Keep large content outside the event and a reference in it"
+        )
+        raise TooLargeError(message)
+
+
+def _check_commit_size(payloads: list[tuple[bytes, int]]) -> None:
+    size = sum(len(payload) for payload, _ in payloads)
+    if size > COMMIT_BYTES_MAX or len(payloads) > FRAMES_IN_COMMIT_MAX:
+        message = (
+            f"commit: at most {COMMIT_BYTES_MAX} bytes in {FRAMES_IN_COMMIT_MAX} frames, found"
+            f" {size} in {len(payloads)}; split the call"
+        )
+        raise TooLargeError(message)

@@ -1,0 +1,120 @@
+"""Decides whether a commit may be written: a pure function of index state and commit.
+
+``GroupClaims`` holds what earlier commits of the same group claim and have not made durable yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from aurora_es.errors import Conflict, ConflictError
+
+if TYPE_CHECKING:
+    from aurora_es.index.tail import TailIndex
+    from aurora_es.journal.commit import PreparedCommit
+
+_UUID_BYTES = 16
+_PENDING = 0
+
+
+class GroupClaims:
+    """Versions and tracking positions claimed by the commits of one group."""
+
+    __slots__ = ("tracking", "versions")
+
+    def __init__(self) -> None:
+        """Start with nothing claimed."""
+        self.versions: set[tuple[bytes | str, int]] = set()
+        self.tracking: dict[str, int] = {}
+
+
+def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
+    """Say whether ``commit`` may be written, and claim what it claims.
+
+    If not, ``commit.error`` is set, and ``commit.error_depends_on_group`` when it only conflicts
+    with a commit of its own group, whose fate is open until the group is on disk.
+    """
+    if len(commit.identities) == 1 and not claims.versions and commit.tracking is None:
+        key, version = commit.identities[0]
+        if key is None or version is None:
+            return True
+        if not index.find(key, version):
+            claims.versions.add((key, version))
+            return True
+    conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
+        index, claims, commit
+    )
+    if not conflicts:
+        for key, version in commit.identities:
+            if key is not None and version is not None:
+                claims.versions.add((key, version))
+        if commit.tracking is not None:
+            claims.tracking[commit.tracking.application_name] = commit.tracking.notification_id
+        return True
+    commit.error = ConflictError(_message(conflicts), conflicts)
+    commit.error_depends_on_group = all(
+        conflict.position == _PENDING and not _repeats_itself(commit, conflict)
+        for conflict in conflicts
+    )
+    return False
+
+
+def _version_conflicts(
+    index: TailIndex, claims: GroupClaims, commit: PreparedCommit
+) -> list[Conflict]:
+    conflicts = []
+    own: set[tuple[bytes | str, int]] = set()
+    for key, version in commit.identities:
+        if key is None or version is None:
+            continue
+        claim = (key, version)
+        position = index.find(key, version)
+        if position or claim in claims.versions or claim in own:
+            conflicts.append(Conflict(_originator_id(key), version, position))
+        own.add(claim)
+    return conflicts
+
+
+def _tracking_conflicts(
+    index: TailIndex, claims: GroupClaims, commit: PreparedCommit
+) -> list[Conflict]:
+    tracking = commit.tracking
+    if tracking is None:
+        return []
+    name = tracking.application_name
+    recorded = index.tracking.get(name)
+    if recorded is not None and recorded.notification_id >= tracking.notification_id:
+        return [Conflict(None, None, recorded.notification_id, name)]
+    if claims.tracking.get(name, -1) >= tracking.notification_id:
+        return [Conflict(None, None, _PENDING, name)]
+    return []
+
+
+def _repeats_itself(commit: PreparedCommit, conflict: Conflict) -> bool:
+    """Whether the commit holds the same originator and version twice."""
+    if conflict.tracking_name is not None:
+        return False
+    claims = [
+        claim for claim in commit.identities if claim[1] == conflict.originator_version
+    ]
+    return len(claims) > len(set(claims))
+
+
+def _originator_id(key: bytes | str) -> UUID | str:
+    return UUID(bytes=key) if isinstance(key, bytes) and len(key) == _UUID_BYTES else str(key)
+
+
+def _message(conflicts: list[Conflict]) -> str:
+    first = conflicts[0]
+    more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+    if first.tracking_name is not None:
+        return (
+            f"tracking of {first.tracking_name!r}: the notification id must be greater than"
+            f" {first.position or 'that of a commit of the same moment'}{more}; nothing was written"
+        )
+    where = f"at position {first.position}" if first.position else "by a commit of the same moment"
+    return (
+        f"originator {first.originator_id} has version {first.originator_version} already,"
+        f" recorded {where}{more}; nothing was written. Read the newer events and decide again"
+    )

@@ -1,0 +1,214 @@
+"""Creates a journal; of two creators the second finds the manifest and goes on.
+
+Theory of operation: the manifest comes last. A directory without one is *unborn* if it holds only
+our lock files, a mark, ``.new`` files and a segment 1 without a commit: what a creator that died
+left behind. That is removed and creation starts anew; readers treat such a directory as absent. A
+commit without a manifest is corruption, and any other file makes the directory foreign.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aurora_es.codecs.compression import CODEC_OF
+from aurora_es.errors import CorruptionError, ForeignDirectoryError
+from aurora_es.files.layer import DIRECTORY_MODE, open_regular, write_all
+from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.format.frame import KIND_RECORDS
+from aurora_es.format.manifest import Manifest
+from aurora_es.format.mark import MARK_BYTES, Mark, encode_slot, slot_offset
+from aurora_es.format.names import (
+    LOCK,
+    LOCK_FILES,
+    MANIFEST,
+    MARK,
+    NEW_SUFFIX,
+    parse_segment_name,
+    segment_name,
+)
+from aurora_es.journal.manifest_file import write_manifest
+from aurora_es.journal.roll import first_chain
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.segment.create import link_segment, write_segment
+from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.walk import Chain, Walk, start_of
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Effects, Files
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a caller asks of a journal; None means as recorded, or the default at creation."""
+
+    sync: Sync | None = None
+    roll_cycle: RollCycle | None = None
+    compression: CompressionFormat | None = None
+    name: str | None = None  # exact name of the application whose store this is
+
+
+def create_journal(
+    effects: Effects, path: str, settings: Settings, *, deadline: float, new_parents_max: int
+) -> None:
+    """Create the journal ``path`` unless it exists already; up to ``new_parents_max`` parents too.
+
+    Raises ForeignDirectoryError, CorruptionError, LockTimeoutError, OSError.
+    """
+    files = effects.files
+    made = _make_directories(files, path, new_parents_max)
+    if MANIFEST in _own_names(files, path):
+        return
+    for name in LOCK_FILES:
+        files.close(open_regular(files, os.path.join(path, name), os.O_RDWR | os.O_CREAT))
+    lock_path = os.path.join(path, LOCK)
+    lock_fd = open_regular(files, lock_path, os.O_RDWR)
+    try:
+        acquire_flock(effects, lock_fd, path=lock_path, deadline=deadline)
+        try:
+            names = _own_names(files, path)
+            if MANIFEST in names:
+                return
+            _remove_unborn(files, path, names)
+            _write_files(effects, path, settings)
+            for directory in made:
+                files.sync_directory(os.path.dirname(directory))
+        finally:
+            release_flock(effects, lock_fd)
+    finally:
+        files.close(lock_fd)
+
+
+def is_unborn(files: Files, path: str) -> bool:
+    """Whether a directory without a manifest holds nothing but what a creator leaves behind."""
+    try:
+        names = _own_names(files, path)
+    except FileNotFoundError:
+        return True
+    return MANIFEST not in names
+
+
+def _make_directories(files: Files, path: str, new_parents_max: int) -> list[str]:
+    missing = [path]
+    parent = os.path.dirname(path)
+    while not _exists(files, parent) and len(missing) <= new_parents_max:
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    made = []
+    for directory in reversed(missing):
+        try:
+            files.mkdir(directory, DIRECTORY_MODE)
+        except FileExistsError:
+            continue
+        made.append(directory)
+    return made
+
+
+def _exists(files: Files, path: str) -> bool:
+    try:
+        files.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _own_names(files: Files, path: str) -> set[str]:
+    """Names in the directory; raises ForeignDirectoryError if it holds what we did not write."""
+    names = set(files.listdir(path))
+    if MANIFEST in names:
+        return names
+    for name in sorted(names - {*LOCK_FILES, MARK}):
+        stem = name.removesuffix(NEW_SUFFIX)
+        parsed = parse_segment_name(stem)
+        if stem != name and (stem == MANIFEST or parsed):
+            continue
+        if parsed is not None and stem == segment_name(1, 1):
+            continue
+        if parsed is not None:
+            raise CorruptionError(
+                os.path.join(path, MANIFEST),
+                0,
+                expected=f"a manifest, since segment {name} exists",
+                found="no file",
+            )
+        message = (
+            f"{path}: expected an empty or absent directory or a journal, found the file {name!r};"
+            " nothing was written. Give the journal a directory of its own"
+        )
+        raise ForeignDirectoryError(message)
+    return names
+
+
+def _remove_unborn(files: Files, path: str, names: set[str]) -> None:
+    first = segment_name(1, 1)
+    if first in names:
+        _refuse_commit(files, os.path.join(path, first), os.path.join(path, MANIFEST))
+    for name in sorted(names - set(LOCK_FILES)):
+        files.unlink(os.path.join(path, name))
+    files.sync_directory(path)
+
+
+def _refuse_commit(files: Files, path: str, manifest_path: str) -> None:
+    file = SegmentFile(files, path, writable=False)
+    for frames in Walk(file, start_of(file), file.size_bytes()):
+        if frames[0].header.kind == KIND_RECORDS:
+            raise CorruptionError(
+                manifest_path,
+                0,
+                expected=f"a manifest, since {path} holds commits",
+                found="no file",
+            )
+
+
+def _write_files(effects: Effects, path: str, settings: Settings) -> None:
+    files = effects.files
+    genesis_id = effects.random_bytes(16)
+    compression = settings.compression or CompressionFormat.NONE
+    sync = Sync.ALWAYS if settings.sync is None else settings.sync
+    name = write_segment(
+        effects,
+        path,
+        genesis_id=genesis_id,
+        after=Chain(0, 0, 0, 0, 0, 0),
+        epoch=0,
+        codec=CODEC_OF[compression],
+        tracking=(),
+        reserve=sync != Sync.NEVER,
+    )
+    link_segment(files, path, name)
+    file = SegmentFile(files, os.path.join(path, name), writable=False)
+    chain = first_chain(file, start_of(file))
+    _write_mark(files, os.path.join(path, MARK), chain)
+    # A power cut must not leave a manifest without the mark and the segment it stands for.
+    files.sync_directory(path)
+    write_manifest(
+        files,
+        path,
+        Manifest(
+            generation=1,
+            genesis_id=genesis_id.hex(),
+            epoch=0,
+            name=settings.name,
+            sync=str(sync),
+            roll_cycle=str(settings.roll_cycle or RollCycle.DAY),
+            compression=str(compression),
+            created_at=effects.clock(),
+        ),
+    )
+
+
+def _write_mark(files: Files, path: str, chain: Chain) -> None:
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        data = bytearray(MARK_BYTES)
+        for sequence in (1, 2):
+            slot = encode_slot(
+                Mark(sequence, 0, 0, chain.segment_number, 0, chain.offset, chain.offset)
+            )
+            at = slot_offset(sequence)
+            data[at : at + len(slot)] = slot
+        write_all(files, fd, bytes(data), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)

@@ -1,0 +1,102 @@
+"""Waits until there is more to read; used by tailers, subscriptions and tracking waits.
+
+Theory of operation: no thread of its own. A follower looks at the mark and, if nothing is new,
+sleeps on a waiter (inotify or kqueue where to be had, else polling). The waiter is registered
+before the mark is looked at, so no wake-up is lost; if one were, it would cost one poll interval.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import HistoryChangedError
+from aurora_es.files.wakeups import process_wakeups
+from aurora_es.format.names import MARK
+from aurora_es.journal.catch_up import refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aurora_es.files.wakeups import Waiter
+    from aurora_es.journal.handle import Handle
+
+POLL_SECONDS_DEFAULT = 0.25
+
+
+class Follower:
+    """Waits for positions or commits of one journal; ``stop`` may be called from any thread."""
+
+    def __init__(
+        self, handle: Handle, attach: Callable[[], bool], *, poll_interval: float | None
+    ) -> None:
+        """Follow ``handle``; ``attach`` attaches it once its journal exists."""
+        self._handle = handle
+        self._attach = attach
+        self._poll_seconds = POLL_SECONDS_DEFAULT if poll_interval is None else poll_interval
+        self._waiter: Waiter | None = None
+        self._attached = False
+        self._epoch: int | None = None
+        self.stopped = False
+
+    def wait_beyond(self, position: int) -> int:
+        """Block until a position above ``position`` is visible; returns it, or 0 when stopped.
+
+        Raises HistoryChangedError after a recovery that took back visible records.
+        """
+        while not self.stopped:
+            visible = self.look()
+            if visible > position:
+                if self._waiter is not None:
+                    self._waiter.progress()
+                return visible
+            self.sleep(self._poll_seconds)
+        return 0
+
+    def look(self) -> int:
+        """The visible position, without waiting; a waiter is registered from here on."""
+        handle = self._handle
+        if not self._attached:
+            self._attached = self._attach()
+            if not self._attached:
+                return 0
+            self._close_waiter()
+        visible = refresh(handle)
+        if self._epoch is None:
+            self._epoch = handle.epoch
+        elif self._epoch != handle.epoch:
+            message = (
+                f"{handle.path}: the epoch changed from {self._epoch} to {handle.epoch}: visible"
+                " commits were taken back by a recovery, repair or restore. Start again from a"
+                " position that you trust"
+            )
+            raise HistoryChangedError(message)
+        return visible
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until the mark changes, ``stop`` is called, or ``seconds`` have gone."""
+        waiter = self._waiter
+        if waiter is None:
+            # Register only; the caller looks once more before it sleeps for the first time.
+            self._waiter = process_wakeups().waiter(os.path.join(self._handle.path, MARK))
+            if self.stopped:
+                self._close_waiter()
+            return
+        waiter.wait(seconds)
+
+    def stop(self) -> None:
+        """End the waiting at once; idempotent, from any thread, also in garbage collection."""
+        self.stopped = True
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+
+    def close(self) -> None:
+        """Stop, and free the descriptors."""
+        self.stop()
+        self._close_waiter()
+
+    def _close_waiter(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.close()

@@ -1,0 +1,267 @@
+"""Group commit: joins the appends of one process's threads into one write and one sync.
+
+Theory of operation: a thread that appends while nobody leads becomes the leader; the others queue.
+The leader takes the append lock, takes whatever waits then, writes all of it with one ``pwrite``
+and one sync, releases the lock, and hands the lead to the first waiter that came too late. A waiter
+sleeps on a lock of its own. Until a leader has taken its commit, a waiter may give up (time-out,
+interrupt); from then on it waits for the verdict.
+
+An interrupt (KeyboardInterrupt, MemoryError) may stop a leader between write and publication. It
+then propagates to the leader's caller only. The commits of its group stay *unresolved*: the next
+leader finds the handle in doubt, recovers, and answers each by its commit id: found, or unknown.
+Nobody repairs anything in an exception handler.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeoutError, StorageError
+from aurora_es.journal.append import mark_under_lock, write_group
+from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.conflicts import GroupClaims, check_commit
+from aurora_es.journal.roll import is_full, roll, roll_is_due
+
+if TYPE_CHECKING:
+    from aurora_es.format.mark import Mark
+    from aurora_es.journal.commit import PreparedCommit
+    from aurora_es.journal.handle import Handle
+    from aurora_es.segment.walk import Chain
+
+_GROUP_BYTES_MAX = 8 << 20
+_RECHECK_SECONDS = 1.0
+_MARK_SYNC_SECONDS = 1.0
+
+
+class GroupCommit:
+    """The queue of commits of one handle."""
+
+    def __init__(self, handle: Handle) -> None:
+        """Serve appends on ``handle``, whose journal exists."""
+        self._handle = handle
+        self._mutex = threading.Lock()  # protects the three below
+        self._leading = False
+        self._queue: deque[PreparedCommit] = deque()
+        self._unresolved: deque[PreparedCommit] = deque()
+
+    def append(self, commit: PreparedCommit) -> int:
+        """Append ``commit``; returns the position of its first record, or raises its error."""
+        handle = self._handle
+        deadline = handle.effects.monotonic() + handle.lock_timeout
+        with self._mutex:
+            leads = not self._leading
+            if leads:
+                self._leading = True
+            else:
+                commit.wakeup = threading.Lock()
+                commit.wakeup.acquire()
+                self._queue.append(commit)
+        if leads or self._wait(commit, deadline):
+            self._lead(commit, deadline)
+        if commit.error is not None:
+            raise commit.error
+        return commit.first_position
+
+    # Waiting
+
+    def _wait(self, commit: PreparedCommit, deadline: float) -> bool:
+        """Wait for the verdict; returns True if this thread has to lead instead."""
+        assert commit.wakeup is not None
+        try:
+            while not commit.wakeup.acquire(timeout=self._patience(commit, deadline)):
+                with self._mutex:
+                    if commit.done or commit.promoted:
+                        continue
+                    if not self._leading:
+                        # The last leader was interrupted before it could hand over.
+                        self._leading = commit.promoted = True
+                        self._forget(commit)
+                        break
+                    self._give_up_if_late(commit, deadline)
+        except BaseException:
+            self._abandon(commit)
+            raise
+        return not commit.done
+
+    def _patience(self, commit: PreparedCommit, deadline: float) -> float:
+        if commit.taken:
+            return _RECHECK_SECONDS
+        return min(_RECHECK_SECONDS, max(0.0, deadline - self._handle.effects.monotonic()))
+
+    def _give_up_if_late(self, commit: PreparedCommit, deadline: float) -> None:
+        if not commit.taken and self._handle.effects.monotonic() >= deadline:
+            message = (
+                f"{self._handle.path}: timed out in the queue behind other threads' appends;"
+                " nothing was written. Try again, or raise AURORA_LOCK_TIMEOUT (lock_timeout=)"
+            )
+            raise LockTimeoutError(message)
+
+    def _forget(self, commit: PreparedCommit) -> None:
+        for queue in (self._queue, self._unresolved):
+            if commit in queue:
+                queue.remove(commit)
+
+    def _abandon(self, commit: PreparedCommit) -> None:
+        """Take a commit whose caller goes away out of the queue, if no leader has it."""
+        with self._mutex:
+            self._forget(commit)
+            promoted = commit.promoted and not commit.done
+        if promoted:
+            self._hand_over()
+
+    # Leading
+
+    def _lead(self, commit: PreparedCommit, deadline: float) -> None:
+        try:
+            mark = self._lead_locked(commit, deadline)
+        except (AuroraError, OSError) as error:
+            if commit.taken and not commit.done:
+                commit.error = CommitOutcomeUnknownError(
+                    f"{self._handle.path}: the append was interrupted and could not be looked up"
+                    f" ({error}). Open the journal again and read"
+                )
+                commit.done = True
+            elif commit.error is None and not commit.done:
+                raise
+        else:
+            if mark is not None:
+                self._sync_mark_if_due(mark)
+        finally:
+            self._hand_over()
+
+    def _lead_locked(self, commit: PreparedCommit, deadline: float) -> Mark | None:
+        handle = self._handle
+        refresh(handle)
+        group: list[PreparedCommit] = []
+        try:
+            with AppendLock(handle, deadline):
+                mark = mark_under_lock(handle)
+                self._answer_unresolved(commit)
+                now = max(handle.effects.clock(), self._last_timestamp())
+                if not commit.done and roll_is_due(handle.roll_cycle, self._chain(), now):
+                    mark = roll(handle, mark)
+                self._take(commit, group)
+                claims = GroupClaims()
+                index = handle.state.index
+                winners = [member for member in group if check_commit(index, claims, member)]
+                if winners:
+                    mark = write_group(handle, mark, winners)
+        except (AuroraError, OSError) as error:
+            if not group:
+                raise
+            self._fail(group, error)
+            return None
+        except BaseException:
+            self._leave_unresolved(group, commit)
+            raise
+        self._wake(group)
+        return mark
+
+    def _chain(self) -> Chain:
+        chain = self._handle.state.chain
+        assert chain is not None
+        return chain
+
+    def _last_timestamp(self) -> int:
+        return self._chain().timestamp
+
+    def _take(self, commit: PreparedCommit, group: list[PreparedCommit]) -> None:
+        """Move what waits into ``group``, up to a bound of bytes and to the roll's caps."""
+        chain, cycle = self._chain(), self._handle.roll_cycle
+        size = records = 0
+        if not commit.done:
+            commit.taken = True
+            group.append(commit)
+            size, records = commit.stored_bytes, commit.record_count
+        held = chain.position - chain.base_position + 1
+        with self._mutex:
+            while self._queue and size < _GROUP_BYTES_MAX:
+                if is_full(cycle, chain.offset + size, held + records):
+                    break
+                member = self._queue.popleft()
+                member.taken = True
+                group.append(member)
+                size += member.stored_bytes
+                records += member.record_count
+
+    def _wake(self, group: list[PreparedCommit]) -> None:
+        for member in group:
+            member.done = True
+            if member.wakeup is not None and not member.promoted:
+                member.wakeup.release()
+
+    def _fail(self, group: list[PreparedCommit], error: Exception) -> None:
+        """Answer a group whose write failed; conflicts inside it are not facts any more."""
+        if isinstance(error, OSError) and not isinstance(error, AuroraError):
+            refused: Exception = StorageError(f"{self._handle.path}: {error}")
+            refused.__cause__ = error
+            error = refused
+        for member in group:
+            if member.error is None or member.error_depends_on_group:
+                member.error = error
+        self._wake(group)
+
+    def _leave_unresolved(self, group: list[PreparedCommit], leader: PreparedCommit) -> None:
+        """The leader is interrupted: its caller gets the interrupt, the others an answer later."""
+        handle = self._handle
+        if handle.in_doubt:
+            handle.forget_state()
+        with self._mutex:
+            for member in group:
+                if member is leader:
+                    member.done = True
+                elif handle.in_doubt:
+                    handle.unresolved[member.commit_id] = 0
+                    self._unresolved.append(member)
+                else:
+                    member.taken = False
+                    member.error = None
+                    self._queue.appendleft(member)
+
+    def _answer_unresolved(self, leader: PreparedCommit) -> None:
+        """Answer the commits of an interrupted group: catch-up and recovery have looked for them."""
+        handle = self._handle
+        with self._mutex:
+            members = [*self._unresolved]
+            self._unresolved.clear()
+        if leader.taken and not leader.done:
+            members.append(leader)
+        for member in members:
+            found = handle.unresolved.pop(member.commit_id, 0)
+            if found:
+                member.first_position = found - 1
+                member.error = None
+            else:
+                member.error = CommitOutcomeUnknownError(
+                    f"{handle.path}: the append was interrupted before it was published, and its"
+                    " commit is not in the journal. Read before you try again"
+                )
+        self._wake(members)
+
+    def _hand_over(self) -> None:
+        """Give the lead to the next waiter, or let the next caller take it."""
+        with self._mutex:
+            waiting = self._queue or self._unresolved
+            if waiting:
+                successor = waiting.popleft()
+                successor.promoted = True
+                assert successor.wakeup is not None
+                successor.wakeup.release()
+            else:
+                self._leading = False
+
+    def _sync_mark_if_due(self, mark: Mark) -> None:
+        """Sync the mark once a second, after the waiters were answered.
+
+        No commit waits for it: a stale mark on disk is safe, recovery walks forward from it.
+        """
+        handle = self._handle
+        if handle.effects.monotonic() - handle.mark_synced_at < _MARK_SYNC_SECONDS:
+            return
+        try:
+            handle.sync_mark(mark)
+        except OSError as error:
+            handle.poison_with(error)

@@ -1,0 +1,246 @@
+"""A handle: one opened journal in one process, with everything its parts share.
+
+Theory of operation: the handle owns the descriptors, the mark, the in-memory state (index and
+chain) and the verdicts "closed", "forked" and "poisoned". Readers hold no lock: they read the mark,
+let the state catch up under ``index_lock`` when it lags, and then look only at what lies at or
+below the position they saw. Descriptors are closed when the last user drops them, so that a call
+in flight never reads from a reused number.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from aurora_es.errors import ClosedError, CorruptionError, ForkedHandle, PoisonedHandleError
+from aurora_es.files.layer import open_regular
+from aurora_es.format.names import LOCK, MARK, TURN, segment_name
+from aurora_es.index.tail import TailIndex
+from aurora_es.journal.mark_file import MarkFile
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.segment.file import SegmentFile
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Effects, Files
+    from aurora_es.format.manifest import Manifest
+    from aurora_es.format.mark import Mark
+    from aurora_es.segment.walk import Chain
+
+logger = logging.getLogger("aurora_es.journal")
+_OPEN_SEGMENTS_MAX = 64
+
+
+class Descriptors:
+    """The descriptors of an open journal; closed with the last reference."""
+
+    __slots__ = ("files", "lock_fd", "lock_inode", "mark", "turn_fd")
+
+    def __init__(self, files: Files, directory: str, *, read_only: bool) -> None:
+        """Open mark and, for appending, the lock files."""
+        self.files = files
+        self.lock_fd = self.turn_fd = -1
+        self.lock_inode = 0
+        mark_path = os.path.join(directory, MARK)
+        flags = os.O_RDONLY if read_only else os.O_RDWR
+        try:
+            mark_fd = open_regular(files, mark_path, flags)
+        except FileNotFoundError as error:
+            raise CorruptionError(
+                mark_path, 0, expected="the mark of a journal that has a manifest", found="no file"
+            ) from error
+        self.mark = MarkFile(files, mark_path, mark_fd)
+        if not read_only:
+            create = os.O_RDWR | os.O_CREAT
+            self.turn_fd = open_regular(files, os.path.join(directory, TURN), create)
+            self.lock_fd = open_regular(files, os.path.join(directory, LOCK), create)
+            self.lock_inode = files.fstat(self.lock_fd).st_ino
+
+    def close(self) -> None:
+        """Close now, without unlocking: in the child of a fork the locks are the parent's."""
+        for fd in (self.lock_fd, self.turn_fd, self.mark.fd):
+            if fd >= 0:
+                self.files.close(fd)
+        self.lock_fd = self.turn_fd = self.mark.fd = -1
+
+    def __del__(self) -> None:
+        """Close with the last reference."""
+        if hasattr(self, "mark"):
+            self.close()
+
+
+@dataclass(slots=True)
+class State:
+    """What a process knows of a journal up to ``chain``; replaced whole when it can't be trusted.
+
+    Written by the holder of ``Handle.index_lock`` only.
+    """
+
+    index: TailIndex
+    chain: Chain | None = None  # None before the first segment was looked at
+    indexed_commit: int = 0
+
+
+class Handle:
+    """Shared state of an opened journal. ``opening.open_handle`` makes one."""
+
+    def __init__(
+        self, effects: Effects, path: str, *, read_only: bool, lock_timeout: float
+    ) -> None:
+        """Prepare a handle on the directory ``path``, which may not exist yet."""
+        self.effects = effects
+        self.files = effects.files
+        self.path = path
+        self.read_only = read_only
+        self.lock_timeout = lock_timeout
+        self.descriptors: Descriptors | None = None  # None: absent, closed, forked or poisoned
+        self.manifest: Manifest | None = None  # set together with descriptors
+        self.genesis_id = b""
+        self.sync_mode = Sync.ALWAYS
+        self.roll_cycle = RollCycle.DAY
+        self.compression = CompressionFormat.NONE
+        self.codec = 0  # of ``compression``
+        self.attach_mutex = threading.Lock()
+        self.append_mutex = threading.Lock()  # taken before the flocks, by AppendLock only
+        self.index_lock = threading.Lock()
+        self.state = State(TailIndex())
+        self.epoch: int | None = None  # of the mark seen first; None before
+        # Under the append lock only:
+        self.in_doubt = False  # a write was begun whose end nobody saw
+        self.tail: SegmentFile | None = None  # the tail, open for writing
+        self.reserved_end = 0  # offset up to which the tail is filled with zeros
+        self.mark_synced_at = 0.0  # monotonic seconds
+        self.mark_synced_sequence = 0
+        self.unresolved: dict[bytes, int] = {}  # commit id -> first position + 1, 0: not found
+        # Verdicts, each set once:
+        self.closed = False
+        self.forked = False
+        self.poison: BaseException | None = None
+        self.recoveries = 0
+        self.adopted_commits = 0
+        self.cut_bytes = 0
+        self._segments: dict[int, SegmentFile] = {}
+        _handles.add(self)
+
+    def usable(self) -> Descriptors | None:
+        """Descriptors of a usable handle, None while the journal does not exist yet."""
+        descriptors = self.descriptors
+        if descriptors is None:
+            self.check_usable()
+        return descriptors
+
+    def check_usable(self) -> None:
+        """Raise what forbids the use of this handle, if anything does."""
+        if self.poison is not None:
+            self._raise_poisoned()
+        if self.forked:
+            message = f"{self.path} was opened before a fork; open it again in this process"
+            raise ForkedHandle(message)
+        if self.closed:
+            message = f"{self.path} was closed; open it again"
+            raise ClosedError(message)
+
+    def _raise_poisoned(self) -> NoReturn:
+        message = (
+            f"{self.path}: an earlier sync failed ({self.poison}); what was on its way then may or"
+            " may not be on disk. Open the journal again: that recovers first"
+        )
+        raise PoisonedHandleError(message) from self.poison
+
+    def poison_with(self, error: BaseException) -> None:
+        """Make the handle final after a failed sync; every later call raises."""
+        if self.poison is None:
+            self.poison = error
+            self.descriptors = None
+            logger.error("%s: a sync failed, the handle is final: %s", self.path, error)
+
+    def segment(self, segment_number: int, base_position: int) -> SegmentFile:
+        """The segment file, opened for reading if need be; raises CorruptionError if missing."""
+        file = self._segments.get(segment_number)
+        if file is None:
+            path = os.path.join(self.path, segment_name(segment_number, base_position))
+            try:
+                file = SegmentFile(self.files, path, writable=False)
+            except FileNotFoundError as error:
+                raise CorruptionError(
+                    path, 0, expected="a segment below the mark", found="no file"
+                ) from error
+            check_segment(self, file, segment_number, base_position)
+            while len(self._segments) >= _OPEN_SEGMENTS_MAX:
+                self._segments.pop(next(iter(self._segments)), None)
+            self._segments[segment_number] = file
+        return file
+
+    def open_tail(self, chain: Chain) -> SegmentFile:
+        """The tail segment opened for writing; the caller holds the append lock."""
+        tail = self.tail
+        if tail is None or tail.header.segment_number != chain.segment_number:
+            name = segment_name(chain.segment_number, chain.base_position)
+            tail = SegmentFile(self.files, os.path.join(self.path, name), writable=True)
+            check_segment(self, tail, chain.segment_number, chain.base_position)
+            self.tail = tail
+            self.reserved_end = 0
+        return tail
+
+    def forget_state(self) -> None:
+        """Drop index and chain: they are read anew from the segments at the next call."""
+        self.state = State(TailIndex())
+
+    def sync_mark(self, mark: Mark) -> None:
+        """Force the mark to disk and remember that; raises OSError."""
+        descriptors = self.usable()
+        if descriptors is not None:
+            descriptors.mark.sync()
+            self.mark_synced_at = self.effects.monotonic()
+            self.mark_synced_sequence = mark.sequence
+
+    def drop(self) -> None:
+        """Forget all descriptors; each closes when its last user has gone."""
+        self.descriptors = None
+        self.tail = None
+        self._segments = {}
+
+    def _after_fork(self) -> None:
+        descriptors, self.descriptors = self.descriptors, None
+        self.forked = True
+        self.attach_mutex = threading.Lock()
+        self.append_mutex = threading.Lock()
+        self.index_lock = threading.Lock()
+        if descriptors is not None:
+            descriptors.close()
+        for file in [*self._segments.values(), self.tail]:
+            if file is not None:
+                file.close()
+        self.drop()
+
+
+def check_segment(
+    handle: Handle, file: SegmentFile, segment_number: int, base_position: int
+) -> None:
+    """Make sure that a segment belongs to this journal and carries the right name."""
+    header = file.header
+    expected = (handle.genesis_id.hex(), segment_number, base_position)
+    found = (header.genesis_id.hex(), header.segment_number, header.base_position)
+    if found != expected:
+        raise CorruptionError(
+            file.path,
+            0,
+            expected="journal {}, segment {}, base position {}".format(*expected),
+            found="journal {}, segment {}, base position {}".format(*found),
+        )
+
+
+_handles: weakref.WeakSet[Handle] = weakref.WeakSet()
+
+
+def _close_after_fork() -> None:
+    # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
+    # lock, so they are only closed. The handles raise ForkedHandle from here on.
+    for handle in list(_handles):
+        handle._after_fork()
+
+
+os.register_at_fork(after_in_child=_close_after_fork)

@@ -1,0 +1,366 @@
+"""The public class ``Journal``; the one place that assembles the parts."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from aurora_es.errors import ArgumentError, ReadOnlyError
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.commit import prepare_commit, tracking_data
+from aurora_es.journal.creation import Settings, create_journal
+from aurora_es.journal.following import Follower
+from aurora_es.journal.group import GroupCommit
+from aurora_es.journal.handle import Handle
+from aurora_es.journal.manifest_file import update_manifest
+from aurora_es.journal.opening import attach, refuse_network
+from aurora_es.journal.reading import read_frames
+from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
+from aurora_es.journal.syncing import IntervalSyncer, sync_journal
+from aurora_es.journal.tailing import Tailer
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from aurora_es.files.layer import Effects
+    from aurora_es.format.payload import TrackingData
+    from aurora_es.journal.commit import Identity, Row
+
+LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and settings of a journal; sizes in bytes."""
+
+    path: str
+    exists: bool
+    last_position: int
+    last_commit: int
+    originators: int
+    segments: int
+    tail_bytes: int
+    index_bytes: int
+    durable: bool  # everything visible is known to be on disk
+    epoch: int
+    sync: str
+    roll_cycle: str
+    compression: str
+    genesis_id: str
+    recoveries: int
+    adopted_commits: int
+    cut_bytes: int
+
+
+class Journal:
+    """A directory that holds one append-only, totally ordered sequence of records.
+
+    Any number of threads and processes may open one journal at once. An object is safe to share
+    between threads. After a fork the child must open the journal again: its copy raises
+    ForkedHandle. The directory is made by the first append.
+    """
+
+    def __init__(  # noqa: PLR0913 - assembled here and by ``open`` only
+        self,
+        effects: Effects,
+        path: str,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
+        poll_interval: float | None = None,
+        new_parents_max: int = 0,
+    ) -> None:
+        """Assemble a journal from its parts; users call ``Journal.open``."""
+        self.handle = Handle(effects, path, read_only=read_only, lock_timeout=lock_timeout)
+        self._settings = settings
+        self._new_parents_max = new_parents_max
+        self._poll_interval = poll_interval
+        self._group = GroupCommit(self.handle)
+        self._syncer: IntervalSyncer | None = None
+        self._has_appended = False
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
+        self.attach()
+
+    @classmethod
+    def open(  # noqa: PLR0913 - a user's choices, all by name
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        roll_cycle: RollCycle | None = None,
+        compression: CompressionFormat | None = None,
+        sync: Sync | None = None,
+        read_only: bool = False,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
+        poll_interval: float | None = None,
+        allow_network_file_system: bool = False,
+    ) -> Self:
+        """Open the journal in the directory ``path``, which its first append makes.
+
+        ``roll_cycle``, ``compression`` and ``sync`` left at None mean as recorded in the journal,
+        or ``DAY``, ``NONE`` and ``ALWAYS`` when it is made. Another roll cycle or compression is
+        recorded (the cycle holds from the next roll); another sync mode is an error, see
+        ``set_sync``. ``lock_timeout`` (seconds) bounds the wait of an append; ``poll_interval``
+        (seconds) bounds how long a lost wake-up can delay a tailer.
+
+        Raises AuroraConfigurationError, ForeignDirectoryError, CorruptionError,
+        UnsupportedFormatError, and OSError for what the operating system refuses.
+        """
+        text = os.path.abspath(os.fspath(path))
+        if not allow_network_file_system:
+            refuse_network(text)
+        if os.path.exists(text) and not os.path.isdir(text):
+            message = f"{text}: expected a directory or nothing, found a file"
+            raise NotADirectoryError(message)
+        return cls(
+            SYSTEM_EFFECTS,
+            text,
+            Settings(sync, roll_cycle, compression),
+            read_only=read_only,
+            lock_timeout=lock_timeout,
+            poll_interval=poll_interval,
+        )
+
+    @classmethod
+    def set_sync(cls, path: str | os.PathLike[str], sync: Sync) -> None:
+        """Change the recorded sync mode of a journal that nobody has open.
+
+        Everything in it is synced first. Handles open elsewhere go on under the old mode.
+        """
+        with cls.open(path) as journal:
+            handle = journal.handle
+            if not journal.attach():
+                message = f"{handle.path}: expected a journal, found none"
+                raise ArgumentError(message)
+            sync_journal(handle)
+            with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+                update_manifest(
+                    handle.effects, handle.path, lock_timeout=handle.lock_timeout, sync=str(sync)
+                )
+
+    # Appending
+
+    def append(
+        self,
+        records: Iterable[Record],
+        *,
+        tracking: tuple[str, int] | None = None,
+    ) -> range:
+        """Append all ``records``, and ``tracking``, as one commit; returns their positions.
+
+        ``tracking`` is (application name, notification id) and must rise for each name. When the
+        call returns, the commit is visible to every process and, under ``Sync.ALWAYS``, on disk.
+        No records and no tracking write nothing and return an empty range.
+
+        Raises ConflictError (nothing written), CommitOutcomeUnknownError (a sync failed; the
+        handle is final), LockTimeoutError, StorageFullError, ArgumentError, TooLargeError,
+        ReadOnlyError, ClosedError, ForkedHandle, CorruptionError.
+        """
+        rows = []
+        identities = []
+        for record in records:
+            row, identity = row_of(record)
+            rows.append(row)
+            identities.append(identity)
+        first = self.append_rows(
+            rows, identities, None if tracking is None else tracking_data(*tracking)
+        )
+        return range(first, first + len(rows))
+
+    def append_rows(
+        self,
+        rows: Sequence[Row],
+        identities: Sequence[Identity],
+        tracking: TrackingData | None,
+    ) -> int:
+        """Append checked rows as one commit (for the faces); returns the first position."""
+        handle = self.handle
+        if handle.descriptors is None or handle.read_only:
+            self._prepare_to_append(has_work=bool(rows) or tracking is not None)
+        if not rows and tracking is None:
+            return 0
+        commit = prepare_commit(
+            handle.effects.random_bytes(16), rows, identities, tracking, handle.codec
+        )
+        if not self._has_appended:
+            self._start_appending()
+        return self._group.append(commit)
+
+    def _prepare_to_append(self, *, has_work: bool) -> None:
+        handle = self.handle
+        handle.check_usable()
+        if handle.read_only:
+            message = f"{handle.path} was opened read-only; open it for appending to write"
+            raise ReadOnlyError(message)
+        if has_work and not self.attach():
+            deadline = handle.effects.monotonic() + handle.lock_timeout
+            create_journal(
+                handle.effects,
+                handle.path,
+                self._settings,
+                deadline=deadline,
+                new_parents_max=self._new_parents_max,
+            )
+            self.attach()
+
+    def _start_appending(self) -> None:
+        self._has_appended = True
+        interval_ms = self.handle.sync_mode.interval_ms
+        if interval_ms:
+            self._syncer = IntervalSyncer(self.handle, interval_ms / 1000)
+
+    # Reading
+
+    @property
+    def last_position(self) -> int:
+        """Position of the newest visible record; 0 when there is none."""
+        self.attach()
+        return refresh(self.handle)
+
+    def read(
+        self,
+        start: int = 1,
+        stop: int | None = None,
+        limit: int | None = None,
+        topics: Sequence[str] = (),
+    ) -> Iterator[StoredRecord]:
+        """Read records from position ``start`` to ``stop``, both included, in order.
+
+        Ends at the newest record that was visible at the call. ``limit`` bounds the number of
+        records returned, ``topics`` leaves out all others. Raises ArgumentError, CorruptionError.
+        """
+        if limit is not None and limit < 0:
+            message = f"limit: expected 0 or more, found {limit}"
+            raise ArgumentError(message)
+        until = self.last_position
+        if stop is not None:
+            until = min(until, stop)
+        return self._read(max(start, 1), until, limit, frozenset(topics))
+
+    def _read(
+        self, start: int, until: int, limit: int | None, topics: frozenset[str]
+    ) -> Iterator[StoredRecord]:
+        if limit is not None and not topics:
+            until = min(until, start + limit - 1)
+        for first, timestamp, records in read_frames(self.handle, start, until):
+            time = datetime_of(timestamp)
+            for position, data in enumerate(records, first):
+                if not start <= position <= until or (topics and data.topic not in topics):
+                    continue
+                if limit is not None:
+                    if limit == 0:
+                        return
+                    limit -= 1
+                yield StoredRecord(position, time, record_of(data))
+
+    def tail(self, after: int = 0) -> Tailer:
+        """Follow the journal: an iterator over all records behind position ``after``.
+
+        It waits for more at the end, across rolls and processes, until its ``stop()`` is called
+        from any thread or the journal is closed.
+        """
+        return Tailer(self, after)
+
+    def follower(self) -> Follower:
+        """A follower of this journal (for the faces); closing the journal stops it."""
+        self.handle.check_usable()
+        follower = Follower(self.handle, self.attach, poll_interval=self._poll_interval)
+        self._followers.add(follower)
+        return follower
+
+    # Looking after it
+
+    def attach(self) -> bool:
+        """Attach to the files, if the journal exists by now; returns whether it does."""
+        handle = self.handle
+        if handle.descriptors is not None:
+            return True
+        return attach(handle, self._settings)
+
+    def sync(self) -> None:
+        """Force everything visible to disk; raises CommitOutcomeUnknownError if that fails."""
+        self.handle.check_usable()
+        if self.handle.read_only:
+            message = f"{self.handle.path} was opened read-only; syncing is for appenders"
+            raise ReadOnlyError(message)
+        sync_journal(self.handle)
+
+    def statistics(self) -> Statistics:
+        """Counts and settings, cheaply: nothing is read but the mark and what is new."""
+        exists = self.attach()
+        handle = self.handle
+        last_position = refresh(handle)
+        state = handle.state
+        descriptors = handle.usable()
+        mark = None if descriptors is None else descriptors.mark.read()
+        return Statistics(
+            path=handle.path,
+            exists=exists,
+            last_position=last_position,
+            last_commit=state.indexed_commit,
+            originators=state.index.originator_count,
+            segments=0 if mark is None else mark.segment_number,
+            tail_bytes=0 if mark is None else mark.visible_offset,
+            index_bytes=state.index.memory_bytes,
+            durable=mark is None or mark.durable_offset == mark.visible_offset,
+            epoch=0 if mark is None else mark.epoch,
+            sync=str(handle.sync_mode),
+            roll_cycle=str(handle.roll_cycle),
+            compression=str(handle.compression),
+            genesis_id=handle.genesis_id.hex(),
+            recoveries=handle.recoveries,
+            adopted_commits=handle.adopted_commits,
+            cut_bytes=handle.cut_bytes,
+        )
+
+    def close(self) -> None:
+        """Sync what was appended, end all tailers and release everything; idempotent.
+
+        Calls in flight finish; later ones raise ClosedError.
+        """
+        handle = self.handle
+        if handle.closed:
+            return
+        try:
+            if self._syncer is not None:
+                self._syncer.stop()
+            if self._has_appended and handle.poison is None and not handle.forked:
+                self._sync_at_close()
+        finally:
+            handle.closed = True
+            handle.drop()
+            for follower in list(self._followers):
+                follower.stop()
+
+    def _sync_at_close(self) -> None:
+        handle = self.handle
+        if handle.sync_mode != Sync.ALWAYS:
+            sync_journal(handle)
+            return
+        # Commits are on disk already; the mark alone needs no lock to be synced.
+        descriptors = handle.usable()
+        if descriptors is not None:
+            mark = descriptors.mark.read()
+            if mark.sequence != handle.mark_synced_sequence:
+                try:
+                    handle.sync_mark(mark)
+                except OSError as error:
+                    handle.poison_with(error)
+
+    def __enter__(self) -> Self:
+        """Return the journal itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Name the path and the state."""
+        state = "closed" if self.handle.closed else "open"
+        return f"<{type(self).__name__} {self.handle.path!r} {state}>"

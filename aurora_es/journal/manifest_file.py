@@ -1,0 +1,94 @@
+"""Reads and replaces the manifest.
+
+Theory of operation: a new generation is written to a temporary file, synced and renamed over the
+old one under ``manifest.lock``, after reading again: two writers never lose each other's changes,
+and a reader sees one generation or the next. Lock order: background.lock, lock, manifest.lock.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.errors import CorruptionError, UnsupportedFormatError
+from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.format.limits import MANIFEST_BYTES_MAX
+from aurora_es.format.manifest import (
+    MANIFEST_HEADER_BYTES,
+    Manifest,
+    UnsupportedManifest,
+    decode_manifest,
+    encode_manifest,
+)
+from aurora_es.format.names import MANIFEST, MANIFEST_LOCK, NEW_SUFFIX
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Effects, Files
+
+
+def read_manifest(files: Files, directory: str) -> Manifest | None:
+    """Read the manifest of a journal; None when there is no such file."""
+    path = os.path.join(directory, MANIFEST)
+    try:
+        fd = open_regular(files, path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        data = read_exactly(files, fd, MANIFEST_HEADER_BYTES + MANIFEST_BYTES_MAX, 0)
+    finally:
+        files.close(fd)
+    manifest = decode_manifest(data)
+    if manifest is None:
+        raise CorruptionError(
+            path, 0, expected="a manifest with valid checksums", found=f"{len(data)} other bytes"
+        )
+    if isinstance(manifest, UnsupportedManifest):
+        message = (
+            f"{path}: expected manifest version 1 without incompatible flags, found version"
+            f" {manifest.version}, flags {manifest.incompatible_flags:#x}; nothing was changed."
+            " Open it with the version of aurora_es that wrote it, or a newer one"
+        )
+        raise UnsupportedFormatError(message)
+    return manifest
+
+
+def write_manifest(files: Files, directory: str, manifest: Manifest) -> None:
+    """Replace the manifest; the caller holds ``manifest.lock``, or ``lock`` during creation."""
+    path = os.path.join(directory, MANIFEST)
+    fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        write_all(files, fd, encode_manifest(manifest), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+    files.rename(path + NEW_SUFFIX, path)
+    files.sync_directory(directory)
+
+
+def update_manifest(
+    effects: Effects, directory: str, *, lock_timeout: float, **changes: object
+) -> Manifest:
+    """Write a new generation with ``changes`` under ``manifest.lock``; returns it."""
+    files = effects.files
+    lock_path = os.path.join(directory, MANIFEST_LOCK)
+    fd = open_regular(files, lock_path, os.O_RDWR | os.O_CREAT)
+    try:
+        acquire_flock(effects, fd, path=lock_path, deadline=effects.monotonic() + lock_timeout)
+        try:
+            current = read_manifest(files, directory)
+            if current is None:
+                raise CorruptionError(
+                    os.path.join(directory, MANIFEST), 0, expected="a manifest", found="no file"
+                )
+            changed = msgspec.structs.replace(
+                current, generation=current.generation + 1, **changes
+            )
+            write_manifest(files, directory, changed)
+        finally:
+            release_flock(effects, fd)
+    finally:
+        files.close(fd)
+    return changed

@@ -1,0 +1,66 @@
+"""The mark file of an open journal: read by everyone, published by the holder of ``lock``.
+
+Theory of operation: see ``aurora_es/format/mark.py``. A reader never goes back behind a mark that
+it has seen. Both slots are read with one ``pread``; while their bytes are those seen last, the
+decoded value is reused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import CorruptionError
+from aurora_es.files.layer import write_all
+from aurora_es.format.mark import (
+    SLOT_BYTES,
+    SLOT_OFFSETS,
+    SPAN_BYTES,
+    Mark,
+    decode_mark,
+    encode_slot,
+    slot_offset,
+)
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Files
+
+_SECOND = SLOT_OFFSETS[1]
+
+
+class MarkFile:
+    """An open mark file; owns its descriptor."""
+
+    __slots__ = ("_seen", "fd", "files", "path")
+
+    def __init__(self, files: Files, path: str, fd: int) -> None:
+        """Take over the descriptor ``fd`` of ``path``."""
+        self.files = files
+        self.path = path
+        self.fd = fd
+        # Both slots as read and their value: replaced whole, so that threads may share it.
+        self._seen: tuple[bytes, bytes, Mark] | None = None
+
+    def read(self) -> Mark:
+        """The newest mark; raises CorruptionError when no slot is valid."""
+        span = self.files.pread(self.fd, SPAN_BYTES, 0)
+        first, second = span[:SLOT_BYTES], span[_SECOND:]
+        seen = self._seen
+        if seen is not None and seen[0] == first and seen[1] == second:
+            return seen[2]
+        mark = decode_mark(span)
+        if mark is None:
+            raise CorruptionError(
+                self.path, 0, expected="a valid slot in the mark", found="none"
+            )
+        if seen is not None and mark.sequence < seen[2].sequence:
+            return seen[2]
+        self._seen = (first, second, mark)
+        return mark
+
+    def publish(self, mark: Mark) -> None:
+        """Make ``mark`` visible to every process; the caller holds ``lock``."""
+        write_all(self.files, self.fd, encode_slot(mark), slot_offset(mark.sequence))
+
+    def sync(self) -> None:
+        """Force the mark to disk."""
+        self.files.fdatasync(self.fd)

@@ -1,0 +1,298 @@
+"""Recovery: what the holder of ``lock`` does about bytes that nobody vouches for.
+
+Theory of operation: M is the mark, X the end of the last complete valid commit in the tail. X below
+M's durable offset is corruption, and so is a valid frame behind X that says that bytes beyond X had
+been synced before it was written. Everything else behind X is a torn tail: the unfinished write of
+a dead or interrupted appender, or pages that a power cut brought to disk in any order. It is kept
+in ``recovered/``, cut and counted. What is complete is adopted, never dropped: it is written again
+with the same bytes (after a failed sync the page cache lies), synced, and only then published. An
+end frame at X means that a roll was under way: it is finished. Recovery may be killed anywhere and
+started again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import CorruptionError
+from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.format.frame import ALIGNMENT, HEADER_BYTES, KIND_RECORDS, decode_header
+from aurora_es.format.names import RECOVERED, parse_segment_name, segment_name
+from aurora_es.journal.catch_up import (
+    advance,
+    catch_up,
+    decode_commit,
+    open_successor,
+    stopped_early,
+)
+from aurora_es.journal.handle import logger
+from aurora_es.journal.manifest_file import update_manifest
+from aurora_es.journal.roll import finish_roll, first_chain
+from aurora_es.journal.tail_writes import poisoned, publish_synced
+from aurora_es.segment.walk import Chain, Stop, Walk
+
+if TYPE_CHECKING:
+    from aurora_es.format.mark import Mark
+    from aurora_es.format.payload import TrackingData
+    from aurora_es.journal.handle import Handle
+    from aurora_es.segment.file import SegmentFile
+
+_BLOCK_BYTES = 1 << 20
+_KEPT_BYTES_MAX = 16 << 20
+_KEPT_FILES_MAX = 16
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The tail segment as recovery finds it."""
+
+    file: SegmentFile
+    chain: Chain  # behind the last complete commit, or behind the end frame: X is its offset
+    durable_offset: int  # up to here the mark vouches for this segment
+    visible_offset: int
+    stop: Stop
+    size_bytes: int
+
+
+def recover(handle: Handle) -> Mark:
+    """Recover the tail; the caller holds the append lock. Returns the mark to append at.
+
+    Raises CorruptionError or UnsupportedFormatError with nothing changed, and PoisonedHandleError
+    when a sync fails.
+    """
+    descriptors = handle.usable()
+    assert descriptors is not None
+    mark = descriptors.mark.read()
+    stop = advance(handle, mark)
+    chain = handle.state.chain
+    assert chain is not None
+    if chain.segment_number != mark.segment_number:
+        raise stopped_early(
+            handle.segment(chain.segment_number, chain.base_position), stop or Stop("end", 0)
+        )
+    tracking = dict(handle.state.index.tracking)
+    durable_offset, visible_offset = mark.durable_offset, mark.visible_offset
+    chain = chain.copy()
+    adopted = 0
+    while True:
+        tail = _walk_tail(handle, chain, durable_offset, visible_offset, tracking)
+        adopted += tail.chain.commit_number - chain.commit_number
+        _refuse_corruption(handle, tail)
+        clean = tail.chain.offset == visible_offset == durable_offset
+        zeros_only = _zeros_only(tail)
+        if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
+            handle.in_doubt = False
+            return mark
+        mark = _raise_epoch(handle, tail, mark)
+        _settle(handle, tail, mark, zeros_only=zeros_only)
+        if not tail.chain.ended:
+            return _publish(handle, tail.chain, mark, adopted)
+        chain = _enter_successor(handle, tail.chain, tracking, epoch=mark.epoch)
+        durable_offset = visible_offset = chain.offset
+
+
+def _walk_tail(
+    handle: Handle,
+    start: Chain,
+    durable_offset: int,
+    visible_offset: int,
+    tracking: dict[str, TrackingData],
+) -> _Tail:
+    """Walk from the last known commit to the end of the file, gathering tracking records."""
+    file = handle.open_tail(start)
+    chain = start.copy()
+    size = file.size_bytes()
+    walk = Walk(file, chain, size)
+    for frames in walk:
+        if frames[0].header.kind == KIND_RECORDS:
+            record = decode_commit(file, frames)[1]
+            if record is not None:
+                tracking[record.application_name] = record
+    return _Tail(file, chain, durable_offset, visible_offset, walk.stop, size)
+
+
+def _refuse_corruption(handle: Handle, tail: _Tail) -> None:
+    """Raise for whatever is more than a torn tail; nothing has been changed so far."""
+    end = tail.chain.offset
+    if tail.stop.reason == "unsupported" or end < tail.durable_offset:
+        # Acknowledged bytes are never cut, and what a newer version wrote is not ours to judge.
+        raise stopped_early(tail.file, tail.stop)
+    number = tail.chain.segment_number + 1
+    for name in handle.files.listdir(handle.path):
+        parsed = parse_segment_name(name)
+        if parsed is None or parsed[0] != number:
+            continue
+        if not tail.chain.ended:
+            # The next segment is linked only after this one is on disk with its end frame.
+            raise CorruptionError(
+                tail.file.path, end, expected=f"an end frame, since {name} exists", found="none"
+            )
+        if name != segment_name(number, tail.chain.position + 1):
+            raise CorruptionError(
+                os.path.join(handle.path, name),
+                0,
+                expected=f"base position {tail.chain.position + 1}",
+                found=f"{parsed[1]}",
+            )
+    _refuse_later_frames(tail)
+
+
+def _refuse_later_frames(tail: _Tail) -> None:
+    """Look for a header behind X that proves that bytes beyond X had been synced.
+
+    Valid frames that do not prove it are part of the torn tail: a power cut brings the pages of
+    one unsynced write to disk in any order, so a frame behind a hole is the normal picture.
+    """
+    file, end, salt = tail.file, tail.chain.offset, tail.file.salt
+    at = end
+    while at < tail.size_bytes:
+        block = read_exactly(file.files, file.fd, _BLOCK_BYTES + HEADER_BYTES, at)
+        found = block.find(salt)
+        while 0 <= found < _BLOCK_BYTES:
+            decoded = decode_header(block, found) if (at + found) % ALIGNMENT == 0 else None
+            if decoded is not None:
+                header = decoded[0]
+                if header.commit_number > tail.chain.commit_number and header.synced_to > end:
+                    raise CorruptionError(
+                        file.path,
+                        end,
+                        expected=f"{tail.stop.expected or 'a frame'}, since the frame at"
+                        f" {at + found} was written after offset {header.synced_to} was synced",
+                        found=tail.stop.found or "end of file",
+                    )
+            found = block.find(salt, found + 1)
+        at += _BLOCK_BYTES
+
+
+def _zeros_only(tail: _Tail) -> bool:
+    at = tail.chain.offset
+    while at < tail.size_bytes:
+        block = read_exactly(tail.file.files, tail.file.fd, _BLOCK_BYTES, at)
+        if not block or block.count(0) != len(block):
+            return not block
+        at += len(block)
+    return True
+
+
+def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
+    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch."""
+    if tail.chain.offset >= tail.visible_offset:
+        return mark
+    epoch = mark.epoch + 1
+    handle.manifest = update_manifest(
+        handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
+    )
+    logger.warning(
+        "%s: commits that were visible but not synced are gone (sync mode %s); epoch %d",
+        handle.path,
+        handle.sync_mode,
+        epoch,
+    )
+    return mark._replace(epoch=epoch)
+
+
+def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> None:
+    """Keep and cut what lies behind X, write what lies before it again, sync."""
+    files, file, end = handle.files, tail.file, tail.chain.offset
+    if not zeros_only:
+        _keep_torn_bytes(handle, tail, mark.sequence)
+    handle.reserved_end = 0
+    try:
+        at = tail.durable_offset
+        while at < end:
+            # After a failed sync pages look clean and are not on disk; written again with the
+            # same bytes they are dirty and the sync below means something.
+            block = read_exactly(files, file.fd, min(_BLOCK_BYTES, end - at), at)
+            write_all(files, file.fd, block, at)
+            at += len(block)
+        files.ftruncate(file.fd, end)
+        files.fsync(file.fd)
+    except OSError as error:
+        raise poisoned(handle, file.path, error) from error
+
+
+def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:
+    """Copy the bytes that are about to be cut; a full disk does not stop recovery."""
+    files, end = handle.files, tail.chain.offset
+    data = read_exactly(files, tail.file.fd, min(_KEPT_BYTES_MAX, tail.size_bytes - end), end)
+    data = data.rstrip(b"\0")
+    handle.cut_bytes += len(data)
+    directory = os.path.join(handle.path, RECOVERED)
+    number = tail.chain.segment_number
+    path = os.path.join(directory, f"{number:010d}-{end:012d}-{sequence:020d}.bytes")
+    logger.warning(
+        "%s: %d bytes of an unfinished write cut at offset %d, kept in %s (%s: expected %s)",
+        tail.file.path,
+        len(data),
+        end,
+        path,
+        tail.stop.reason,
+        tail.stop.expected,
+    )
+    try:
+        try:
+            files.mkdir(directory, 0o700)
+            files.sync_directory(handle.path)
+        except FileExistsError:
+            _drop_old_copies(handle, directory, len(data))
+        fd = open_regular(files, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(files, fd, data, 0)
+            files.fsync(fd)
+        finally:
+            files.close(fd)
+        files.sync_directory(directory)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}:
+            raise
+        logger.warning("%s: no copy of the cut bytes could be kept: %s", directory, error)
+
+
+def _drop_old_copies(handle: Handle, directory: str, coming_bytes: int) -> None:
+    files = handle.files
+    kept = sorted(name for name in files.listdir(directory) if name.endswith(".bytes"))
+    sizes = [files.stat(os.path.join(directory, name)).st_size for name in kept]
+    while kept and (
+        len(kept) >= _KEPT_FILES_MAX or sum(sizes) + coming_bytes > _KEPT_BYTES_MAX
+    ):
+        files.unlink(os.path.join(directory, kept.pop(0)))
+        sizes.pop(0)
+
+
+def _enter_successor(
+    handle: Handle, ended: Chain, tracking: dict[str, TrackingData], *, epoch: int
+) -> Chain:
+    """Go on behind an end frame: into the next segment, made here if the roll died before."""
+    path = os.path.join(handle.path, segment_name(ended.segment_number + 1, ended.position + 1))
+    try:
+        handle.files.stat(path)
+    except FileNotFoundError:
+        finish_roll(handle, ended, tracking.values(), epoch=epoch)
+    file, chain = open_successor(handle, ended)
+    # A power cut may take back an unsynced directory entry: nothing may refer to it before.
+    handle.files.sync_directory(handle.path)
+    return first_chain(file, chain)
+
+
+def _publish(handle: Handle, chain: Chain, mark: Mark, adopted: int) -> Mark:
+    mark = mark._replace(
+        sequence=mark.sequence + 1,
+        visible_commit=chain.commit_number,
+        visible_position=chain.position,
+        segment_number=chain.segment_number,
+        visible_offset=chain.offset,
+        durable_offset=chain.offset,
+    )
+    publish_synced(handle, mark)
+    handle.recoveries += 1
+    if adopted:
+        handle.adopted_commits += adopted
+        logger.warning(
+            "%s: %d complete commits of an interrupted writer adopted", handle.path, adopted
+        )
+    handle.in_doubt = False
+    catch_up(handle, mark)
+    return mark

@@ -1,0 +1,1 @@
+"""One segment file: how it is written, walked and read."""

@@ -1,0 +1,141 @@
+"""Creates a segment file: header, checkpoint frame, zeros, under a name that did not exist.
+
+Theory of operation: the file is written as ``<name>.new``, synced, then linked to its name, which
+fails if the name exists, so no segment ever replaces another. Who finds the file under its name
+finds it complete. The directory is synced by ``link_segment``, before anything refers to the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from aurora_es.files.layer import open_regular, write_all
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import (
+    FRAME_VERSION,
+    KIND_CHECKPOINT,
+    FrameHeader,
+    encode_frame,
+)
+from aurora_es.format.names import NEW_SUFFIX, segment_name
+from aurora_es.format.payload import CheckpointPayload, TrackingData, encode_payload
+from aurora_es.format.segment_header import (
+    FORMAT_VERSION,
+    NO_KEY,
+    SEGMENT_MAGIC,
+    SegmentHeader,
+    encode_segment_header,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aurora_es.files.layer import Effects, Files
+    from aurora_es.segment.walk import Chain
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def write_segment(  # noqa: PLR0913 - each is one field of the header
+    effects: Effects,
+    directory: str,
+    *,
+    genesis_id: bytes,
+    after: Chain,
+    epoch: int,
+    codec: int,
+    tracking: Iterable[TrackingData],
+    reserve: bool,
+) -> str:
+    """Write the segment that follows the chain ``after`` as ``.new`` and sync it; returns its name.
+
+    ``after`` is the predecessor's chain behind its end frame; for segment 1 one with segment
+    number 0 and everything else 0.
+    """
+    files = effects.files
+    number, base_position = after.segment_number + 1, after.position + 1
+    name = segment_name(number, base_position)
+    created_at = max(effects.clock(), after.timestamp)
+    header, checksum = encode_segment_header(
+        SegmentHeader(
+            SEGMENT_MAGIC,
+            FORMAT_VERSION,
+            0,
+            0,
+            number,
+            genesis_id,
+            base_position,
+            after.commit_number + 1,
+            _salt(effects),
+            created_at,
+            epoch,
+            codec,
+            NO_KEY,
+            after.offset if after.segment_number else 0,
+            after.position,
+            after.previous_checksum,
+        )
+    )
+    payload = encode_payload(CheckpointPayload(after.timestamp, list(tracking)))
+    frame, _ = encode_frame(
+        FrameHeader(
+            salt=header[56:64],
+            kind=KIND_CHECKPOINT,
+            flags=0,
+            codec=0,
+            version=FRAME_VERSION,
+            stored_length=len(payload),
+            raw_length=len(payload),
+            record_count=0,
+            first_position=base_position,
+            commit_number=after.commit_number,
+            timestamp=after.timestamp,
+            synced_to=0,
+            frame_number=1,
+            frames_in_commit=1,
+            previous_checksum=checksum,
+            payload_checksum=crc32c(payload),
+        ),
+        payload,
+    )
+    data = header + frame
+    path = os.path.join(directory, name + NEW_SUFFIX)
+    _remove(files, path)
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        write_all(files, fd, data + bytes(effects.reserve_bytes if reserve else 0), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+    return name
+
+
+def link_segment(files: Files, directory: str, name: str) -> None:
+    """Give a written segment its name; raises FileExistsError when the name is taken."""
+    path = os.path.join(directory, name)
+    try:
+        files.link(path + NEW_SUFFIX, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # No hard links on this file system: checked, then renamed; the caller holds the lock.
+        if name in files.listdir(directory):
+            raise FileExistsError(errno.EEXIST, "segment exists", path) from error
+        files.rename(path + NEW_SUFFIX, path)
+    _remove(files, path + NEW_SUFFIX)
+    files.sync_directory(directory)
+
+
+def _salt(effects: Effects) -> bytes:
+    while not any(salt := effects.random_bytes(8)):
+        pass
+    return salt
+
+
+def _remove(files: Files, path: str) -> None:
+    try:
+        files.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,223 @@
+"""Walks the chain of frames in one segment, commit by commit, checking everything.
+
+Theory of operation: a ``Chain`` is the state between two commits: where the next frame goes and
+what it has to name. A walk advances a chain over complete, valid, chained commits and stops at the
+first thing that is none. It never judges: that a chain ends in zeros, in half a frame or in rot
+are three findings, and whether they mean "nothing more yet", a torn tail or corruption depends on
+the mark and is decided by the caller (catch-up or recovery).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from aurora_es.files.layer import read_exactly
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import (
+    FLAG_COMPATIBLE,
+    FRAME_VERSION,
+    HEADER_BYTES,
+    KIND_CHECKPOINT,
+    KIND_END,
+    KIND_RECORDS,
+    FrameHeader,
+    decode_header,
+    frame_bytes,
+)
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aurora_es.segment.file import SegmentFile
+
+_BLOCK_BYTES = 1 << 20
+_NOT_WRITTEN = bytes(8)
+
+
+@dataclass(slots=True)
+class Chain:
+    """State of the journal between two commits."""
+
+    segment_number: int
+    base_position: int
+    offset: int  # of the next frame, in the segment
+    previous_checksum: int
+    commit_number: int  # of the last commit
+    position: int  # of the last record
+    timestamp: int = 0  # of the last commit, microseconds
+    frame_count: int = 0  # frames in this segment so far
+    first_timestamp: int | None = None  # of the first commit in this segment
+    ended: bool = False  # the last frame was the segment's end frame
+
+    def copy(self) -> Chain:
+        """Copy it, for a walk that may have to be forgotten."""
+        return replace(self)
+
+    @property
+    def has_commit(self) -> bool:
+        """Whether this segment holds a commit."""
+        return self.first_timestamp is not None
+
+
+class WalkedFrame(NamedTuple):
+    """A valid frame: its offset in the segment, header, and payload as stored."""
+
+    offset: int
+    header: FrameHeader
+    payload: bytes
+
+
+class Stop(NamedTuple):
+    """Why a walk stopped, and where."""
+
+    reason: str  # "end", "zeros", "short", "invalid", "unsupported", "ended"
+    offset: int
+    expected: str = ""
+    found: str = ""
+
+
+def start_of(file: SegmentFile) -> Chain:
+    """The chain in front of a segment's first frame."""
+    header = file.header
+    return Chain(
+        segment_number=header.segment_number,
+        base_position=header.base_position,
+        offset=SEGMENT_HEADER_BYTES,
+        previous_checksum=file.header_checksum,
+        commit_number=header.base_commit - 1,
+        position=header.base_position - 1,
+        timestamp=0,
+    )
+
+
+class Walk:
+    """Iterates over the complete commits between ``chain.offset`` and ``end``.
+
+    Each is a list of frames; the checkpoint and the end frame come as lists of one. ``chain`` is
+    advanced behind a list before it is yielded; after the iteration ``stop`` says
+    why it ended.
+    """
+
+    def __init__(self, file: SegmentFile, chain: Chain, end: int) -> None:
+        """Prepare to walk ``file`` from ``chain.offset`` to the offset ``end``."""
+        self.file = file
+        self.chain = chain
+        self.end = end
+        self.stop = Stop("end", chain.offset)
+        self._buffer = b""
+        self._buffer_offset = chain.offset
+
+    def __iter__(self) -> Iterator[list[WalkedFrame]]:
+        """Yield commits until something stops the walk."""
+        chain = self.chain
+        commit: list[WalkedFrame] = []
+        offset, previous, position = chain.offset, chain.previous_checksum, chain.position
+        while True:
+            if chain.ended:
+                self.stop = Stop("ended", offset)
+                return
+            step = self._next_frame(offset, previous, position, commit)
+            if isinstance(step, Stop):
+                self.stop = step
+                return
+            frame, previous = step
+            header = frame.header
+            commit.append(frame)
+            offset += frame_bytes(header.stored_length)
+            position += header.record_count
+            if len(commit) == header.frames_in_commit:
+                self._advance(commit, offset, previous, position)
+                yield commit
+                commit = []
+
+    def _advance(
+        self, commit: list[WalkedFrame], offset: int, previous: int, position: int
+    ) -> None:
+        chain, header = self.chain, commit[-1].header
+        chain.offset = offset
+        chain.previous_checksum = previous
+        chain.position = position
+        chain.frame_count += len(commit)
+        if header.kind == KIND_RECORDS:
+            chain.commit_number = header.commit_number
+            if chain.first_timestamp is None:
+                chain.first_timestamp = header.timestamp
+        chain.timestamp = max(chain.timestamp, header.timestamp)
+        chain.ended = header.kind == KIND_END
+
+    def _next_frame(
+        self, offset: int, previous: int, position: int, commit: list[WalkedFrame]
+    ) -> tuple[WalkedFrame, int] | Stop:
+        if offset >= self.end:
+            return Stop("end", offset)
+        at = self._fill(offset, HEADER_BYTES)
+        buffer = self._buffer
+        if buffer[at : at + 8] == _NOT_WRITTEN:
+            return Stop("zeros", offset, "a frame", "zeros")
+        if len(buffer) - at < HEADER_BYTES:
+            return Stop("short", offset, "a frame header of 72 bytes", f"{len(buffer) - at} bytes")
+        decoded = decode_header(buffer, at)
+        if decoded is None or decoded[0].salt != self.file.salt:
+            found = repr(buffer[at : at + 16])
+            return Stop("invalid", offset, "a frame header with salt and checksum", found)
+        header, checksum = decoded
+        problem = self._check(header, offset, previous, position, commit)
+        if problem is not None:
+            return problem
+        at = self._fill(offset, HEADER_BYTES + header.stored_length)
+        payload = self._buffer[at + HEADER_BYTES : at + HEADER_BYTES + header.stored_length]
+        if len(payload) < header.stored_length:
+            expected = f"a payload of {header.stored_length} bytes"
+            return Stop("short", offset, expected, f"{len(payload)} bytes")
+        if crc32c(payload) != header.payload_checksum:
+            expected = f"payload checksum {header.payload_checksum:#010x}"
+            return Stop("invalid", offset, expected, f"{crc32c(payload):#010x}")
+        return WalkedFrame(offset, header, payload), checksum
+
+    def _check(
+        self,
+        header: FrameHeader,
+        offset: int,
+        previous: int,
+        position: int,
+        commit: list[WalkedFrame],
+    ) -> Stop | None:
+        if header.version != FRAME_VERSION:
+            return Stop("unsupported", offset, f"frame version {FRAME_VERSION}", f"{header.version}")
+        if header.previous_checksum != previous:
+            expected = f"previous checksum {previous:#010x}"
+            return Stop("invalid", offset, expected, f"{header.previous_checksum:#010x}")
+        if header.stored_length > FRAME_RAW_BYTES_MAX or header.first_position != position + 1:
+            expected = f"position {position + 1}, at most {FRAME_RAW_BYTES_MAX} bytes"
+            found = f"position {header.first_position}, {header.stored_length} bytes"
+            return Stop("invalid", offset, expected, found)
+        number = (header.kind, header.commit_number, header.frame_number, header.frames_in_commit)
+        last = self.chain.commit_number
+        if header.kind == KIND_RECORDS:
+            frames = commit[0].header.frames_in_commit if commit else header.frames_in_commit
+            wanted = (KIND_RECORDS, last + 1, len(commit) + 1, frames)
+        elif header.kind == KIND_CHECKPOINT and offset == SEGMENT_HEADER_BYTES:
+            wanted = (KIND_CHECKPOINT, last, 1, 1)
+        elif header.kind == KIND_END or header.flags & FLAG_COMPATIBLE:
+            wanted = (header.kind, last, 1, 1)
+        else:
+            return Stop("unsupported", offset, "a known kind of frame", f"kind {header.kind}")
+        if number != wanted or not 1 <= number[2] <= number[3] or (commit and last + 1 != number[1]):
+            expected = "kind {}, commit {}, frame {} of {}".format(*wanted)
+            return Stop(
+                "invalid", offset, expected, "kind {}, commit {}, frame {} of {}".format(*number)
+            )
+        return None
+
+    def _fill(self, offset: int, length: int) -> int:
+        """Make sure that ``length`` bytes at ``offset`` are buffered; returns their index."""
+        at = offset - self._buffer_offset
+        if at + length > len(self._buffer) and self._buffer_offset + len(self._buffer) < self.end:
+            wanted = min(max(length, _BLOCK_BYTES), self.end - offset)
+            self._buffer = read_exactly(self.file.files, self.file.fd, wanted, offset)
+            self._buffer_offset = offset
+            return 0
+        return at

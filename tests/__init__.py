@@ -1,0 +1,1 @@
+"""The tests; they mirror the package, so that two files of one name do not collide."""

@@ -1,0 +1,42 @@
+"""Settings that hold for every test."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A shared machine stalls now and then: neither a deadline nor a slow draw says that code is wrong.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that a failure belongs to the change at hand and can be repeated.
+settings.register_profile("default", _patient, derandomize=True, max_examples=100)
+# New examples each time, remembered in .hypothesis/ and printed in a form that can be pasted.
+settings.register_profile(
+    "long", _patient, max_examples=2_000, stateful_step_count=100, print_blob=True
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_RELIABILITY_FACTORS = {"short": 1, "normal": 5, "long": 100}
+_RELIABILITY = os.environ.get("AURORA_RELIABILITY", "normal")
+
+
+def pytest_configure() -> None:
+    """Refuse an unknown AURORA_RELIABILITY: a typing error must not shorten a run unseen."""
+    if _RELIABILITY not in _RELIABILITY_FACTORS:
+        allowed = ", ".join(_RELIABILITY_FACTORS)
+        raise pytest.UsageError(
+            f"AURORA_RELIABILITY is {_RELIABILITY!r}, expected one of {allowed}"
+        )
+
+
+@pytest.fixture(scope="session")
+def reliability_factor() -> int:
+    """By how much a reliability test multiplies its shortest useful number of rounds."""
+    return _RELIABILITY_FACTORS[_RELIABILITY]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of the shell's user, and of this run, away from the code under test."""
+    for key in list(os.environ):
+        if "AURORA_" in key or key.endswith("PERSISTENCE_MODULE"):
+            monkeypatch.delenv(key)
