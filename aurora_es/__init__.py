@@ -1,1 +1,76 @@
-"""aurora_es: a durable event store in plain files, for the ``eventsourcing`` library."""
+"""aurora_es: a durable event store in plain files, for the ``eventsourcing`` library.
+
+``PERSISTENCE_MODULE=aurora_es`` makes it the persistence backend of an application; ``Journal`` is
+the append-only journal beneath, to be used on its own.
+"""
+
+from aurora_es.errors import (
+    ArgumentError,
+    AuroraConfigurationError,
+    AuroraError,
+    ClosedError,
+    CommitOutcomeUnknownError,
+    Conflict,
+    ConflictError,
+    CorruptionError,
+    ForeignDirectoryError,
+    ForkedHandle,
+    HistoryChangedError,
+    LockTimeoutError,
+    NeedsRecoveryError,
+    PoisonedHandleError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+    TooLargeError,
+    UnsupportedFormatError,
+)
+from aurora_es.factory import AuroraFactory
+from aurora_es.journal import Journal, Record, Statistics, StoredRecord, Tailer
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.recorders import (
+    AuroraAggregateRecorder,
+    AuroraApplicationRecorder,
+    AuroraProcessRecorder,
+    AuroraTrackingRecorder,
+)
+from aurora_es.store import AuroraStore
+
+Factory = AuroraFactory
+
+__all__ = [
+    "ArgumentError",
+    "AuroraAggregateRecorder",
+    "AuroraApplicationRecorder",
+    "AuroraConfigurationError",
+    "AuroraError",
+    "AuroraFactory",
+    "AuroraProcessRecorder",
+    "AuroraStore",
+    "AuroraTrackingRecorder",
+    "ClosedError",
+    "CommitOutcomeUnknownError",
+    "CompressionFormat",
+    "Conflict",
+    "ConflictError",
+    "CorruptionError",
+    "Factory",
+    "ForeignDirectoryError",
+    "ForkedHandle",
+    "HistoryChangedError",
+    "Journal",
+    "LockTimeoutError",
+    "NeedsRecoveryError",
+    "PoisonedHandleError",
+    "ReadOnlyError",
+    "Record",
+    "RollCycle",
+    "Statistics",
+    "StorageError",
+    "StorageFullError",
+    "StoredRecord",
+    "Sync",
+    "Tailer",
+    "TooLargeError",
+    "UnsupportedFormatError",
+]

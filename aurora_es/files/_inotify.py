@@ -11,7 +11,7 @@ only events of a watched directory have:
 An event equal to the last unread one is merged with it, so one file that changes a million times
 while nobody reads costs one event.
 
-Concurrency: `add` and `remove` under the lock of the owner; `read` from any threads at once, each
+Concurrency: ``add`` and ``remove`` under the lock of the owner; ``read`` from any threads at once, each
 event goes to one of them.  The descriptor is closed with the object, so a thread that holds a
 reference to the object can never use a number that meanwhile belongs to another file.
 """
@@ -22,6 +22,8 @@ import errno
 import os
 import struct
 from typing import TYPE_CHECKING
+
+from aurora_es.files._bell import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +43,14 @@ _READ_BYTES = 256 * _EVENT.size
 
 
 class Inotify:
-    """An inotify instance; satisfies `wakeups.FileWatcher`."""
+    """An inotify instance; satisfies ``wakeups.FileWatcher``."""
 
     __slots__ = ("_add", "_errno", "_keys", "_remove", "descriptor")
 
     def __init__(self) -> None:
         """Open the instance; raises OSError, with EMFILE when the user has too many of them."""
         self.descriptor = -1
-        # Keys that events may still come for; changed under the owner's lock, and `read` only
+        # Keys that events may still come for; changed under the owner's lock, and ``read`` only
         # copies it, which is atomic.
         self._keys: set[int] = set()
         try:
@@ -108,18 +110,15 @@ class Inotify:
     def abandon(self) -> None:
         """In a fork child: let go of the parent's instance without touching its watches.
 
-        The number is filled with an event counter that never rings, because a frame of this
-        thread may be about to read from it.
+        The number is filled with a bell that nobody rings, because a frame of this thread may be
+        about to read from it.
         """
         self._keys = set()
         try:
-            filler = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        except (AttributeError, OSError):
+            silent = Bell.open()
+        except OSError:
             return  # out of descriptors: the parent's instance lives as long as this object
-        try:
-            os.dup2(filler, self.descriptor, inheritable=False)
-        finally:
-            os.close(filler)
+        os.dup2(silent.descriptor, self.descriptor, inheritable=False)
 
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:

@@ -1,12 +1,12 @@
 """One kqueue: which watched files changed (macOS).
 
 Theory of operation.  kqueue watches open descriptors, so each watched file is opened once, for
-events only; a file asked for by two names is recognised by its device and inode.  `EV_CLEAR`
+events only; a file asked for by two names is recognised by its device and inode.  ``EV_CLEAR``
 delivers every change once, to one reader.  Keys are counted, not descriptor numbers, because
 those are given out again.  A kqueue is not inherited by a fork child, the descriptors of the
 files are.
 
-Concurrency: `add` and `remove` under the lock of the owner; `read` from any threads at once.
+Concurrency: ``add`` and ``remove`` under the lock of the owner; ``read`` from any threads at once.
 
 Not run by the tests on Linux: this module is written from the manual page and not yet proven.
 """
@@ -28,7 +28,7 @@ if sys.platform == "darwin":
     _KEPT_AFTER_FORK: list[select.kqueue] = []
 
     class Kqueue:
-        """A kqueue of files; satisfies `wakeups.FileWatcher`."""
+        """A kqueue of files; satisfies ``wakeups.FileWatcher``."""
 
         __slots__ = ("_files", "_key_last", "_keys", "_queue", "descriptor")
 

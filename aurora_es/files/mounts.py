@@ -1,14 +1,14 @@
 """Which file system a path is on, and what that means for locks and wake-ups.
 
-Theory of operation.  Linux lists its mounts in `/proc/self/mountinfo`, one per line:
+Theory of operation.  Linux lists its mounts in ``/proc/self/mountinfo``, one per line:
 
     36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/root rw,errors=continue
     id parent major:minor root mount-point options optional-fields - type source options
 
-The mount of a file is found by its device number (`st_dev`).  Some file systems report a device
+The mount of a file is found by its device number (``st_dev``).  Some file systems report a device
 number that no mount has (btrfs subvolumes, regular files on overlay), so the longest mount point
 that leads to the path decides where the number is not listed.  macOS has no such file; there the
-output of `/sbin/mount` is searched by longest mount point.  An unknown type is the empty string,
+output of ``/sbin/mount`` is searched by longest mount point.  An unknown type is the empty string,
 never an exception: the answer is advice.
 """
 
@@ -51,11 +51,11 @@ _SILENT_TYPES = frozenset(
 
 
 def file_system_type(path: str | os.PathLike[str], *, table: str | None = None) -> str:
-    """Return the type of the file system that holds `path`, for example "ext4" or "nfs4".
+    """Return the type of the file system that holds ``path``, for example "ext4" or "nfs4".
 
     A path that does not exist counts as being where its nearest existing ancestor is.  Returns ""
-    when the type cannot be found.  `table` replaces the system's mount table: on macOS the output
-    of `/sbin/mount`, elsewhere the text of `/proc/self/mountinfo`.  Raises nothing, keeps no
+    when the type cannot be found.  ``table`` replaces the system's mount table: on macOS the output
+    of ``/sbin/mount``, elsewhere the text of ``/proc/self/mountinfo``.  Raises nothing, keeps no
     state, and may be called from any thread; the table is read anew by each call.
     """
     real_path = os.path.realpath(path)
@@ -129,7 +129,7 @@ def _device_of_nearest(real_path: str) -> str:
 
 
 def _type_by_mountinfo(table: str, device: str, real_path: str) -> str:
-    """Look up by device number, else by the longest mount point above `real_path`."""
+    """Look up by device number, else by the longest mount point above ``real_path``."""
     best_point, best_type = "", ""
     for line in table.splitlines():
         mount, separator, source = line.partition(" - ")
@@ -146,7 +146,7 @@ def _type_by_mountinfo(table: str, device: str, real_path: str) -> str:
 
 
 def _type_by_mount_output(table: str, real_path: str) -> str:
-    """Look up in lines like `/dev/disk3s1 on /System/Volumes/Data (apfs, local, journaled)`."""
+    """Look up in lines like ``/dev/disk3s1 on /System/Volumes/Data (apfs, local, journaled)``."""
     best_point, best_type = "", ""
     for line in table.splitlines():
         mount, _, options = line.rpartition(" (")

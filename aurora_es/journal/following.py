@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import HistoryChangedError
+from aurora_es.errors import HistoryChangedError, StorageError
 from aurora_es.files.wakeups import process_wakeups
 from aurora_es.format.names import MARK
 from aurora_es.journal.catch_up import refresh
@@ -78,11 +78,20 @@ class Follower:
         waiter = self._waiter
         if waiter is None:
             # Register only; the caller looks once more before it sleeps for the first time.
-            self._waiter = process_wakeups().waiter(os.path.join(self._handle.path, MARK))
-            if self.stopped:
-                self._close_waiter()
-            return
-        waiter.wait(seconds)
+            self._register()
+        else:
+            waiter.wait(seconds)
+
+    def _register(self) -> None:
+        wakeups = process_wakeups()
+        mark_path = os.path.join(self._handle.path, MARK)
+        try:
+            self._waiter = wakeups.waiter(mark_path) if self._attached else wakeups.unwatched_waiter()
+        except OSError as error:
+            message = f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files"
+            raise StorageError(message) from error
+        if self.stopped:
+            self._close_waiter()
 
     def stop(self) -> None:
         """End the waiting at once; idempotent, from any thread, also in garbage collection."""

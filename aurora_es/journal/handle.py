@@ -99,6 +99,7 @@ class Handle:
         self.descriptors: Descriptors | None = None  # None: absent, closed, forked or poisoned
         self.manifest: Manifest | None = None  # set together with descriptors
         self.genesis_id = b""
+        self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached
         self.sync_mode = Sync.ALWAYS
         self.roll_cycle = RollCycle.DAY
         self.compression = CompressionFormat.NONE

@@ -18,7 +18,7 @@ from aurora_es.journal.following import Follower
 from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle
 from aurora_es.journal.manifest_file import update_manifest
-from aurora_es.journal.opening import attach, refuse_network
+from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_frames
 from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
@@ -78,7 +78,7 @@ class Journal:
     ) -> None:
         """Assemble a journal from its parts; users call ``Journal.open``."""
         self.handle = Handle(effects, path, read_only=read_only, lock_timeout=lock_timeout)
-        self._settings = settings
+        self.settings = settings
         self._new_parents_max = new_parents_max
         self._poll_interval = poll_interval
         self._group = GroupCommit(self.handle)
@@ -109,14 +109,11 @@ class Journal:
         (seconds) bounds how long a lost wake-up can delay a tailer.
 
         Raises AuroraConfigurationError, ForeignDirectoryError, CorruptionError,
-        UnsupportedFormatError, and OSError for what the operating system refuses.
+        UnsupportedFormatError, and StorageError for what the operating system refuses.
         """
         text = os.path.abspath(os.fspath(path))
         if not allow_network_file_system:
             refuse_network(text)
-        if os.path.exists(text) and not os.path.isdir(text):
-            message = f"{text}: expected a directory or nothing, found a file"
-            raise NotADirectoryError(message)
         return cls(
             SYSTEM_EFFECTS,
             text,
@@ -199,13 +196,14 @@ class Journal:
             raise ReadOnlyError(message)
         if has_work and not self.attach():
             deadline = handle.effects.monotonic() + handle.lock_timeout
-            create_journal(
-                handle.effects,
-                handle.path,
-                self._settings,
-                deadline=deadline,
-                new_parents_max=self._new_parents_max,
-            )
+            with refusals_named(handle.path):
+                create_journal(
+                    handle.effects,
+                    handle.path,
+                    self.settings,
+                    deadline=deadline,
+                    new_parents_max=self._new_parents_max,
+                )
             self.attach()
 
     def _start_appending(self) -> None:
@@ -280,7 +278,8 @@ class Journal:
         handle = self.handle
         if handle.descriptors is not None:
             return True
-        return attach(handle, self._settings)
+        with refusals_named(handle.path):
+            return attach(handle, self.settings)
 
     def sync(self) -> None:
         """Force everything visible to disk; raises CommitOutcomeUnknownError if that fails."""

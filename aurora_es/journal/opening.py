@@ -7,10 +7,17 @@ writes nothing.
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_OF
-from aurora_es.errors import AuroraConfigurationError, ForeignDirectoryError
+from aurora_es.errors import (
+    AuroraConfigurationError,
+    AuroraError,
+    ForeignDirectoryError,
+    StorageError,
+)
 from aurora_es.files.mounts import file_system_type, is_network
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import advance
@@ -18,9 +25,12 @@ from aurora_es.journal.creation import Settings, is_unborn
 from aurora_es.journal.handle import Descriptors, Handle, logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
 from aurora_es.journal.recovery import recover
+from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aurora_es.format.manifest import Manifest
 
 _HOUR_MICROSECONDS = 3_600_000_000
@@ -37,6 +47,29 @@ def refuse_network(path: str) -> None:
             " (allow_network_file_system=True) overrides this at your own risk"
         )
         raise AuroraConfigurationError(message)
+
+
+@contextmanager
+def refusals_named(path: str) -> Iterator[None]:
+    """Turn what the operating system refuses into errors that say what was expected."""
+    try:
+        yield
+    except AuroraError:
+        raise
+    except NotADirectoryError as error:
+        message = (
+            f"{path}: expected a directory or nothing, found a file at {error.filename}; nothing"
+            " was written. Give the journal a directory of its own"
+        )
+        raise ForeignDirectoryError(message) from error
+    except OSError as error:
+        if error.errno in FULL_DISK_ERRNOS:
+            raise storage_error(path, error) from error
+        message = (
+            f"{path}: {error.strerror} ({error.filename or path}); expected a directory that user"
+            f" {os.geteuid()} may use, below an existing one; nothing was written"
+        )
+        raise StorageError(message) from error
 
 
 def attach(handle: Handle, settings: Settings) -> bool:
@@ -60,6 +93,8 @@ def attach(handle: Handle, settings: Settings) -> bool:
         handle.compression = settings.compression or CompressionFormat.parse(manifest.compression)
         handle.codec = CODEC_OF[handle.compression]
         handle.manifest = manifest
+        status = handle.files.stat(handle.path)
+        handle.directory_identity = (status.st_dev, status.st_ino)
         handle.mark_synced_at = handle.effects.monotonic()
         handle.descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
         try:

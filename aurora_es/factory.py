@@ -1,0 +1,270 @@
+"""``AuroraFactory``: constructs recorders from environment variables.
+
+Constructing a factory only reads the environment; recorders own their journals, and directories
+are made by the first append.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from eventsourcing.dcb.persistence import DCBInfrastructureFactory
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    Mapper,
+    NotSupportedError,
+    Transcoder,
+)
+from eventsourcing.utils import Environment, EnvType, resolve_topic
+
+from aurora_es.errors import AuroraConfigurationError
+from aurora_es.journal.creation import Settings
+from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
+from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.memory import memory_directory
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.recorders import (
+    AuroraAggregateRecorder,
+    AuroraApplicationRecorder,
+    AuroraProcessRecorder,
+    AuroraRecorder,
+    AuroraSnapshotRecorder,
+    AuroraTrackingRecorder,
+)
+from aurora_es.store import EVENTS, RESERVED_PURPOSES, SNAPSHOTS, AuroraStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventsourcing.dcb.api import DCBRecorder
+    from eventsourcing.domain import TAggregateID
+
+_T = TypeVar("_T")
+_TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
+_FALSE = frozenset({"n", "no", "f", "false", "off", "0"})
+_MEMORY = ":memory:"
+_CLOSE_ENOUGH = 0.8
+
+
+class AuroraFactory(
+    InfrastructureFactory[AuroraTrackingRecorder],
+    DCBInfrastructureFactory[AuroraTrackingRecorder],
+):
+    """Constructs the recorders of one application; ``PERSISTENCE_MODULE=aurora_es`` finds it.
+
+    Every setting may carry the application's name as a prefix (``BANK_AURORA_PATH``). A wrong or
+    missing one raises AuroraConfigurationError, an OSError as in the library's own factories.
+    """
+
+    AURORA_PATH = "AURORA_PATH"
+    AURORA_SYNC = "AURORA_SYNC"
+    AURORA_ROLL_CYCLE = "AURORA_ROLL_CYCLE"
+    AURORA_COMPRESSION = "AURORA_COMPRESSION"
+    AURORA_LOCK_TIMEOUT = "AURORA_LOCK_TIMEOUT"
+    AURORA_READ_ONLY = "AURORA_READ_ONLY"
+    AURORA_POLL_INTERVAL = "AURORA_POLL_INTERVAL"
+    AURORA_MAPPER = "AURORA_MAPPER"
+    AURORA_BACKGROUND = "AURORA_BACKGROUND"
+    AURORA_COOL_AFTER = "AURORA_COOL_AFTER"
+    AURORA_ALLOW_NETWORK_FILE_SYSTEM = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
+    ORIGINATOR_ID_TYPE = "ORIGINATOR_ID_TYPE"
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        """Read and check the settings; raises AuroraConfigurationError."""
+        super().__init__(env)
+        self._warn_of_misspelled_keys()
+        self.store = self._read_store()
+        self._uses_msgpack_mapper = (
+            self._choice(self.AURORA_MAPPER, "json", ("json", "msgpack")) == "msgpack"
+        )
+        # Background work and cooling come with index runs; their settings are checked already.
+        self._flag(self.AURORA_BACKGROUND, default=True)
+        self._value(self.AURORA_COOL_AFTER, _parse_hours, None)
+        self._recorders: weakref.WeakSet[AuroraRecorder] = weakref.WeakSet()
+
+    # Recorders
+
+    def aggregate_recorder(self, purpose: str = EVENTS) -> AuroraAggregateRecorder:
+        """Construct a recorder of aggregate sequences in the journal named ``purpose``."""
+        if purpose in RESERVED_PURPOSES:
+            message = f"purpose {purpose!r} is reserved; give these events another purpose"
+            raise AuroraConfigurationError(message)
+        recorder_class = AuroraSnapshotRecorder if purpose == SNAPSHOTS else AuroraAggregateRecorder
+        return self._keep(recorder_class(self.store, purpose=purpose))
+
+    def application_recorder(self) -> AuroraApplicationRecorder:
+        """Construct a recorder of an application sequence."""
+        return self._keep(
+            self._recorder_class(
+                self.APPLICATION_RECORDER_TOPIC, None, AuroraApplicationRecorder
+            )(self.store)
+        )
+
+    def tracking_recorder(
+        self, tracking_recorder_class: type[Any] | None = None
+    ) -> AuroraTrackingRecorder:
+        """Construct a tracking recorder, of the given class or of TRACKING_RECORDER_TOPIC."""
+        return self._keep(
+            self._recorder_class(
+                self.TRACKING_RECORDER_TOPIC, tracking_recorder_class, AuroraTrackingRecorder
+            )(self.store)
+        )
+
+    def process_recorder(self) -> AuroraProcessRecorder:
+        """Construct a recorder of an application sequence with tracking."""
+        return self._keep(
+            self._recorder_class(self.PROCESS_RECORDER_TOPIC, None, AuroraProcessRecorder)(
+                self.store
+            )
+        )
+
+    def dcb_recorder(self) -> DCBRecorder:
+        """Not supported yet."""
+        message = "aurora_es has no DCB recorder yet; it comes with a later version"
+        raise NotSupportedError(message)
+
+    def mapper(
+        self,
+        transcoder: Transcoder | None = None,
+        mapper_class: type[Mapper[TAggregateID]] | None = None,
+    ) -> Mapper[TAggregateID]:
+        """Construct the library's mapper."""
+        given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
+        if self._uses_msgpack_mapper and not given:
+            message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
+            raise NotSupportedError(message)
+        return super().mapper(transcoder, mapper_class)
+
+    def close(self) -> None:
+        """Close all recorders that this factory constructed; idempotent."""
+        for recorder in list(self._recorders):
+            recorder.close()
+
+    def _keep(self, recorder: _Recorder) -> _Recorder:
+        self._recorders.add(recorder)
+        return recorder
+
+    def _recorder_class(
+        self, key: str, given: type[Any] | None, base: type[_Recorder]
+    ) -> type[_Recorder]:
+        topic = self.env.get(key)
+        found = given or (resolve_topic(topic) if topic else base)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            name = getattr(found, "__qualname__", repr(found))
+            message = (
+                f"expected a subclass of {base.__name__}, found {name}. A view in another backend"
+                " needs that backend's factory: set <PROJECTION>_PERSISTENCE_MODULE"
+            )
+            raise AuroraConfigurationError(message)
+        return found
+
+    # Settings
+
+    def _read_store(self) -> AuroraStore:
+        root = self.env.get(self.AURORA_PATH)
+        if not root:
+            keys = ", ".join(self.env.create_keys(self.AURORA_PATH))
+            message = (
+                f"AURORA_PATH is missing: set one of {keys} to a directory on a local disk,"
+                " or to ':memory:' for tests"
+            )
+            raise AuroraConfigurationError(message)
+        sync = self._value(self.AURORA_SYNC, Sync.parse, None)
+        memory = None
+        if root == _MEMORY:
+            memory = memory_directory(self.env.name)
+            root, sync = memory.path, Sync.NEVER
+        id_type = self._choice(
+            self.ORIGINATOR_ID_TYPE, "as written", ("as written", "uuid", "text")
+        )
+        options = LeaseOptions(
+            settings=Settings(
+                sync=sync,
+                roll_cycle=self._value(self.AURORA_ROLL_CYCLE, RollCycle.parse, None),
+                compression=self._value(self.AURORA_COMPRESSION, CompressionFormat.parse, None),
+            ),
+            read_only=self._flag(self.AURORA_READ_ONLY, default=False),
+            lock_timeout=self._value(
+                self.AURORA_LOCK_TIMEOUT, _parse_seconds, LOCK_TIMEOUT_SECONDS_DEFAULT
+            ),
+            poll_interval=self._value(self.AURORA_POLL_INTERVAL, _parse_seconds, None),
+            allow_network_file_system=self._flag(
+                self.AURORA_ALLOW_NETWORK_FILE_SYSTEM, default=False
+            ),
+        )
+        return AuroraStore(os.path.abspath(root), self.env.name, options, id_type, memory)
+
+    def _value(self, key: str, parse: Callable[[str], _T], default: _T) -> _T:
+        text = (self.env.get(key) or "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except (AuroraConfigurationError, ValueError) as error:
+            keys = ", ".join(self.env.create_keys(key))
+            message = f"{key} (looked up as {keys}): {error}"
+            raise AuroraConfigurationError(message) from None
+
+    def _choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
+        def parse(text: str) -> str:
+            if text.lower() not in allowed:
+                message = f"expected one of {', '.join(allowed)}; found {text!r}"
+                raise ValueError(message)
+            return text.lower()
+
+        return self._value(key, parse, default)
+
+    def _flag(self, key: str, *, default: bool) -> bool:
+        return self._value(key, _parse_flag, default)
+
+    def _warn_of_misspelled_keys(self) -> None:
+        known = {
+            value.removeprefix("AURORA_")
+            for name, value in vars(AuroraFactory).items()
+            if name.startswith("AURORA_")
+        }
+        for key in self.env:
+            suffix = key.rpartition("AURORA_")[2] if "AURORA_" in key else ""
+            if not suffix or suffix in known:
+                continue
+            from difflib import get_close_matches
+
+            close = get_close_matches(suffix, known, n=1, cutoff=_CLOSE_ENOUGH)
+            if close:
+                warnings.warn(
+                    f"environment variable {key} is not a setting of aurora_es and is ignored; did"
+                    f" you mean AURORA_{close[0]}?",
+                    stacklevel=4,
+                )
+
+
+_Recorder = TypeVar("_Recorder", bound=AuroraRecorder)
+
+
+def _parse_flag(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        message = f"expected y or n; found {text!r}"
+        raise ValueError(message)
+    return word in _TRUE
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        message = f"expected seconds, 0 to 86400; found {text!r}"
+        raise ValueError(message)
+    return seconds
+
+
+def _parse_hours(text: str) -> int | None:
+    if not text.endswith("h") or not text[:-1].isdigit():
+        message = f"expected <n>h, as in 24h; found {text!r}"
+        raise ValueError(message)
+    return int(text[:-1])

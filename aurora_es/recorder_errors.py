@@ -1,0 +1,111 @@
+"""Errors of the eventsourcing face: each is both one of ours and one of the library's.
+
+So ``except IntegrityError`` of the library and ``except ConflictError`` of this package catch the
+same conflict. ``recorder_error`` maps at one boundary: the public methods of the recorders.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventsourcing import persistence as library
+
+from aurora_es import errors
+
+if TYPE_CHECKING:
+    from aurora_es.errors import AuroraError
+
+
+class RecorderConflictError(errors.ConflictError, library.IntegrityError):
+    """The events or the tracking record are taken already; ``conflicts`` says by what."""
+
+
+class RecorderOutcomeUnknownError(errors.CommitOutcomeUnknownError, library.OperationalError):
+    """A sync failed; never an IntegrityError, since applications retry on that."""
+
+
+class RecorderPoisonedError(errors.PoisonedHandleError, library.OperationalError):
+    """An earlier sync failed; construct the factory or application again."""
+
+
+class RecorderLockTimeoutError(errors.LockTimeoutError, library.OperationalError):
+    """The append lock could not be had in time."""
+
+
+class RecorderStorageFullError(errors.StorageFullError, library.OperationalError):
+    """The disk is full."""
+
+
+class RecorderStorageError(errors.StorageError, library.OperationalError):
+    """The operating system refused a file operation."""
+
+
+class RecorderNeedsRecoveryError(errors.NeedsRecoveryError, library.OperationalError):
+    """A read-only recorder met bytes that an appender has to recover."""
+
+
+class RecorderHistoryChangedError(errors.HistoryChangedError, library.OperationalError):
+    """Visible events were taken back under a subscription."""
+
+
+class RecorderForeignDirectoryError(errors.ForeignDirectoryError, library.OperationalError):
+    """The directory is not a journal of this application."""
+
+
+class RecorderCorruptionError(errors.CorruptionError, library.InternalError):
+    """Acknowledged bytes are not what was written."""
+
+
+class RecorderClosedError(errors.ClosedError, library.InterfaceError):
+    """The recorder or its factory was closed."""
+
+
+class RecorderForkedError(errors.ForkedHandle, library.InterfaceError):
+    """The subscription was made before a fork."""
+
+
+class RecorderArgumentError(errors.ArgumentError, library.ProgrammingError):
+    """An argument has the wrong type or is out of range."""
+
+
+class RecorderDataError(errors.TooLargeError, library.DataError):
+    """A value exceeds a limit of the format."""
+
+
+class RecorderReadOnlyError(errors.ReadOnlyError, library.NotSupportedError):
+    """The store was opened read-only."""
+
+
+class RecorderUnsupportedFormatError(errors.UnsupportedFormatError, library.NotSupportedError):
+    """The files were written by a newer version."""
+
+
+_FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
+    errors.ConflictError: RecorderConflictError,
+    errors.CommitOutcomeUnknownError: RecorderOutcomeUnknownError,
+    errors.PoisonedHandleError: RecorderPoisonedError,
+    errors.LockTimeoutError: RecorderLockTimeoutError,
+    errors.StorageFullError: RecorderStorageFullError,
+    errors.StorageError: RecorderStorageError,
+    errors.NeedsRecoveryError: RecorderNeedsRecoveryError,
+    errors.HistoryChangedError: RecorderHistoryChangedError,
+    errors.ForeignDirectoryError: RecorderForeignDirectoryError,
+    errors.CorruptionError: RecorderCorruptionError,
+    errors.ClosedError: RecorderClosedError,
+    errors.ForkedHandle: RecorderForkedError,
+    errors.ArgumentError: RecorderArgumentError,
+    errors.TooLargeError: RecorderDataError,
+    errors.ReadOnlyError: RecorderReadOnlyError,
+    errors.UnsupportedFormatError: RecorderUnsupportedFormatError,
+}
+
+
+def recorder_error(error: AuroraError) -> AuroraError:
+    """The face's twin of ``error``, with its text and attributes; others come back as they are."""
+    face_class = _FACE_CLASSES.get(type(error))
+    if face_class is None:
+        return error
+    twin = face_class.__new__(face_class)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    return twin.with_traceback(error.__traceback__)

@@ -1,0 +1,449 @@
+"""Recorders: the library's interfaces over journals.
+
+The loops that build the library's dataclasses are hot (``benchmarks``, rows "pages of" and "read a
+100-event aggregate"): they set ``__dict__`` of a new object, as the library's own mapper does,
+because ``__init__`` of a frozen dataclass costs twice as much.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    Notification,
+    ProcessRecorder,
+    StoredEvent,
+    Subscription,
+    Tracking,
+    TrackingRecorder,
+    WaitInterruptedError,
+)
+
+from aurora_es.errors import ArgumentError, AuroraError
+from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
+from aurora_es.index.keys import originator_key, text_key
+from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.commit import tracking_data
+from aurora_es.journal.reading import read_positions, read_run
+from aurora_es.journal.records import check_version, checked_state
+from aurora_es.options import Sync
+from aurora_es.recorder_errors import RecorderArgumentError, recorder_error
+from aurora_es.store import EVENTS, TRACKING, AuroraStore
+from aurora_es.subscription import AuroraSubscription
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Event
+
+    from aurora_es.format.payload import RecordData, TrackingData
+    from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.handle import Handle
+    from aurora_es.journal.journal import Journal
+
+_new = object.__new__
+_set = object.__setattr__
+_UUIDS_MAX = 1 << 16
+_INTERRUPT_SLICE_SECONDS = 0.01
+
+
+class AuroraRecorder:
+    """Base of all recorders: a leased journal and the conversion of originator ids."""
+
+    def __init__(self, store: AuroraStore, *, purpose: str = EVENTS, **_: Any) -> None:
+        """Open the journal of ``purpose`` in ``store``, if it exists already."""
+        self.store = store
+        self._uuids: dict[bytes, UUID] = {}  # interned: one object per id, bounded
+        try:
+            self._lease = store.lease(purpose)
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    @property
+    def journal(self) -> Journal:
+        """The journal behind this recorder; raises the face's ClosedError after ``close``."""
+        try:
+            return self._lease.journal
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def close(self) -> None:
+        """Give the journal back; idempotent. The last user of this process closes it."""
+        try:
+            self._lease.close()
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def _handle(self) -> tuple[Handle, int]:
+        """The handle of the journal, caught up, and its visible position."""
+        journal = self._lease.journal
+        handle = journal.handle
+        if handle.descriptors is None and not journal.attach():
+            return handle, 0
+        return handle, refresh(handle)
+
+    # Originator ids
+
+    def _identify(self, originator_id: object) -> tuple[bytes | str, bytes | str]:
+        """Originator id as it is written, and its key; raises ArgumentError."""
+        if isinstance(originator_id, UUID):
+            key: bytes | str = originator_id.bytes
+            return key, key
+        if not isinstance(originator_id, str):
+            message = f"originator id: expected UUID or str, found {originator_id!r}"
+            raise ArgumentError(message)
+        if self.store.originator_id_type != "uuid":
+            return originator_id, text_key(originator_id)
+        try:
+            key = UUID(originator_id).bytes
+        except ValueError:
+            message = (
+                f"originator id {originator_id!r}: expected a UUID, since ORIGINATOR_ID_TYPE=uuid;"
+                " nothing was written"
+            )
+            raise ArgumentError(message) from None
+        return key, key
+
+    def _originator_id(self, raw: Any) -> UUID | str:
+        """Originator id as the library sees it, from its form on disk."""
+        if isinstance(raw, bytes):
+            uuid = self._uuids.get(raw)
+            if uuid is None:
+                if len(self._uuids) >= _UUIDS_MAX:
+                    self._uuids.clear()
+                uuid = self._uuids[raw] = UUID(bytes=raw)
+            return str(uuid) if self.store.originator_id_type == "text" else uuid
+        text = str(raw)
+        if self.store.originator_id_type == "uuid" and isinstance(text_key(text), bytes):
+            return UUID(text)
+        return text
+
+
+class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
+    """Records events in aggregate sequences."""
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Record ``stored_events`` as one commit; returns None.
+
+        Raises the library's IntegrityError if one of them exists already, OperationalError when
+        the lock or the disk cannot be had, DataError and ProgrammingError for bad arguments.
+        """
+        self._insert(stored_events, None, kwargs)
+        return None
+
+    def _insert(
+        self,
+        stored_events: Sequence[StoredEvent],
+        tracking: TrackingData | None,
+        kwargs: dict[str, Any],
+    ) -> list[int]:
+        rows: list[Row] = []
+        identities: list[Identity] = []
+        metadata = kwargs.get("metadata")
+        try:
+            for event in stored_events:
+                originator_id, key = self._identify(event.originator_id)
+                version, topic, state = event.originator_version, event.topic, event.state
+                if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
+                    check_version(version)
+                if type(state) is not bytes or type(topic) is not str:
+                    state = checked_state(topic, state)
+                if metadata is None:
+                    rows.append((originator_id, version, topic, state))
+                else:
+                    rows.append((originator_id, version, topic, state, (), None, metadata))
+                identities.append((key, version))
+            first = self._lease.journal.append_rows(rows, identities, tracking)
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        return [*range(first, first + len(rows))]
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Return events of an aggregate with ``gt`` < version <= ``lte``, sorted by version."""
+        if limit is not None and limit < 0:
+            message = f"limit: expected 0 or more, found {limit}"
+            raise RecorderArgumentError(message)
+        try:
+            handle, until = self._handle()
+            key = originator_key(originator_id)
+            if key is None:
+                message = f"originator id: expected UUID or str, found {originator_id!r}"
+                raise ArgumentError(message)
+            positions = handle.state.index.select(
+                key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+            )
+            return self._stored_events(read_positions(handle, positions)) if positions else []
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def _stored_events(self, found: list[tuple[int, int, RecordData]]) -> list[StoredEvent]:
+        new, set_attribute, cls = _new, _set, StoredEvent
+        raw = found[0][2].originator_id
+        originator_id = self._originator_id(raw)
+        events = []
+        for _, _, record in found:
+            if record.originator_id != raw:
+                raw = record.originator_id
+                originator_id = self._originator_id(raw)
+            event = new(cls)
+            set_attribute(
+                event,
+                "__dict__",
+                {
+                    "originator_id": originator_id,
+                    "originator_version": record.originator_version,
+                    "topic": record.topic,
+                    "state": record.state,
+                },
+            )
+            events.append(event)
+        return events
+
+
+class AuroraSnapshotRecorder(AuroraAggregateRecorder):
+    """Records snapshots, which must never be ahead of the events they stand for.
+
+    Under a weak sync mode a power cut may take back events and leave a later snapshot: so events
+    are synced before a snapshot is written (``<n>ms``), and a snapshot above the last event of its
+    aggregate is ignored.
+    """
+
+    def __init__(self, store: AuroraStore, **kwargs: Any) -> None:
+        """Open the snapshots, and the events beside them."""
+        super().__init__(store, **kwargs)
+        self._events = AuroraAggregateRecorder(store, purpose=EVENTS)
+
+    def close(self) -> None:
+        """Give both journals back."""
+        self._events.close()
+        super().close()
+
+    def _insert(
+        self,
+        stored_events: Sequence[StoredEvent],
+        tracking: TrackingData | None,
+        kwargs: dict[str, Any],
+    ) -> list[int]:
+        try:
+            events, _ = self._events._handle()  # noqa: SLF001 - a part of this recorder
+            if events.sync_mode.interval_ms and stored_events:
+                self._events.journal.sync()
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        return super()._insert(stored_events, tracking, kwargs)
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Return snapshots as the base class does; ``lte`` is bounded by the last event."""
+        try:
+            events, _ = self._events._handle()  # noqa: SLF001 - a part of this recorder
+            if events.sync_mode != Sync.ALWAYS:
+                key = originator_key(originator_id)
+                last = None if key is None else events.state.index.last_version(key)
+                if last is None:
+                    return []
+                lte = last if lte is None else min(lte, last)
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        return super().select_events(originator_id, gt=gt, lte=lte, desc=desc, limit=limit)
+
+
+class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
+    """Records events in aggregate sequences and in one application sequence."""
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Record ``stored_events`` as one commit; returns their notification ids."""
+        return self._insert(stored_events, None, kwargs)
+
+    def max_notification_id(self) -> int | None:
+        """Return the last notification id, None when there is none."""
+        try:
+            return self._handle()[1] or None
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Return at most ``limit`` notifications with ids from ``start`` to ``stop``."""
+        if limit < 0:
+            message = f"limit: expected 0 or more, found {limit}"
+            raise RecorderArgumentError(message)
+        position = 1 if start is None else max(start if inclusive_of_start else start + 1, 1)
+        try:
+            handle, until = self._handle()
+            if stop is not None and stop < until:
+                until = stop
+            if topics:
+                return self._filtered(handle, position, until, limit, frozenset(topics))
+            until = min(until, position + limit - 1)
+            notifications: list[Notification] = []
+            while position <= until:
+                for first, _, records in read_run(handle, position, until):
+                    end = first + len(records)
+                    if first < position or end > until + 1:
+                        records = records[max(position - first, 0) : until + 1 - first]
+                    self._add_notifications(notifications, records, max(first, position))
+                    position = end
+            return notifications
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def _filtered(
+        self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
+    ) -> list[Notification]:
+        notifications: list[Notification] = []
+        while position <= until and len(notifications) < limit:
+            for first, _, records in read_run(handle, position, until):
+                for at, record in enumerate(records, first):
+                    if record.topic in topics and position <= at <= until:
+                        self._add_notifications(notifications, [record], at)
+                position = first + len(records)
+        return notifications[:limit]
+
+    def _add_notifications(
+        self, notifications: list[Notification], records: list[RecordData], position: int
+    ) -> None:
+        new, set_attribute, cls, append = _new, _set, Notification, notifications.append
+        convert = self._originator_id
+        raw: Any = None
+        originator_id: UUID | str = ""
+        for record in records:
+            if record.originator_id != raw:
+                raw = record.originator_id
+                originator_id = convert(raw)
+            notification = new(cls)
+            set_attribute(
+                notification,
+                "__dict__",
+                {
+                    "originator_id": originator_id,
+                    "originator_version": record.originator_version,
+                    "topic": record.topic,
+                    "state": record.state,
+                    "id": position,
+                },
+            )
+            append(notification)
+            position += 1
+
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> Subscription[ApplicationRecorder]:
+        """Follow the application sequence from the notification behind ``gt`` on."""
+        return AuroraSubscription(self, self.journal.follower(), gt=gt, topics=topics)
+
+
+class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
+    """Records how far an application has processed the notifications of others."""
+
+    def __init__(self, store: AuroraStore, *, purpose: str = TRACKING, **kwargs: Any) -> None:
+        """Open the tracking journal of ``store``."""
+        super().__init__(store, purpose=purpose, **kwargs)
+
+    def insert_tracking(self, tracking: Tracking) -> None:
+        """Record ``tracking``; raises IntegrityError unless its notification id rises."""
+        try:
+            self._lease.journal.append_rows((), (), _tracking_data(tracking))
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """Return the last notification id recorded for ``application_name``, or None."""
+        try:
+            handle, _ = self._handle()
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        recorded = handle.state.index.tracking.get(application_name)
+        return None if recorded is None else recorded.notification_id
+
+    def wait(
+        self,
+        application_name: str,
+        notification_id: int | None,
+        timeout: float = 1.0,
+        interrupt: Event | None = None,
+    ) -> None:
+        """Block until ``notification_id`` of ``application_name`` has been tracked.
+
+        Returns within about two milliseconds of the commit, in this or another process. Raises
+        TimeoutError after ``timeout`` seconds, WaitInterruptedError once ``interrupt`` is set.
+        """
+        if self.has_tracking_id(application_name, notification_id):
+            return
+        deadline = monotonic() + timeout
+        follower = self.journal.follower()
+        try:
+            while not follower.stopped:
+                follower.look()
+                if self.has_tracking_id(application_name, notification_id):
+                    return
+                if interrupt is not None and interrupt.is_set():
+                    raise WaitInterruptedError
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    message = (
+                        f"Timed out waiting for notification {notification_id} from application"
+                        f" '{application_name}' to be processed"
+                    )
+                    raise TimeoutError(message)
+                follower.sleep(
+                    remaining if interrupt is None else min(remaining, _INTERRUPT_SLICE_SECONDS)
+                )
+            # Closed under the wait: the same error as any call after it.
+            self.has_tracking_id(application_name, notification_id)
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        finally:
+            follower.close()
+
+
+class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, ProcessRecorder):
+    """Records events and, in the same commit, how far others' notifications were processed."""
+
+    def __init__(self, store: AuroraStore, *, purpose: str = EVENTS, **kwargs: Any) -> None:
+        """Open the events of ``store``."""
+        super().__init__(store, purpose=purpose, **kwargs)
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Record events and ``tracking`` as one commit; returns the notification ids."""
+        tracking = kwargs.get("tracking")
+        try:
+            data = None if tracking is None else _tracking_data(tracking)
+        except AuroraError as error:
+            raise recorder_error(error) from error.__cause__
+        return self._insert(stored_events, data, kwargs)
+
+
+def _tracking_data(tracking: Tracking) -> TrackingData:
+    return tracking_data(tracking.application_name, tracking.notification_id)

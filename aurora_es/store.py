@@ -1,0 +1,55 @@
+"""``AuroraStore``: the directory of one application, with a journal for each purpose."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import AuroraConfigurationError
+from aurora_es.format.names import directory_name
+from aurora_es.journal.sharing import JournalLease, LeaseOptions
+
+if TYPE_CHECKING:
+    from aurora_es.memory import MemoryDirectory
+
+EVENTS = "events"
+SNAPSHOTS = "snapshots"
+TRACKING = "tracking"
+RESERVED_PURPOSES = frozenset({TRACKING, "dcb"})
+# AURORA_PATH (its last component), the application's directory: made by the first append.
+_NEW_PARENTS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AuroraStore:
+    """Where and how the journals of one application are opened.
+
+    ``root`` is AURORA_PATH, ``name`` the application's exact name, ``originator_id_type`` one of
+    ``as written``, ``uuid``, ``text``. Immutable; constructing one touches no file.
+    """
+
+    root: str
+    name: str
+    options: LeaseOptions
+    originator_id_type: str = "as written"
+    memory: MemoryDirectory | None = None  # keeps a ``:memory:`` directory alive
+
+    @property
+    def path(self) -> str:
+        """The application's directory; raises AuroraConfigurationError for a name too long."""
+        directory = directory_name(self.name)
+        if directory is None:
+            message = f"application name {self.name!r}: at most 200 bytes when percent-encoded"
+            raise AuroraConfigurationError(message)
+        return os.path.join(self.root, directory)
+
+    def lease(self, purpose: str) -> JournalLease:
+        """Lease the journal of ``purpose``: events, snapshots, tracking, or a name of your own."""
+        directory = directory_name(purpose)
+        if directory is None:
+            message = f"purpose {purpose!r}: at most 200 bytes when percent-encoded"
+            raise AuroraConfigurationError(message)
+        settings = replace(self.options.settings, name=self.name)
+        options = replace(self.options, settings=settings, new_parents_max=_NEW_PARENTS_MAX)
+        return JournalLease(os.path.join(self.path, directory), options)

@@ -1,0 +1,1 @@
+"""The library's shipped test cases, subclassed unchanged."""
