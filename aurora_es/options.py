@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from aurora_es.errors import AuroraConfigurationError
 
@@ -18,6 +18,7 @@ SEGMENT_BYTES_MAX_DEFAULT = 32 * MIB
 SEGMENT_EVENTS_MAX = 1 << 20
 SEGMENT_BYTES_MAX_RANGE = (MIB, 1 << 30)
 SYNC_INTERVAL_MS_MAX = 60_000
+_SIZES = "bytes (1MiB to 1GiB)"
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _CALENDAR_MICROSECONDS = {
@@ -33,6 +34,13 @@ _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": MIB, "GiB": 1 << 30}
 _SIZE_PATTERN = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)")
 _EVENTS_PATTERN = re.compile(r"(\d{1,12})events")
 _INTERVAL_PATTERN = re.compile(r"(\d{1,9})ms")
+
+
+def _check_count(what: str, count: object, bounds: tuple[int, int], unit: str) -> None:
+    low, high = bounds
+    if isinstance(count, bool) or not isinstance(count, int) or not low <= count <= high:
+        message = f"{what}: expected {low} to {high} {unit}, found {count!r}"
+        raise AuroraConfigurationError(message)
 
 
 class CompressionFormat(Enum):
@@ -72,12 +80,15 @@ class Sync:
     ALWAYS: ClassVar[Sync]
     NEVER: ClassVar[Sync]
 
+    def __post_init__(self) -> None:
+        """Refuse what has no text form: it would be recorded and could not be read again."""
+        if self.interval_ms is not None:
+            _check_count("sync interval", self.interval_ms, (0, SYNC_INTERVAL_MS_MAX), "ms")
+
     @classmethod
     def interval(cls, milliseconds: int) -> Sync:
         """Sync at most ``milliseconds`` (1 to 60,000) after a commit."""
-        if not 1 <= milliseconds <= SYNC_INTERVAL_MS_MAX:
-            message = f"sync interval: expected 1 to {SYNC_INTERVAL_MS_MAX} ms, found {milliseconds}"
-            raise AuroraConfigurationError(message)
+        _check_count("sync interval", milliseconds, (1, SYNC_INTERVAL_MS_MAX), "ms")
         return cls(milliseconds)
 
     @classmethod
@@ -105,13 +116,31 @@ Sync.ALWAYS = Sync(0)
 Sync.NEVER = Sync(None)
 
 
+class RollBounds(NamedTuple):
+    """A roll cycle as numbers."""
+
+    segment_bytes_max: int
+    segment_events_max: int
+    period_us: int  # 0: no calendar
+    shift_us: int  # added before dividing by the period, so that cycles begin where they should
+
+    def same_cycle(self, first: int, second: int) -> bool:
+        """Say whether two timestamps (microseconds, UTC) lie in one cycle of the calendar."""
+        if not self.period_us:
+            return True
+        return (first + self.shift_us) // self.period_us == (
+            second + self.shift_us
+        ) // self.period_us
+
+
 @dataclass(frozen=True, slots=True)
 class RollCycle:
     """When a new segment starts: by calendar (UTC), by size, by number of events, or combined.
 
     ``RollCycle.DAY | RollCycle.bytes(64 << 20)`` rolls at midnight and at 64 MiB. Whatever is not
-    said is capped at 32 MiB and 2**20 events, so that the tail stays small. A commit is never
-    split: a segment exceeds its bound by one commit at most.
+    said is capped at 32 MiB and 2**20 events, so that the tail stays small; ``RollCycle()``, which
+    says nothing, is ``RollCycle.bytes(32 << 20)``. A commit is never split: a segment exceeds its
+    bound by one commit at most.
     """
 
     calendar: str | None = None
@@ -124,30 +153,36 @@ class RollCycle:
     DAY: ClassVar[RollCycle]
     WEEK: ClassVar[RollCycle]
 
+    def __post_init__(self) -> None:
+        """Refuse what has no text form: it would be recorded and could not be read again."""
+        if self._fields() == (None, None, None):
+            object.__setattr__(self, "segment_bytes_max", SEGMENT_BYTES_MAX_DEFAULT)
+        if self.calendar is not None and self.calendar not in _CALENDAR_MICROSECONDS:
+            allowed = ", ".join(_CALENDAR_MICROSECONDS)
+            message = f"roll cycle: expected one of {allowed}; found {self.calendar!r}"
+            raise AuroraConfigurationError(message)
+        if self.segment_bytes_max is not None:
+            _check_count("roll cycle", self.segment_bytes_max, SEGMENT_BYTES_MAX_RANGE, _SIZES)
+        if self.segment_events_max is not None:
+            _check_count("roll cycle", self.segment_events_max, (1, SEGMENT_EVENTS_MAX), "events")
+
     @classmethod
     def bytes(cls, count: int) -> RollCycle:
         """Roll at ``count`` bytes, 1 MiB to 1 GiB."""
-        low, high = SEGMENT_BYTES_MAX_RANGE
-        if not low <= count <= high:
-            message = f"roll cycle: expected 1MiB to 1GiB ({low} to {high} bytes), found {count}"
-            raise AuroraConfigurationError(message)
         return cls(segment_bytes_max=count)
 
     @classmethod
     def events(cls, count: int) -> RollCycle:
         """Roll at the first commit that reaches ``count`` events, 1 to 2**20."""
-        if not 1 <= count <= SEGMENT_EVENTS_MAX:
-            message = f"roll cycle: expected 1 to {SEGMENT_EVENTS_MAX} events, found {count}"
-            raise AuroraConfigurationError(message)
         return cls(segment_events_max=count)
 
     @classmethod
     def parse(cls, text: str) -> RollCycle:
         """Read the text form, such as ``day``, ``64MiB`` or ``hour+1000events``."""
-        cycle = cls()
-        for part in text.split("+"):
-            cycle |= cls._parse_part(part.strip(), text)
-        return cycle
+        first, *others = (cls._parse_part(part.strip(), text) for part in text.split("+"))
+        for other in others:
+            first |= other
+        return first
 
     @classmethod
     def _parse_part(cls, part: str, text: str) -> RollCycle:
@@ -185,23 +220,15 @@ class RollCycle:
             parts.append(f"{self.segment_events_max}events")
         return "+".join(parts)
 
-    def cycle_number(self, timestamp: int) -> int:
-        """Number the calendar cycle that holds ``timestamp`` (microseconds, UTC)."""
-        if self.calendar is None:
-            return 0
-        if self.calendar == "week":
-            timestamp += _WEEK_SHIFT_MICROSECONDS
-        return timestamp // _CALENDAR_MICROSECONDS[self.calendar]
-
-    @property
-    def bytes_cap(self) -> int:
-        """Bytes at which a segment is full, whether said or by default."""
-        return self.segment_bytes_max or SEGMENT_BYTES_MAX_DEFAULT
-
-    @property
-    def events_cap(self) -> int:
-        """Events at which a segment is full, whether said or by default."""
-        return self.segment_events_max or SEGMENT_EVENTS_MAX
+    def bounds(self) -> RollBounds:
+        """The same as numbers, with the defaults for what was not said."""
+        period = 0 if self.calendar is None else _CALENDAR_MICROSECONDS[self.calendar]
+        return RollBounds(
+            self.segment_bytes_max or SEGMENT_BYTES_MAX_DEFAULT,
+            self.segment_events_max or SEGMENT_EVENTS_MAX,
+            period,
+            _WEEK_SHIFT_MICROSECONDS if self.calendar == "week" else 0,
+        )
 
 
 def _size_text(count: int) -> str:

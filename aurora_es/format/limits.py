@@ -9,6 +9,8 @@ FRAME_BYTES_TARGET = 1 << 14
 # A frame holds one record of the greatest size at least, its commit id and its tracking record.
 FRAME_RAW_BYTES_MAX = RECORD_BYTES_MAX + (1 << 17)
 TRACKING_NAME_BYTES_MAX = 1 << 16
+# Deeper nesting could be written on a shallow stack and not be read again on a deep one.
+METADATA_DEPTH_MAX = 64
 VERSION_MIN, VERSION_MAX = -(1 << 63), (1 << 63) - 1
 NOTIFICATION_ID_MAX = (1 << 63) - 1
 MANIFEST_BYTES_MAX = 1 << 26

@@ -11,6 +11,7 @@ The header is little-endian; the payload is JSON, so that a person can read the 
 from __future__ import annotations
 
 from struct import Struct
+from typing import Annotated
 
 import msgspec
 
@@ -54,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Settings and the list of sealed segments; a new generation replaces the old one whole."""
 
     generation: int
-    genesis_id: str  # 32 hexadecimal digits
+    genesis_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     epoch: int
     name: str | None  # exact name of the application; None for a journal opened by its path
     sync: str
@@ -101,5 +102,5 @@ def decode_manifest(data: bytes) -> Manifest | UnsupportedManifest | None:
         return None
     try:
         return _decode_json(payload)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

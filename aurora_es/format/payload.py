@@ -86,6 +86,10 @@ class EndPayload(msgspec.Struct, array_like=True, gc=False):
     frame_count: int
 
 
+# What the decoders raise for bytes that are no such payload: DecodeError is a ValueError, so is the
+# error for text that is no UTF-8; RecursionError is for nesting deeper than the stack.
+UNDECODABLE = (ValueError, RecursionError)
+
 encode_payload = msgspec.msgpack.Encoder().encode
 decode_first = msgspec.msgpack.Decoder(FirstPayload).decode
 decode_records = msgspec.msgpack.Decoder(list[RecordData]).decode

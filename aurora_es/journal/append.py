@@ -17,6 +17,7 @@ from aurora_es.format.frame import (
     KIND_RECORDS,
     PADDING,
 )
+from aurora_es.format.mark import Mark
 from aurora_es.journal.catch_up import advance
 from aurora_es.journal.recovery import recover
 from aurora_es.journal.tail_writes import reserve, write_tail
@@ -25,7 +26,6 @@ from aurora_es.options import Sync
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aurora_es.format.mark import Mark
     from aurora_es.journal.commit import PreparedCommit
     from aurora_es.journal.handle import Handle
     from aurora_es.segment.walk import Chain
@@ -56,10 +56,13 @@ def mark_under_lock(handle: Handle) -> Mark:
         or state.indexed_commit != mark.visible_commit
     ):
         handle.reserved_end = 0
+        handle.meets_others = True
         if advance(handle, mark) is not None:
             return recover(handle)
         chain = handle.state.chain
         assert chain is not None
+    else:
+        handle.meets_others = False
     if handle.in_doubt:
         return recover(handle)
     tail = handle.open_tail(chain)
@@ -84,16 +87,19 @@ def write_group(handle: Handle, mark: Mark, group: Sequence[PreparedCommit]) -> 
     write_tail(handle, tail, data, mark)
     end = mark.visible_offset + len(data)
     last = group[-1]
-    published = mark._replace(
-        sequence=mark.sequence + 1,
-        visible_commit=mark.visible_commit + len(group),
-        visible_position=last.first_position + last.record_count - 1,
-        visible_offset=end,
+    durable = handle.sync_mode is Sync.ALWAYS
+    published = Mark(
+        mark.sequence + 1,
+        mark.visible_commit + len(group),
+        last.first_position + last.record_count - 1,
+        mark.segment_number,
+        mark.epoch,
+        end,
+        end if durable else mark.durable_offset,
     )
     try:
-        if handle.sync_mode is Sync.ALWAYS:
+        if durable:
             handle.files.fdatasync(tail.fd)
-            published = published._replace(durable_offset=end)
         _publish(handle, published, group, places, previous, timestamp)
     except OSError as error:
         handle.poison_with(error)

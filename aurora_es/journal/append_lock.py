@@ -7,12 +7,10 @@ the one that is open, somebody removed it: two owners would be possible, so it i
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError, LockTimeoutError
 from aurora_es.files.locks import acquire_flock, release_flock
-from aurora_es.format.names import LOCK, TURN
 from aurora_es.journal.handle import Descriptors
 
 if TYPE_CHECKING:
@@ -61,15 +59,16 @@ class AppendLock:
     def _lock_files(self) -> Descriptors:
         handle = self._handle
         effects = handle.effects
-        lock_path = os.path.join(handle.path, LOCK)
+        deadline = self._deadline
         while True:
             descriptors = handle.usable()
-            if descriptors is None:
-                raise CorruptionError(lock_path, 0, expected="an open journal", found="none")
-            turn_path = os.path.join(handle.path, TURN)
-            acquire_flock(effects, descriptors.turn_fd, path=turn_path, deadline=self._deadline)
+            assert descriptors is not None
+            lock_path = descriptors.lock_path
+            acquire_flock(
+                effects, descriptors.turn_fd, path=descriptors.turn_path, deadline=deadline
+            )
             try:
-                acquire_flock(effects, descriptors.lock_fd, path=lock_path, deadline=self._deadline)
+                acquire_flock(effects, descriptors.lock_fd, path=lock_path, deadline=deadline)
             finally:
                 release_flock(effects, descriptors.turn_fd)
             try:

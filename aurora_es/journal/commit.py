@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aurora_es.codecs.compression import CODEC_NONE, compress
-from aurora_es.errors import ArgumentError, TooLargeError
+from aurora_es.errors import ArgumentError, AuroraError, TooLargeError
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import HEADER_BYTES
 from aurora_es.format.limits import (
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]  # RecordData's fields in order; trailing defaults may be missing
     Identity = tuple[bytes | str | None, int | None]  # (key, version)
 
+# TypeError also comes for subclasses of str, int and bytes, which would not come back as such.
+_UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 _PLAIN_ROW_FIELDS = 4
 # Around topic, state and id of a plain record: array and type bytes, a UUID, a version.
 _ROW_OVERHEAD_BYTES = 48
@@ -92,10 +94,15 @@ def prepare_commit(
     tracking: TrackingData | None,
     codec: int,
 ) -> PreparedCommit:
-    """Encode and compress a commit; raises TooLargeError."""
-    first, *others = _cut(rows)
-    payloads = [(encode_payload((commit_id, tracking, first)), len(first))]
-    payloads += [(encode_payload(part), len(part)) for part in others]
+    """Encode and compress a commit; raises ArgumentError, TooLargeError."""
+    try:
+        first, *others = _cut(rows)
+        payloads = [(encode_payload((commit_id, tracking, first)), len(first))]
+        payloads += [(encode_payload(part), len(part)) for part in others]
+    except AuroraError:
+        raise
+    except _UNENCODABLE as error:
+        raise ArgumentError(_why_unencodable(rows, error)) from error
     if len(payloads) > 1:
         _check_commit_size(payloads)
     frames = []
@@ -116,7 +123,11 @@ def tracking_data(application_name: object, notification_id: object) -> Tracking
     if isinstance(notification_id, bool) or not isinstance(notification_id, int):
         message = f"tracking: expected a notification id (int), found {notification_id!r}"
         raise ArgumentError(message)
-    name_bytes = len(application_name.encode("utf-8", "surrogatepass"))
+    try:
+        name_bytes = len(application_name.encode())
+    except UnicodeEncodeError as error:
+        message = f"tracking: expected a name that UTF-8 can encode, found {application_name!r}"
+        raise ArgumentError(message) from error
     if name_bytes > TRACKING_NAME_BYTES_MAX:
         message = f"tracking name: at most {TRACKING_NAME_BYTES_MAX} bytes, found {name_bytes}"
         raise TooLargeError(message)
@@ -131,7 +142,7 @@ def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
     sizes = [
         len(row[2]) + len(row[3]) + _ROW_OVERHEAD_BYTES
         if len(row) == _PLAIN_ROW_FIELDS and type(row[0]) is bytes
-        else len(_encode_row(row))
+        else len(encode_payload(row))
         for row in rows
     ]
     total = sum(sizes)
@@ -144,7 +155,7 @@ def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
     begin = size = 0
     for at, row_size in enumerate(sizes):
         if row_size > _LARGE_ROW_BYTES:
-            _check_record_size(at, len(_encode_row(rows[at])))
+            _check_record_size(at, len(encode_payload(rows[at])))
         if size and size + row_size > FRAME_BYTES_TARGET:
             parts.append(rows[begin:at])
             begin, size = at, 0
@@ -153,12 +164,17 @@ def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
     return parts
 
 
-def _encode_row(row: Row) -> bytes:
-    try:
-        return encode_payload(row)
-    except (TypeError, OverflowError, ValueError) as error:
-        message = f"record with topic {row[2]!r} cannot be encoded: {error}"
-        raise ArgumentError(message) from error
+def _why_unencodable(rows: Sequence[Row], error: Exception) -> str:
+    """Say which record of a commit cannot be encoded."""
+    for at, row in enumerate(rows):
+        try:
+            encode_payload(row)
+        except _UNENCODABLE as fault:
+            return (
+                f"record {at} of this call, with topic {row[2]!r}, cannot be encoded: {fault};"
+                " nothing was written"
+            )
+    return f"commit cannot be encoded: {error}; nothing was written"
 
 
 def _check_record_size(at: int, size: int) -> None:

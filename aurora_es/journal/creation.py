@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_OF
-from aurora_es.errors import CorruptionError, ForeignDirectoryError
+from aurora_es.errors import (
+    AuroraConfigurationError,
+    CorruptionError,
+    ForeignDirectoryError,
+)
 from aurora_es.files.layer import DIRECTORY_MODE, open_regular, write_all
 from aurora_es.files.locks import acquire_flock, release_flock
 from aurora_es.format.frame import KIND_RECORDS
@@ -48,6 +52,18 @@ class Settings:
     compression: CompressionFormat | None = None
     name: str | None = None  # exact name of the application whose store this is
 
+    def __post_init__(self) -> None:
+        """Refuse a text where an option belongs: it would be recorded without being looked at."""
+        for what, kind in (
+            ("sync", Sync),
+            ("roll_cycle", RollCycle),
+            ("compression", CompressionFormat),
+        ):
+            value = getattr(self, what)
+            if value is not None and not isinstance(value, kind):
+                message = f"{what}: expected a {kind.__name__}, found {value!r}; nothing was written"
+                raise AuroraConfigurationError(message)
+
 
 def create_journal(
     effects: Effects, path: str, settings: Settings, *, deadline: float, new_parents_max: int
@@ -81,11 +97,21 @@ def create_journal(
 
 
 def is_unborn(files: Files, path: str) -> bool:
-    """Whether a directory without a manifest holds nothing but what a creator leaves behind."""
+    """Whether a directory without a manifest holds nothing but what a creator leaves behind.
+
+    Raises ForeignDirectoryError, CorruptionError for commits without a manifest.
+    """
     try:
         names = _own_names(files, path)
+        if MANIFEST not in names:
+            _refuse_commits(files, path, names)
     except FileNotFoundError:
         return True
+    except CorruptionError:
+        # A creator and appenders may have been at work since the manifest was looked for.
+        if MANIFEST not in files.listdir(path):
+            raise
+        return False
     return MANIFEST not in names
 
 
@@ -141,22 +167,24 @@ def _own_names(files: Files, path: str) -> set[str]:
 
 
 def _remove_unborn(files: Files, path: str, names: set[str]) -> None:
-    first = segment_name(1, 1)
-    if first in names:
-        _refuse_commit(files, os.path.join(path, first), os.path.join(path, MANIFEST))
+    _refuse_commits(files, path, names)
     for name in sorted(names - set(LOCK_FILES)):
         files.unlink(os.path.join(path, name))
     files.sync_directory(path)
 
 
-def _refuse_commit(files: Files, path: str, manifest_path: str) -> None:
-    file = SegmentFile(files, path, writable=False)
+def _refuse_commits(files: Files, path: str, names: set[str]) -> None:
+    """Raise CorruptionError if segment 1 holds a commit: then there was a manifest once."""
+    first = segment_name(1, 1)
+    if first not in names:
+        return
+    file = SegmentFile(files, os.path.join(path, first), writable=False)
     for frames in Walk(file, start_of(file), file.size_bytes()):
         if frames[0].header.kind == KIND_RECORDS:
             raise CorruptionError(
-                manifest_path,
+                os.path.join(path, MANIFEST),
                 0,
-                expected=f"a manifest, since {path} holds commits",
+                expected=f"a manifest, since {file.path} holds commits",
                 found="no file",
             )
 

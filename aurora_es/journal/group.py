@@ -23,7 +23,7 @@ from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.conflicts import GroupClaims, check_commit
-from aurora_es.journal.roll import is_full, roll, roll_is_due
+from aurora_es.journal.roll import roll, roll_is_due
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
@@ -134,16 +134,20 @@ class GroupCommit:
 
     def _lead_locked(self, commit: PreparedCommit, deadline: float) -> Mark | None:
         handle = self._handle
-        refresh(handle)
+        if handle.meets_others:
+            # What others have written is walked over before the lock as far as possible.
+            refresh(handle)
         group: list[PreparedCommit] = []
         try:
             with AppendLock(handle, deadline):
                 mark = mark_under_lock(handle)
                 self._answer_unresolved(commit)
-                now = max(handle.effects.clock(), self._last_timestamp())
-                if not commit.done and roll_is_due(handle.roll_cycle, self._chain(), now):
+                chain = self._chain()
+                now = max(handle.effects.clock(), chain.timestamp)
+                if not commit.done and roll_is_due(handle.roll_bounds, chain, now):
                     mark = roll(handle, mark)
-                self._take(commit, group)
+                    chain = self._chain()
+                self._take(commit, group, chain)
                 claims = GroupClaims()
                 index = handle.state.index
                 winners = [member for member in group if check_commit(index, claims, member)]
@@ -165,22 +169,22 @@ class GroupCommit:
         assert chain is not None
         return chain
 
-    def _last_timestamp(self) -> int:
-        return self._chain().timestamp
-
-    def _take(self, commit: PreparedCommit, group: list[PreparedCommit]) -> None:
+    def _take(
+        self, commit: PreparedCommit, group: list[PreparedCommit], chain: Chain
+    ) -> None:
         """Move what waits into ``group``, up to a bound of bytes and to the roll's caps."""
-        chain, cycle = self._chain(), self._handle.roll_cycle
         size = records = 0
         if not commit.done:
             commit.taken = True
             group.append(commit)
             size, records = commit.stored_bytes, commit.record_count
-        held = chain.position - chain.base_position + 1
+        if not self._queue:
+            return
+        bounds = self._handle.roll_bounds
+        size_max = min(_GROUP_BYTES_MAX, bounds.segment_bytes_max - chain.offset)
+        records_max = bounds.segment_events_max - (chain.position - chain.base_position + 1)
         with self._mutex:
-            while self._queue and size < _GROUP_BYTES_MAX:
-                if is_full(cycle, chain.offset + size, held + records):
-                    break
+            while self._queue and (not group or (size < size_max and records < records_max)):
                 member = self._queue.popleft()
                 member.taken = True
                 group.append(member)
@@ -224,6 +228,8 @@ class GroupCommit:
     def _answer_unresolved(self, leader: PreparedCommit) -> None:
         """Answer the commits of an interrupted group: catch-up and recovery have looked for them."""
         handle = self._handle
+        if not self._unresolved and not leader.taken:
+            return
         with self._mutex:
             members = [*self._unresolved]
             self._unresolved.clear()

@@ -32,18 +32,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("aurora_es.journal")
 _OPEN_SEGMENTS_MAX = 64
+_COMMIT_IDS_DRAWN = 64
 
 
 class Descriptors:
     """The descriptors of an open journal; closed with the last reference."""
 
-    __slots__ = ("files", "lock_fd", "lock_inode", "mark", "turn_fd")
+    __slots__ = ("files", "lock_fd", "lock_inode", "lock_path", "mark", "turn_fd", "turn_path")
 
     def __init__(self, files: Files, directory: str, *, read_only: bool) -> None:
         """Open mark and, for appending, the lock files."""
         self.files = files
         self.lock_fd = self.turn_fd = -1
         self.lock_inode = 0
+        self.lock_path = os.path.join(directory, LOCK)
+        self.turn_path = os.path.join(directory, TURN)
         mark_path = os.path.join(directory, MARK)
         flags = os.O_RDONLY if read_only else os.O_RDWR
         try:
@@ -55,8 +58,8 @@ class Descriptors:
         self.mark = MarkFile(files, mark_path, mark_fd)
         if not read_only:
             create = os.O_RDWR | os.O_CREAT
-            self.turn_fd = open_regular(files, os.path.join(directory, TURN), create)
-            self.lock_fd = open_regular(files, os.path.join(directory, LOCK), create)
+            self.turn_fd = open_regular(files, self.turn_path, create)
+            self.lock_fd = open_regular(files, self.lock_path, create)
             self.lock_inode = files.fstat(self.lock_fd).st_ino
 
     def close(self) -> None:
@@ -102,6 +105,7 @@ class Handle:
         self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached
         self.sync_mode = Sync.ALWAYS
         self.roll_cycle = RollCycle.DAY
+        self.roll_bounds = self.roll_cycle.bounds()
         self.compression = CompressionFormat.NONE
         self.codec = 0  # of ``compression``
         self.attach_mutex = threading.Lock()
@@ -113,6 +117,7 @@ class Handle:
         self.in_doubt = False  # a write was begun whose end nobody saw
         self.tail: SegmentFile | None = None  # the tail, open for writing
         self.reserved_end = 0  # offset up to which the tail is filled with zeros
+        self.meets_others = False  # the last acquisition of the lock found commits of others
         self.mark_synced_at = 0.0  # monotonic seconds
         self.mark_synced_sequence = 0
         self.unresolved: dict[bytes, int] = {}  # commit id -> first position + 1, 0: not found
@@ -123,6 +128,7 @@ class Handle:
         self.recoveries = 0
         self.adopted_commits = 0
         self.cut_bytes = 0
+        self._commit_ids: list[bytes] = []
         self._segments: dict[int, SegmentFile] = {}
         _handles.add(self)
 
@@ -185,6 +191,21 @@ class Handle:
             self.tail = tail
             self.reserved_end = 0
         return tail
+
+    def set_roll_cycle(self, cycle: RollCycle) -> None:
+        """Let ``cycle`` decide about the next roll."""
+        self.roll_cycle = cycle
+        self.roll_bounds = cycle.bounds()
+
+    def next_commit_id(self) -> bytes:
+        """16 random bytes. Drawn in blocks; a block never outlives a fork, as handles do not."""
+        while True:
+            try:
+                return self._commit_ids.pop()
+            except IndexError:
+                block = self.effects.random_bytes(16 * _COMMIT_IDS_DRAWN)
+                ids = [block[at : at + 16] for at in range(0, len(block), 16)]
+                self._commit_ids = ids
 
     def forget_state(self) -> None:
         """Drop index and chain: they are read anew from the segments at the next call."""

@@ -182,7 +182,7 @@ class Journal:
         if not rows and tracking is None:
             return 0
         commit = prepare_commit(
-            handle.effects.random_bytes(16), rows, identities, tracking, handle.codec
+            handle.next_commit_id(), rows, identities, tracking, handle.codec
         )
         if not self._has_appended:
             self._start_appending()

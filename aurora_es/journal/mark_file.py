@@ -59,7 +59,13 @@ class MarkFile:
 
     def publish(self, mark: Mark) -> None:
         """Make ``mark`` visible to every process; the caller holds ``lock``."""
-        write_all(self.files, self.fd, encode_slot(mark), slot_offset(mark.sequence))
+        slot = encode_slot(mark)
+        write_all(self.files, self.fd, slot, slot_offset(mark.sequence))
+        seen = self._seen
+        if seen is not None:
+            # What the next read will find, so that it need not decode it.
+            pair = (seen[0], slot) if mark.sequence & 1 else (slot, seen[1])
+            self._seen = (*pair, mark)
 
     def sync(self) -> None:
         """Force the mark to disk."""

@@ -89,7 +89,7 @@ def attach(handle: Handle, settings: Settings) -> bool:
         _check_settings(handle, settings, manifest)
         handle.genesis_id = bytes.fromhex(manifest.genesis_id)
         handle.sync_mode = Sync.parse(manifest.sync)
-        handle.roll_cycle = RollCycle.parse(manifest.roll_cycle)
+        handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
         handle.compression = settings.compression or CompressionFormat.parse(manifest.compression)
         handle.codec = CODEC_OF[handle.compression]
         handle.manifest = manifest

@@ -1,5 +1,10 @@
 """Reads records by position, for both faces and for the journal itself.
 
+Theory of operation: callers say up to which position they have seen the journal, and hold no lock.
+Another thread may meanwhile have dropped the index (after an interrupted append, or at a new epoch)
+and be building it anew; an index that does not reach as far as the caller has seen is therefore not
+looked at before it has caught up.
+
 The loops and local names are for ``benchmarks`` (rows "pages of", "read a 100-event aggregate").
 """
 
@@ -7,15 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
+from aurora_es.journal.catch_up import refresh
 from aurora_es.segment.read import decode_frame, read_frame, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aurora_es.format.payload import RecordData
+    from aurora_es.index.tail import TailIndex
     from aurora_es.journal.handle import Handle
-    from aurora_es.segment.file import SegmentFile
 
 _RUN_BYTES_MAX = 1 << 18
 
@@ -30,10 +37,12 @@ def read_run(handle: Handle, position: int, until: int) -> list[FrameRecords]:
     ``until`` must not exceed the visible position that the caller has seen.
     """
     index = handle.state.index
+    if index.position < until:
+        index = _caught_up(handle, until)
     frame = index.frame_of(position)
     first = index.frame_place(frame)[3]
     segment_number, length, offsets = index.frame_run(frame, until, _RUN_BYTES_MAX)
-    file = _segment(handle, segment_number)
+    file = handle.segment(segment_number, index.base_position(segment_number))
     begin = offsets[0]
     buffer = read_exactly(file.files, file.fd, length, begin)
     run: list[FrameRecords] = []
@@ -58,12 +67,15 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[tuple[int, 
     Neighbours in one frame are decoded together.
     """
     index = handle.state.index
+    until = max(positions, default=0)
+    if index.position < until:
+        index = _caught_up(handle, until)
     found: list[tuple[int, int, RecordData]] = []
     at, count = 0, len(positions)
     while at < count:
         position = positions[at]
         segment_number, offset, length, first = index.frame_place(index.frame_of(position))
-        file = _segment(handle, segment_number)
+        file = handle.segment(segment_number, index.base_position(segment_number))
         if at + 1 == count:
             record, timestamp = read_record(file, offset, length, first, position - first)
             found.append((position, timestamp, record))
@@ -76,5 +88,14 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[tuple[int, 
     return found
 
 
-def _segment(handle: Handle, segment_number: int) -> SegmentFile:
-    return handle.segment(segment_number, handle.state.index.base_position(segment_number))
+def _caught_up(handle: Handle, until: int) -> TailIndex:
+    """The index, once it reaches ``until`` again."""
+    refresh(handle)
+    index = handle.state.index
+    if index.position < until:
+        message = (
+            f"{handle.path}: position {until} was visible and is gone: the journal was recovered,"
+            " repaired or restored. Start again from a position that you trust"
+        )
+        raise HistoryChangedError(message)
+    return index

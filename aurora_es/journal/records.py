@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from aurora_es.errors import ArgumentError, TooLargeError
-from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
+from aurora_es.format.limits import METADATA_DEPTH_MAX, VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.commit import Identity, Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_METADATA_SCALARS = {type(None), bool, int, float, str, bytes}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +26,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     ``topic`` says what it is, ``state`` is its content. A record with ``originator_id`` and
     ``originator_version`` (signed 64 bits) belongs to an originator's own sequence, and no second
     record may have the same pair. ``metadata`` holds what MessagePack can: None, bool, int, float,
-    str, bytes, lists and dictionaries with str keys.
+    str, bytes, lists and dictionaries with str keys, at most 64 levels deep; a tuple is read as a
+    list.
     """
 
     topic: str
@@ -70,12 +72,56 @@ def row_of(record: Record) -> tuple[Row, Identity]:
     disk_id = disk_id_of(originator_id)
     identity = (originator_key(disk_id), version)
     if record.tags or record.uuid is not None or record.metadata is not None:
-        event_uuid = None if record.uuid is None else record.uuid.bytes
-        return (
-            (disk_id, version, record.topic, state, record.tags, event_uuid, record.metadata),
-            identity,
-        )
+        return (disk_id, version, record.topic, state, *_checked_extras(record)), identity
     return (disk_id, version, record.topic, state), identity
+
+
+def _checked_extras(
+    record: Record,
+) -> tuple[tuple[str, ...], bytes | None, dict[str, Any] | None]:
+    """Check tags, uuid and metadata; returns them as they are written. Raises ArgumentError."""
+    tags, event_uuid = record.tags, record.uuid
+    if not isinstance(tags, tuple | list) or not all(type(tag) is str for tag in tags):
+        message = f"tags of a record with topic {record.topic!r}: expected strs, found {tags!r}"
+        raise ArgumentError(message)
+    if event_uuid is not None and not isinstance(event_uuid, UUID):
+        message = f"uuid of a record with topic {record.topic!r}: expected a UUID, found {event_uuid!r}"
+        raise ArgumentError(message)
+    if record.metadata is not None:
+        check_metadata(record.metadata)
+    return tuple(tags), None if event_uuid is None else event_uuid.bytes, record.metadata
+
+
+def check_metadata(metadata: object) -> None:
+    """Raise ArgumentError unless ``metadata`` can be written and read again unchanged."""
+    if type(metadata) is not dict:
+        message = f"metadata: expected a dict, found {metadata!r}; nothing was written"
+        raise ArgumentError(message)
+    _check_metadata_value(metadata, METADATA_DEPTH_MAX)
+
+
+def _check_metadata_value(value: object, depth: int) -> None:
+    kind = type(value)
+    if kind in _METADATA_SCALARS:
+        return
+    if depth == 0:
+        message = f"metadata: at most {METADATA_DEPTH_MAX} levels, found more; nothing was written"
+        raise TooLargeError(message)
+    if isinstance(value, dict) and kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                message = f"metadata: expected keys of type str, found {key!r}; nothing was written"
+                raise ArgumentError(message)
+            _check_metadata_value(item, depth - 1)
+    elif isinstance(value, list | tuple) and kind in {list, tuple}:
+        for item in value:
+            _check_metadata_value(item, depth - 1)
+    else:
+        message = (
+            "metadata: expected None, bool, int, float, str, bytes, lists and dictionaries, found"
+            f" {value!r}; nothing was written"
+        )
+        raise ArgumentError(message)
 
 
 def checked_state(topic: object, state: object) -> bytes:

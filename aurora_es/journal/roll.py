@@ -24,7 +24,7 @@ from aurora_es.journal.tail_writes import (
     storage_error,
     write_tail,
 )
-from aurora_es.options import RollCycle, Sync
+from aurora_es.options import RollBounds, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
 from aurora_es.segment.walk import Walk
 
@@ -38,20 +38,16 @@ if TYPE_CHECKING:
     from aurora_es.segment.walk import Chain
 
 
-def roll_is_due(cycle: RollCycle, chain: Chain, now: int) -> bool:
+def roll_is_due(bounds: RollBounds, chain: Chain, now: int) -> bool:
     """Say whether the next commit belongs into a new segment; ``now`` is its timestamp."""
-    if not chain.has_commit:
+    first = chain.first_timestamp
+    if first is None:
         return False
     return (
-        is_full(cycle, chain.offset, chain.position - chain.base_position + 1)
-        or cycle.calendar is not None
-        and cycle.cycle_number(now) != cycle.cycle_number(chain.first_timestamp)
+        chain.offset >= bounds.segment_bytes_max
+        or chain.position - chain.base_position + 1 >= bounds.segment_events_max
+        or not bounds.same_cycle(first, now)
     )
-
-
-def is_full(cycle: RollCycle, offset: int, records: int) -> bool:
-    """Say whether a segment of ``offset`` bytes and ``records`` records has reached a cap."""
-    return offset >= cycle.bytes_cap or records >= cycle.events_cap
 
 
 def roll(handle: Handle, mark: Mark) -> Mark:
@@ -126,7 +122,7 @@ def take_roll_cycle(handle: Handle) -> None:
     manifest = read_manifest(handle.files, handle.path)
     if manifest is not None:
         handle.manifest = manifest
-        handle.roll_cycle = RollCycle.parse(manifest.roll_cycle)
+        handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
 
 
 def _end_frame(tail: SegmentFile, chain: Chain, mark: Mark) -> tuple[bytes, int]:

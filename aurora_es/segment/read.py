@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from aurora_es.codecs.compression import DecompressionError, decompress
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import CHECKED_BYTES, CHECKSUM, HEADER, HEADER_BYTES
 from aurora_es.format.payload import (
+    UNDECODABLE,
     RecordData,
     decode_first,
     decode_first_raw,
@@ -82,7 +81,7 @@ def decode_frame(
         if number == 1:
             return decode_first(payload).records, timestamp
         return decode_records(payload), timestamp
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
 
 
@@ -95,7 +94,7 @@ def read_record(
     try:
         raw = decode_first_raw(payload).records if number == 1 else decode_raw_records(payload)
         return decode_record(raw[ordinal]), timestamp
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*UNDECODABLE, IndexError) as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _NOT_WRITTEN = bytes(8)
+_CODECS = frozenset(CODEC_OF.values())
 
 
 @dataclass(slots=True)
@@ -187,6 +189,8 @@ class Walk:
     ) -> Stop | None:
         if header.version != FRAME_VERSION:
             return Stop("unsupported", offset, f"frame version {FRAME_VERSION}", f"{header.version}")
+        if header.codec not in _CODECS:
+            return Stop("unsupported", offset, "a known codec", f"codec {header.codec}")
         if header.previous_checksum != previous:
             expected = f"previous checksum {previous:#010x}"
             return Stop("invalid", offset, expected, f"{header.previous_checksum:#010x}")
