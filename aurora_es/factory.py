@@ -24,7 +24,7 @@ from aurora_es.errors import AuroraConfigurationError
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
-from aurora_es.memory import memory_directory
+from aurora_es.files.memory import memory_directory
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,

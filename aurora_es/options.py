@@ -31,9 +31,9 @@ _CALENDAR_MICROSECONDS = {
 # 1970-01-01 was a Thursday; three days on, the weeks of the count begin on Mondays.
 _WEEK_SHIFT_MICROSECONDS = 3 * _MICROSECONDS_PER_DAY
 _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": MIB, "GiB": 1 << 30}
-_SIZE_PATTERN = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)")
-_EVENTS_PATTERN = re.compile(r"(\d{1,12})events")
-_INTERVAL_PATTERN = re.compile(r"(\d{1,9})ms")
+_SIZE_PATTERN = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
+_EVENTS_PATTERN = re.compile(r"([0-9]{1,12})events")
+_INTERVAL_PATTERN = re.compile(r"([0-9]{1,9})ms")
 
 
 def _check_count(what: str, count: object, bounds: tuple[int, int], unit: str) -> None:
@@ -126,11 +126,8 @@ class RollBounds(NamedTuple):
 
     def same_cycle(self, first: int, second: int) -> bool:
         """Say whether two timestamps (microseconds, UTC) lie in one cycle of the calendar."""
-        if not self.period_us:
-            return True
-        return (first + self.shift_us) // self.period_us == (
-            second + self.shift_us
-        ) // self.period_us
+        period, shift = self.period_us, self.shift_us
+        return not period or (first + shift) // period == (second + shift) // period
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,11 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         metadata = kwargs.get("metadata")
         try:
             for event in stored_events:
-                originator_id, key = self._identify(event.originator_id)
+                originator_id = event.originator_id
+                if type(originator_id) is UUID:
+                    originator_id = key = originator_id.bytes
+                else:
+                    originator_id, key = self._identify(originator_id)
                 version, topic, state = event.originator_version, event.topic, event.state
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)

@@ -11,7 +11,7 @@ from aurora_es.format.names import directory_name
 from aurora_es.journal.sharing import JournalLease, LeaseOptions
 
 if TYPE_CHECKING:
-    from aurora_es.memory import MemoryDirectory
+    from aurora_es.files.memory import MemoryDirectory
 
 EVENTS = "events"
 SNAPSHOTS = "snapshots"

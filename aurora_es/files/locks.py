@@ -18,26 +18,31 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
 
 _POLL_SECONDS_FIRST = 20e-6
+# A holder needs about as long as a sync: poll several times in it, so that the lock never lies
+# idle while somebody waits. Whoever has waited long polls less often.
+_POLL_SECONDS_BUSY = 160e-6
+_BUSY_SECONDS = 0.02
 _POLL_SECONDS_MAX = 1e-3
 _EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
-def acquire_flock(effects: Effects, fd: int, *, path: str, deadline: float) -> None:
+def acquire_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
     """Take an exclusive flock on ``fd`` before ``deadline`` (monotonic seconds).
 
     Raises LockTimeoutError, which names ``path``.
     """
-    flock = effects.files.flock
     try:
-        flock(fd, _EXCLUSIVE)
+        effects.files.flock(fd, _EXCLUSIVE)
     except BlockingIOError:
         _poll_flock(effects, fd, path, deadline)
 
 
 def _poll_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
     pause = _POLL_SECONDS_FIRST
+    busy_until = effects.monotonic() + _BUSY_SECONDS
     while True:
-        if effects.monotonic() >= deadline:
+        now = effects.monotonic()
+        if now >= deadline:
             message = (
                 f"timed out waiting for {path}, which another handle or process holds; nothing was"
                 " written. Try again, or raise AURORA_LOCK_TIMEOUT (lock_timeout=)"
@@ -47,7 +52,7 @@ def _poll_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
         try:
             effects.files.flock(fd, _EXCLUSIVE)
         except BlockingIOError:
-            pause = min(pause * 2, _POLL_SECONDS_MAX)
+            pause = min(pause * 2, _POLL_SECONDS_BUSY if now < busy_until else _POLL_SECONDS_MAX)
         else:
             return
 

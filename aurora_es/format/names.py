@@ -14,7 +14,7 @@ RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
 NEW_SUFFIX = ".new"
 
-_SEGMENT_PATTERN = re.compile(r"(\d{10})-(\d{20})\.segment")
+_SEGMENT_PATTERN = re.compile(r"([0-9]{10})-([0-9]{20})\.segment")
 _UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9_.-]")
 NAME_BYTES_MAX = 200
 

@@ -81,7 +81,7 @@ class TailIndex:
     def begin_segment(self, segment_number: int) -> None:
         """Say that the frames added from here on are in this segment."""
         if not self._segment_numbers or self._segment_numbers[-1] != segment_number:
-            self._base_positions[segment_number] = self.position + 1
+            self._base_positions.setdefault(segment_number, self.position + 1)
             self._segment_frames.append(len(self._frame_positions))
             self._segment_numbers.append(segment_number)
 

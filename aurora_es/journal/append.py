@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aurora_es.journal.commit import PreparedCommit
     from aurora_es.journal.handle import Handle
+    from aurora_es.journal.mark_file import MarkFile
     from aurora_es.segment.walk import Chain
 
     Places = list[tuple[int, int, int]]  # offset, length and records of each frame
@@ -43,7 +44,7 @@ def mark_under_lock(handle: Handle) -> Mark:
     Recovery is a step of every acquisition of the lock, not only of opening: debris of a dead or
     interrupted writer never stays below new bytes.
     """
-    descriptors = handle.usable()
+    descriptors = handle.descriptors or handle.usable()
     assert descriptors is not None
     mark = descriptors.mark.read()
     state = handle.state
@@ -65,29 +66,35 @@ def mark_under_lock(handle: Handle) -> Mark:
         handle.meets_others = False
     if handle.in_doubt:
         return recover(handle)
-    tail = handle.open_tail(chain)
+    tail = handle.tail
+    if tail is None or tail.header.segment_number != chain.segment_number:
+        tail = handle.open_tail(chain)
     ahead = handle.files.pread(tail.fd, 8, mark.visible_offset)
     if ahead and ahead != _NOT_WRITTEN[: len(ahead)]:
         return recover(handle)
     return mark
 
 
-def write_group(handle: Handle, mark: Mark, group: Sequence[PreparedCommit]) -> Mark:
+def write_group(
+    handle: Handle, mark: Mark, group: Sequence[PreparedCommit], timestamp: int
+) -> Mark:
     """Write, sync and publish the commits of ``group``; sets each ``first_position``.
 
     Raises StorageFullError, StorageError or PoisonedHandleError with nothing written, and
     CommitOutcomeUnknownError when a sync failed.
     """
+    descriptors = handle.descriptors or handle.usable()
     chain = handle.state.chain
+    assert descriptors is not None
     assert chain is not None
-    tail = handle.open_tail(chain)
-    timestamp = max(handle.effects.clock(), chain.timestamp)
+    tail = handle.tail or handle.open_tail(chain)
     data, previous, places = _assemble(tail.salt, chain, mark, group, timestamp)
-    reserve(handle, tail, mark.visible_offset, len(data))
-    write_tail(handle, tail, data, mark)
     end = mark.visible_offset + len(data)
-    last = group[-1]
     durable = handle.sync_mode is Sync.ALWAYS
+    if durable and end > handle.reserved_end:
+        reserve(handle, tail, mark.visible_offset, len(data))
+    write_tail(handle, tail, data, mark)
+    last = group[-1]
     published = Mark(
         mark.sequence + 1,
         mark.visible_commit + len(group),
@@ -100,7 +107,7 @@ def write_group(handle: Handle, mark: Mark, group: Sequence[PreparedCommit]) -> 
     try:
         if durable:
             handle.files.fdatasync(tail.fd)
-        _publish(handle, published, group, places, previous, timestamp)
+        _publish(handle, descriptors.mark, published, group, places, previous, timestamp)
     except OSError as error:
         handle.poison_with(error)
         message = (
@@ -114,6 +121,7 @@ def write_group(handle: Handle, mark: Mark, group: Sequence[PreparedCommit]) -> 
 
 def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
     handle: Handle,
+    mark_file: MarkFile,
     mark: Mark,
     group: Sequence[PreparedCommit],
     places: list[Places],
@@ -124,17 +132,16 @@ def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
 
     So no reader thread walks over commits that this thread is about to add.
     """
-    descriptors = handle.usable()
-    assert descriptors is not None
     state = handle.state
     chain = state.chain
     assert chain is not None
     with handle.index_lock:
-        descriptors.mark.publish(mark)
+        mark_file.publish(mark)
         try:
-            state.index.begin_segment(mark.segment_number)
+            index = state.index
+            index.begin_segment(mark.segment_number)
             for commit, frames in zip(group, places, strict=True):
-                state.index.add_commit(commit.identities, frames, commit.tracking)
+                index.add_commit(commit.identities, frames, commit.tracking)
                 chain.frame_count += len(frames)
             state.indexed_commit = chain.commit_number = mark.visible_commit
             chain.position = mark.visible_position

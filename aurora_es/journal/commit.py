@@ -48,21 +48,14 @@ class PreparedCommit:
     read by the caller after ``done`` is set.
     """
 
-    __slots__ = (
-        "commit_id",
-        "done",
-        "error",
-        "error_depends_on_group",
-        "first_position",
-        "frames",
-        "identities",
-        "promoted",
-        "record_count",
-        "stored_bytes",
-        "taken",
-        "tracking",
-        "wakeup",
-    )
+    # Until the verdict; class attributes, since most commits change two of them.
+    first_position = 0
+    error: BaseException | None = None
+    error_depends_on_group = False  # conflicts with a commit of its own group
+    wakeup: LockType | None = None  # held while the caller waits; released to wake it
+    promoted = False  # woken to lead the next group
+    taken = False  # a leader has it; the caller must wait for the verdict
+    done = False
 
     def __init__(
         self,
@@ -70,6 +63,7 @@ class PreparedCommit:
         identities: Sequence[Identity],
         tracking: TrackingData | None,
         frames: list[tuple[bytes, int, int, int, int]],
+        stored_bytes: int,
     ) -> None:
         """Keep the parts; nothing is known of the verdict."""
         self.commit_id = commit_id
@@ -77,14 +71,7 @@ class PreparedCommit:
         self.tracking = tracking
         self.frames = frames
         self.record_count = len(identities)
-        self.stored_bytes = sum((HEADER_BYTES + 7 + len(frame[0])) & ~7 for frame in frames)
-        self.first_position = 0
-        self.error: BaseException | None = None
-        self.error_depends_on_group = False  # conflicts with a commit of its own group
-        self.wakeup: LockType | None = None  # held while the caller waits; released to wake it
-        self.promoted = False  # woken to lead the next group
-        self.taken = False  # a leader has it; the caller must wait for the verdict
-        self.done = False
+        self.stored_bytes = stored_bytes
 
 
 def prepare_commit(
@@ -96,9 +83,10 @@ def prepare_commit(
 ) -> PreparedCommit:
     """Encode and compress a commit; raises ArgumentError, TooLargeError."""
     try:
-        first, *others = _cut(rows)
-        payloads = [(encode_payload((commit_id, tracking, first)), len(first))]
-        payloads += [(encode_payload(part), len(part)) for part in others]
+        parts = _cut(rows)
+        payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
+        if len(parts) > 1:
+            payloads += [(encode_payload(part), len(part)) for part in parts[1:]]
     except AuroraError:
         raise
     except _UNENCODABLE as error:
@@ -112,7 +100,10 @@ def prepare_commit(
         else:
             used, stored = compress(codec, payload)
             frames.append((stored, len(payload), count, used, crc32c(stored)))
-    return PreparedCommit(commit_id, identities, tracking, frames)
+    stored_bytes = 0
+    for frame in frames:
+        stored_bytes += (HEADER_BYTES + 7 + len(frame[0])) & ~7
+    return PreparedCommit(commit_id, identities, tracking, frames, stored_bytes)
 
 
 def tracking_data(application_name: object, notification_id: object) -> TrackingData:
@@ -139,6 +130,10 @@ def tracking_data(application_name: object, notification_id: object) -> Tracking
 
 def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
     """Cut rows into frames of about 16 KiB; a greater record gets a frame of its own."""
+    if len(rows) == 1 and len(rows[0]) == _PLAIN_ROW_FIELDS:
+        row = rows[0]
+        if type(row[0]) is bytes and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET:
+            return [rows]
     sizes = [
         len(row[2]) + len(row[3]) + _ROW_OVERHEAD_BYTES
         if len(row) == _PLAIN_ROW_FIELDS and type(row[0]) is bytes

@@ -29,19 +29,25 @@ class GroupClaims:
         self.tracking: dict[str, int] = {}
 
 
+def admit(index: TailIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
+    """The commits of ``group`` that may be written, in order; the others get their error."""
+    if len(group) == 1:
+        # One record in one commit, by far the most frequent group.
+        commit = group[0]
+        if len(commit.identities) == 1 and commit.tracking is None:
+            key, version = commit.identities[0]
+            if key is None or version is None or not index.find(key, version):
+                return group
+    claims = GroupClaims()
+    return [commit for commit in group if check_commit(index, claims, commit)]
+
+
 def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
     """Say whether ``commit`` may be written, and claim what it claims.
 
     If not, ``commit.error`` is set, and ``commit.error_depends_on_group`` when it only conflicts
     with a commit of its own group, whose fate is open until the group is on disk.
     """
-    if len(commit.identities) == 1 and not claims.versions and commit.tracking is None:
-        key, version = commit.identities[0]
-        if key is None or version is None:
-            return True
-        if not index.find(key, version):
-            claims.versions.add((key, version))
-            return True
     conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
         index, claims, commit
     )

@@ -81,7 +81,7 @@ def create_journal(
     lock_path = os.path.join(path, LOCK)
     lock_fd = open_regular(files, lock_path, os.O_RDWR)
     try:
-        acquire_flock(effects, lock_fd, path=lock_path, deadline=deadline)
+        acquire_flock(effects, lock_fd, lock_path, deadline)
         try:
             names = _own_names(files, path)
             if MANIFEST in names:
@@ -202,7 +202,7 @@ def _write_files(effects: Effects, path: str, settings: Settings) -> None:
         epoch=0,
         codec=CODEC_OF[compression],
         tracking=(),
-        reserve=sync != Sync.NEVER,
+        reserve=sync == Sync.ALWAYS,
     )
     link_segment(files, path, name)
     file = SegmentFile(files, os.path.join(path, name), writable=False)

@@ -22,7 +22,7 @@ from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeout
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.conflicts import GroupClaims, check_commit
+from aurora_es.journal.conflicts import admit
 from aurora_es.journal.roll import roll, roll_is_due
 
 if TYPE_CHECKING:
@@ -127,8 +127,12 @@ class GroupCommit:
             elif commit.error is None and not commit.done:
                 raise
         else:
-            if mark is not None:
-                self._sync_mark_if_due(mark)
+            handle = self._handle
+            if (
+                mark is not None
+                and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
+            ):
+                self._sync_mark(mark)
         finally:
             self._hand_over()
 
@@ -141,18 +145,23 @@ class GroupCommit:
         try:
             with AppendLock(handle, deadline):
                 mark = mark_under_lock(handle)
-                self._answer_unresolved(commit)
-                chain = self._chain()
+                if self._unresolved or commit.taken:
+                    self._answer_unresolved(commit)
+                chain = handle.state.chain
+                assert chain is not None
                 now = max(handle.effects.clock(), chain.timestamp)
                 if not commit.done and roll_is_due(handle.roll_bounds, chain, now):
                     mark = roll(handle, mark)
-                    chain = self._chain()
-                self._take(commit, group, chain)
-                claims = GroupClaims()
-                index = handle.state.index
-                winners = [member for member in group if check_commit(index, claims, member)]
+                    chain = handle.state.chain
+                    assert chain is not None
+                if not commit.done:
+                    commit.taken = True
+                    group.append(commit)
+                if self._queue:
+                    self._take(group, chain)
+                winners = admit(handle.state.index, group)
                 if winners:
-                    mark = write_group(handle, mark, winners)
+                    mark = write_group(handle, mark, winners, now)
         except (AuroraError, OSError) as error:
             if not group:
                 raise
@@ -164,22 +173,10 @@ class GroupCommit:
         self._wake(group)
         return mark
 
-    def _chain(self) -> Chain:
-        chain = self._handle.state.chain
-        assert chain is not None
-        return chain
-
-    def _take(
-        self, commit: PreparedCommit, group: list[PreparedCommit], chain: Chain
-    ) -> None:
+    def _take(self, group: list[PreparedCommit], chain: Chain) -> None:
         """Move what waits into ``group``, up to a bound of bytes and to the roll's caps."""
-        size = records = 0
-        if not commit.done:
-            commit.taken = True
-            group.append(commit)
-            size, records = commit.stored_bytes, commit.record_count
-        if not self._queue:
-            return
+        size = sum(member.stored_bytes for member in group)
+        records = sum(member.record_count for member in group)
         bounds = self._handle.roll_bounds
         size_max = min(_GROUP_BYTES_MAX, bounds.segment_bytes_max - chain.offset)
         records_max = bounds.segment_events_max - (chain.position - chain.base_position + 1)
@@ -228,8 +225,6 @@ class GroupCommit:
     def _answer_unresolved(self, leader: PreparedCommit) -> None:
         """Answer the commits of an interrupted group: catch-up and recovery have looked for them."""
         handle = self._handle
-        if not self._unresolved and not leader.taken:
-            return
         with self._mutex:
             members = [*self._unresolved]
             self._unresolved.clear()
@@ -259,14 +254,12 @@ class GroupCommit:
             else:
                 self._leading = False
 
-    def _sync_mark_if_due(self, mark: Mark) -> None:
+    def _sync_mark(self, mark: Mark) -> None:
         """Sync the mark once a second, after the waiters were answered.
 
         No commit waits for it: a stale mark on disk is safe, recovery walks forward from it.
         """
         handle = self._handle
-        if handle.effects.monotonic() - handle.mark_synced_at < _MARK_SYNC_SECONDS:
-            return
         try:
             handle.sync_mark(mark)
         except OSError as error:

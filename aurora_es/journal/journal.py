@@ -207,10 +207,13 @@ class Journal:
             self.attach()
 
     def _start_appending(self) -> None:
-        self._has_appended = True
-        interval_ms = self.handle.sync_mode.interval_ms
-        if interval_ms:
-            self._syncer = IntervalSyncer(self.handle, interval_ms / 1000)
+        with self.handle.attach_mutex:  # two threads must not start two syncers
+            if self._has_appended:
+                return
+            interval_ms = self.handle.sync_mode.interval_ms
+            if interval_ms:
+                self._syncer = IntervalSyncer(self.handle, interval_ms / 1000)
+            self._has_appended = True
 
     # Reading
 
@@ -243,18 +246,21 @@ class Journal:
     def _read(
         self, start: int, until: int, limit: int | None, topics: frozenset[str]
     ) -> Iterator[StoredRecord]:
-        if limit is not None and not topics:
-            until = min(until, start + limit - 1)
+        if limit is not None:
+            if limit == 0:
+                return
+            if not topics:
+                until = min(until, start + limit - 1)
         for first, timestamp, records in read_frames(self.handle, start, until):
             time = datetime_of(timestamp)
             for position, data in enumerate(records, first):
                 if not start <= position <= until or (topics and data.topic not in topics):
                     continue
+                yield StoredRecord(position, time, record_of(data))
                 if limit is not None:
+                    limit -= 1
                     if limit == 0:
                         return
-                    limit -= 1
-                yield StoredRecord(position, time, record_of(data))
 
     def tail(self, after: int = 0) -> Tailer:
         """Follow the journal: an iterator over all records behind position ``after``.
@@ -331,8 +337,19 @@ class Journal:
             if self._has_appended and handle.poison is None and not handle.forked:
                 self._sync_at_close()
         finally:
+            self._release()
+
+    def _release(self) -> None:
+        handle = self.handle
+        # An append in flight has to publish what it wrote, so it keeps its descriptors; but not
+        # for ever: what a stuck one leaves behind is recovered by the next owner of the lock.
+        waited = handle.append_mutex.acquire(timeout=handle.lock_timeout)
+        try:
             handle.closed = True
             handle.drop()
+        finally:
+            if waited:
+                handle.append_mutex.release()
             for follower in list(self._followers):
                 follower.stop()
 

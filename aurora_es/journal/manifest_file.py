@@ -76,7 +76,7 @@ def update_manifest(
     lock_path = os.path.join(directory, MANIFEST_LOCK)
     fd = open_regular(files, lock_path, os.O_RDWR | os.O_CREAT)
     try:
-        acquire_flock(effects, fd, path=lock_path, deadline=effects.monotonic() + lock_timeout)
+        acquire_flock(effects, fd, lock_path, effects.monotonic() + lock_timeout)
         try:
             current = read_manifest(files, directory)
             if current is None:

@@ -18,7 +18,6 @@ from aurora_es.format.mark import (
     Mark,
     decode_mark,
     encode_slot,
-    slot_offset,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +59,9 @@ class MarkFile:
     def publish(self, mark: Mark) -> None:
         """Make ``mark`` visible to every process; the caller holds ``lock``."""
         slot = encode_slot(mark)
-        write_all(self.files, self.fd, slot, slot_offset(mark.sequence))
+        at = SLOT_OFFSETS[mark.sequence & 1]
+        if self.files.pwrite(self.fd, slot, at) != SLOT_BYTES:
+            write_all(self.files, self.fd, slot, at)
         seen = self._seen
         if seen is not None:
             # What the next read will find, so that it need not decode it.

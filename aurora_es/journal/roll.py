@@ -97,7 +97,7 @@ def finish_roll(
             epoch=epoch,
             codec=CODEC_OF[handle.compression],
             tracking=tracking,
-            reserve=handle.sync_mode != Sync.NEVER,
+            reserve=handle.sync_mode == Sync.ALWAYS,
         )
         link_segment(handle.files, handle.path, name)
     except OSError as error:

@@ -17,7 +17,6 @@ from aurora_es.errors import (
     StorageFullError,
 )
 from aurora_es.files.layer import write_all
-from aurora_es.options import Sync
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
@@ -35,7 +34,9 @@ def write_tail(handle: Handle, tail: SegmentFile, data: bytes, mark: Mark) -> No
     """
     handle.in_doubt = True
     try:
-        write_all(handle.files, tail.fd, data, mark.visible_offset)
+        written = handle.files.pwrite(tail.fd, data, mark.visible_offset)
+        if written != len(data):
+            write_all(handle.files, tail.fd, data[written:], mark.visible_offset + written)
     except OSError as error:
         handle.reserved_end = 0
         try:
@@ -55,11 +56,12 @@ def reserve(handle: Handle, tail: SegmentFile, offset: int, length: int) -> None
 
     A commit into zeros needs no change of the file's size or block map, so its sync is cheaper;
     and a full disk shows here, while nothing has been written. A commit of a whole step or more
-    is written without: filling its place first would only write it twice.
+    is written without: filling its place first would only write it twice. Weak sync modes do
+    without, too: a write that is not synced gains nothing.
     """
     step = handle.effects.reserve_bytes
     end = offset + length
-    if end <= handle.reserved_end or handle.sync_mode == Sync.NEVER or length >= step:
+    if end <= handle.reserved_end or length >= step:
         return
     size = tail.size_bytes()
     if end <= size:

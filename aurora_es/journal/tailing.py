@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from aurora_es.errors import ClosedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,8 +39,11 @@ class Tailer:
             if stored is not None:
                 self._position = stored.position
                 return stored
-            if self._follower.wait_beyond(self._position):
-                self._page = self._journal.read(self._position + 1, limit=_PAGE_RECORDS)
+            try:
+                if self._follower.wait_beyond(self._position):
+                    self._page = self._journal.read(self._position + 1, limit=_PAGE_RECORDS)
+            except ClosedError:
+                break  # closed while this thread was looking, and not waiting
         self._follower.close()
         raise StopIteration
 

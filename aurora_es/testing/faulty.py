@@ -19,6 +19,7 @@ from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
 SYNCS = frozenset({"fsync", "fdatasync", "sync_directory"})
 
@@ -53,6 +54,8 @@ class FaultyFiles:
         self.count = 0  # operations so far, close not counted: finalizers come when they like
         self.names: list[str] | None = None  # set to a list to record the operations
         self.struck: str | None = None  # name of the operation at which the last fault struck
+        # Called before every operation with its name: to stir the disk, or to look at it.
+        self.hook: Callable[[str], None] | None = None
         self._rng = rng
         self._dead = False
         self._at = -1
@@ -75,6 +78,8 @@ class FaultyFiles:
         self.count += 1
         if self.names is not None:
             self.names.append(name)
+        if self.hook is not None:
+            self.hook(name)
         operation = getattr(self.inner, name)
         fault = self._fault
         if fault is None or (self._only is not None and name not in self._only):

@@ -88,7 +88,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 
 
 def test_the_type_of_a_real_directory_is_found(tmp_path: Path) -> None:
-    """This machine's own mount table is understood, relative paths and bytes of names included."""
+    """The mount table of the machine at hand is understood, for relative paths too."""
     assert mounts.file_system_type(tmp_path)
     assert mounts.file_system_type(".") == mounts.file_system_type(os.getcwd())
 

@@ -1,0 +1,1 @@
+"""Crash histories, exhaustive crash points and mutants of the real journal code."""

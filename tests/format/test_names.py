@@ -1,0 +1,103 @@
+"""File and directory names: what is made of an application's name, and what is taken for ours."""
+
+import os
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aurora_es.format.names import (
+    NAME_BYTES_MAX,
+    directory_name,
+    parse_segment_name,
+    segment_name,
+)
+
+SAFE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-%")
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"),
+    [
+        ("BankAccounts", "BankAccounts"),
+        ("", "_default"),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("...", "..."),
+        (".hidden", ".hidden"),
+        ("a/b", "a%2Fb"),
+        ("../../etc/passwd", "..%2F..%2Fetc%2Fpasswd"),
+        ("%2E", "%252E"),
+        ("a b\n\0", "a%20b%0A%00"),
+        ("a\\b:c", "a%5Cb%3Ac"),
+        ("Ärger", "%C3%84rger"),
+        ("日本", "%E6%97%A5%E6%9C%AC"),
+        ("\ud800", "%ED%A0%80"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, None),
+        ("ä" * 33, "%C3%A4" * 33),
+        ("ä" * 34, None),
+    ],
+)
+def test_directory_of_an_application(name: str, directory: str | None) -> None:
+    """A name is percent-encoded outside letters, digits, "_", "." and "-"; over 200 bytes: None."""
+    assert directory_name(name) == directory
+
+
+@given(st.text(max_size=80))
+@example("./.")
+@example("a/../b")
+def test_a_directory_stays_inside(name: str) -> None:
+    """Whatever the name, its directory is one plain component below the root."""
+    directory = directory_name(name)
+    if directory is None:
+        return
+    assert set(directory) <= SAFE
+    assert 0 < len(directory) <= NAME_BYTES_MAX
+    assert directory not in {".", ".."}
+    assert os.path.dirname(os.path.normpath(os.path.join("root", directory))) == "root"
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_a_directory_tells_its_name(name: str) -> None:
+    """Two names never share a directory, since the name can be had back from it."""
+    directory = directory_name(name)
+    if directory is not None:
+        assert unquote(directory, errors="surrogatepass") == name
+
+
+@given(st.integers(0, 10**10 - 1), st.integers(0, 10**20 - 1))
+def test_segment_name_round_trip(segment_number: int, base_position: int) -> None:
+    """A segment's name gives number and base position back, and names sort by number."""
+    name = segment_name(segment_number, base_position)
+    assert len(name) == 39
+    assert parse_segment_name(name) == (segment_number, base_position)
+    if segment_number:
+        assert segment_name(segment_number - 1, 10**20 - 1) < name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "mark",
+        segment_name(1, 1) + ".new",
+        segment_name(1, 1) + "\n",
+        "./" + segment_name(1, 1),
+        segment_name(1, 1).removesuffix(".segment") + ".r2.segment",
+        segment_name(1, 1)[1:],
+        segment_name(1, 1).replace("-", "_"),
+        "-" + segment_name(1, 1)[1:],
+        segment_name(1, 1).replace("1", "\N{ARABIC-INDIC DIGIT ONE}"),
+    ],
+)
+def test_other_names_are_no_segments(name: str) -> None:
+    """Only an exact name is taken for a segment: no suffix, prefix, path or line end."""
+    assert parse_segment_name(name) is None
+
+
+@given(st.text(max_size=50))
+def test_any_name_is_parsed_or_none(name: str) -> None:
+    """No name found in a directory makes the parser raise."""
+    assert parse_segment_name(name) is None

@@ -1,0 +1,1 @@
+"""Tests of the journal: append, read, tail, roll, recover, refuse."""
