@@ -81,7 +81,14 @@ class AuroraRecorder:
         """The handle of the journal, caught up, and its visible position."""
         journal = self._lease.journal
         handle = journal.handle
-        if handle.descriptors is None and not journal.attach():
+        descriptors = handle.descriptors
+        if descriptors is not None:
+            # As ``refresh`` does, without a call when nothing is new (row "last event").
+            mark = descriptors.mark.read()
+            state = handle.state
+            if state.indexed_commit == mark.visible_commit and handle.epoch == mark.epoch:
+                return handle, state.index.position
+        elif not journal.attach():
             return handle, 0
         return handle, refresh(handle)
 
@@ -147,11 +154,12 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         metadata = kwargs.get("metadata")
         try:
             for event in stored_events:
-                originator_id = event.originator_id
-                if type(originator_id) is UUID:
-                    originator_id = key = originator_id.bytes
+                given = event.originator_id
+                if type(given) is UUID:
+                    originator_id: bytes | str = given.bytes
+                    key: bytes | str = originator_id
                 else:
-                    originator_id, key = self._identify(originator_id)
+                    originator_id, key = self._identify(given)
                 version, topic, state = event.originator_version, event.topic, event.state
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)
@@ -311,12 +319,14 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
             until = min(until, position + limit - 1)
             notifications: list[Notification] = []
             while position <= until:
-                for first, _, records in read_run(handle, position, until):
-                    end = first + len(records)
-                    if first < position or end > until + 1:
-                        records = records[max(position - first, 0) : until + 1 - first]
-                    self._add_notifications(notifications, records, max(first, position))
-                    position = end
+                run = read_run(handle, position, until)
+                first, _, records = run[0]
+                if len(run) > 1:
+                    records = [record for _, _, part in run for record in part]
+                # The outer frames may hold more than was asked for.
+                records = records[position - first : until + 1 - first]
+                self._add_notifications(notifications, records, position)
+                position += len(records)
             return notifications
         except AuroraError as error:
             raise recorder_error(error) from error.__cause__

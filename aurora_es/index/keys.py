@@ -12,10 +12,10 @@ _CANONICAL_LENGTH = 36
 
 def originator_key(originator_id: object) -> bytes | str | None:
     """Key of an originator id: a UUID, its 16 bytes as on disk, a text, or None."""
-    if isinstance(originator_id, str):
-        return text_key(originator_id)
     if isinstance(originator_id, UUID):
         return originator_id.bytes
+    if isinstance(originator_id, str):
+        return text_key(originator_id)
     if isinstance(originator_id, bytes):
         return originator_id
     return None

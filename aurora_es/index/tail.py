@@ -101,6 +101,11 @@ class TailIndex:
                 position += count
         position = self.position
         last, versions, previous = self._last, self._versions, self._previous
+        if len(identities) > 1 and self._add_run(identities):
+            if tracking is not None:
+                self.tracking[tracking.application_name] = tracking
+            self.position = position + len(identities)
+            return
         for key, version in identities:
             position += 1
             if key is None or version is None:
@@ -118,6 +123,26 @@ class TailIndex:
         if tracking is not None:
             self.tracking[tracking.application_name] = tracking
         self.position = position
+
+    def _add_run(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
+        """Add many rising versions of one originator at once; False if they are not that."""
+        key = identities[0][0]
+        if key is None or key in self._disordered:
+            return False
+        run = array("q")
+        before = self._last.get(key, 0)
+        last = self._versions[before - 1] if before else None
+        for other, version in identities:
+            if other != key or version is None or (last is not None and version <= last):
+                return False
+            run.append(version)
+            last = version
+        position = self.position
+        self._versions.extend(run)
+        self._previous.append(before)
+        self._previous.extend(range(position + 1, position + len(run)))
+        self._last[key] = position + len(run)
+        return True
 
     def _disorder(self, key: Key, last: int) -> dict[int, int]:
         by_version: dict[int, int] = {}

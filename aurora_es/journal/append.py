@@ -87,7 +87,7 @@ def write_group(
     chain = handle.state.chain
     assert descriptors is not None
     assert chain is not None
-    tail = handle.tail or handle.open_tail(chain)
+    tail = handle.open_tail(chain)  # a roll may have come between: never the old segment
     data, previous, places = _assemble(tail.salt, chain, mark, group, timestamp)
     end = mark.visible_offset + len(data)
     durable = handle.sync_mode is Sync.ALWAYS

@@ -31,15 +31,31 @@ class GroupClaims:
 
 def admit(index: TailIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
     """The commits of ``group`` that may be written, in order; the others get their error."""
-    if len(group) == 1:
-        # One record in one commit, by far the most frequent group.
-        commit = group[0]
-        if len(commit.identities) == 1 and commit.tracking is None:
-            key, version = commit.identities[0]
-            if key is None or version is None or not index.find(key, version):
-                return group
+    if len(group) == 1 and group[0].tracking is None and _continues(index, group[0]):
+        return group
     claims = GroupClaims()
     return [commit for commit in group if check_commit(index, claims, commit)]
+
+
+def _continues(index: TailIndex, commit: PreparedCommit) -> bool:
+    """Whether the commit only continues one originator's rising versions: then all is free.
+
+    By far the most frequent commit; False means nothing but "look closer".
+    """
+    identities = commit.identities
+    if not identities:
+        return False
+    first_key, version = identities[0]
+    if first_key is None or version is None:
+        return len(identities) == 1
+    last = index.last_version(first_key)
+    if last is not None and version <= last:
+        return False
+    for key, next_version in identities[1:]:
+        if key != first_key or next_version is None or next_version <= version:
+            return False
+        version = next_version
+    return True
 
 
 def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
@@ -48,6 +64,13 @@ def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) 
     If not, ``commit.error`` is set, and ``commit.error_depends_on_group`` when it only conflicts
     with a commit of its own group, whose fate is open until the group is on disk.
     """
+    if len(commit.identities) == 1 and commit.tracking is None:
+        key, version = claim = commit.identities[0]
+        if key is None or version is None:
+            return True
+        if claim not in claims.versions and not index.find(key, version):
+            claims.versions.add((key, version))
+            return True
     conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
         index, claims, commit
     )

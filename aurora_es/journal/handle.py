@@ -127,7 +127,7 @@ class Handle:
         self.adopted_commits = 0
         self.cut_bytes = 0
         self._commit_ids: list[bytes] = []
-        self._segments: dict[int, SegmentFile] = {}
+        self.open_segments: dict[int, SegmentFile] = {}
         _handles.add(self)
 
     def usable(self) -> Descriptors | None:
@@ -164,7 +164,7 @@ class Handle:
 
     def segment(self, segment_number: int, base_position: int) -> SegmentFile:
         """The segment file, opened for reading if need be; raises CorruptionError if missing."""
-        file = self._segments.get(segment_number)
+        file = self.open_segments.get(segment_number)
         if file is None:
             path = os.path.join(self.path, segment_name(segment_number, base_position))
             try:
@@ -174,9 +174,9 @@ class Handle:
                     path, 0, expected="a segment below the mark", found="no file"
                 ) from error
             check_segment(self, file, segment_number, base_position)
-            while len(self._segments) >= _OPEN_SEGMENTS_MAX:
-                self._segments.pop(next(iter(self._segments)), None)
-            self._segments[segment_number] = file
+            while len(self.open_segments) >= _OPEN_SEGMENTS_MAX:
+                self.open_segments.pop(next(iter(self.open_segments)), None)
+            self.open_segments[segment_number] = file
         return file
 
     def open_tail(self, chain: Chain) -> SegmentFile:
@@ -221,7 +221,7 @@ class Handle:
         """Forget all descriptors; each closes when its last user has gone."""
         self.descriptors = None
         self.tail = None
-        self._segments = {}
+        self.open_segments = {}
 
     def _after_fork(self) -> None:
         descriptors, self.descriptors = self.descriptors, None
@@ -231,7 +231,7 @@ class Handle:
         self.index_lock = threading.Lock()
         if descriptors is not None:
             descriptors.close()
-        for file in [*self._segments.values(), self.tail]:
+        for file in [*self.open_segments.values(), self.tail]:
             if file is not None:
                 file.close()
         self.drop()

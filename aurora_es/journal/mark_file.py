@@ -42,10 +42,10 @@ class MarkFile:
     def read(self) -> Mark:
         """The newest mark; raises CorruptionError when no slot is valid."""
         span = self.files.pread(self.fd, SPAN_BYTES, 0)
-        first, second = span[:SLOT_BYTES], span[_SECOND:]
         seen = self._seen
-        if seen is not None and seen[0] == first and seen[1] == second:
+        if seen is not None and span.startswith(seen[0]) and span.endswith(seen[1]):
             return seen[2]
+        first, second = span[:SLOT_BYTES], span[_SECOND:]
         mark = decode_mark(span)
         if mark is None:
             raise CorruptionError(

@@ -66,6 +66,8 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[tuple[int, 
 
     Neighbours in one frame are decoded together.
     """
+    if len(positions) == 1:
+        return [_read_position(handle, positions[0])]
     index = handle.state.index
     until = max(positions, default=0)
     if index.position < until:
@@ -76,16 +78,25 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[tuple[int, 
         position = positions[at]
         segment_number, offset, length, first = index.frame_place(index.frame_of(position))
         file = handle.segment(segment_number, index.base_position(segment_number))
-        if at + 1 == count:
-            record, timestamp = read_record(file, offset, length, first, position - first)
-            found.append((position, timestamp, record))
-            break
         records, timestamp = read_frame(file, offset, length, first)
         end = first + len(records)
         while at < count and first <= (position := positions[at]) < end:
             found.append((position, timestamp, records[position - first]))
             at += 1
     return found
+
+
+def _read_position(handle: Handle, position: int) -> tuple[int, int, RecordData]:
+    """Read one record (row "last event of an aggregate")."""
+    index = handle.state.index
+    if index.position < position:
+        index = _caught_up(handle, position)
+    segment_number, offset, length, first = index.frame_place(index.frame_of(position))
+    file = handle.open_segments.get(segment_number)
+    if file is None:
+        file = handle.segment(segment_number, index.base_position(segment_number))
+    record, timestamp = read_record(file, offset, length, first, position - first)
+    return position, timestamp, record
 
 
 def _caught_up(handle: Handle, until: int) -> TailIndex:

@@ -89,7 +89,9 @@ def read_record(
     file: SegmentFile, offset: int, length: int, position: int, ordinal: int
 ) -> tuple[RecordData, int]:
     """Read one record, the ``ordinal``-th (from 0) of its frame, with its timestamp."""
-    buffer = read_exactly(file.files, file.fd, length, offset)
+    buffer = file.files.pread(file.fd, length, offset)
+    if len(buffer) < length:
+        buffer = read_exactly(file.files, file.fd, length, offset)
     payload, timestamp, number = checked_payload(file, buffer, 0, offset, position)
     try:
         raw = decode_first_raw(payload).records if number == 1 else decode_raw_records(payload)

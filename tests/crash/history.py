@@ -136,6 +136,7 @@ class History:
         if journal.handle.descriptors is None:
             if self.truth.visible:
                 raise Violation("the journal has vanished")
+            self.power_lost = False
             return
         self.power_lost = self.lies = False
         self.compare(decided=True)

@@ -1,0 +1,22 @@
+"""The ``aurora-es`` command: looks inside journals and follows them, and never writes."""
+
+import sys
+
+_EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra [cli] brings in
+
+
+def main() -> None:
+    """Run the command with the arguments of this process, and exit."""
+    try:
+        from aurora_es.cli.commands import app
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
+            raise
+        message = (
+            f"aurora-es: the command needs the package {missing}, which is not installed; the"
+            " library itself does not. Install it with: pip install 'aurora-es[cli]'"
+        )
+        print(message, file=sys.stderr)
+        sys.exit(1)
+    app(prog_name="aurora-es")

@@ -1,0 +1,188 @@
+"""The commands, their options and what they say about themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
+from aurora_es.cli.finding import find_journal, find_journals
+from aurora_es.cli.inspection import inspect, survey, unborn
+from aurora_es.cli.rendering import print_details, print_summaries, record_printer
+from aurora_es.cli.selection import Filter, newest_records, records_between
+from aurora_es.journal.journal import Journal
+
+app = typer.Typer(
+    name="aurora-es",
+    help=(
+        "Look inside the journals of aurora_es, and follow them.\n\n"
+        "Every command only reads: it takes no lock and disturbs no writer, on a store in use and"
+        " on a read-only directory alike."
+    ),
+    epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_PathToLookAt = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        show_default=False,
+        help="A journal, the directory of an application, or a whole AURORA_PATH.",
+    ),
+]
+_PathToRead = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        show_default=False,
+        help="A journal, or the directory of an application, which stands for its events.",
+    ),
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+_AsJsonLines = Annotated[
+    bool,
+    typer.Option(
+        "--json", help='Print JSON, one object per line; a state that is no JSON as {"base64": …}.'
+    ),
+]
+_Topics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topic",
+        metavar="TOPIC",
+        show_default=False,
+        help="Only records of this topic; give it again for more topics.",
+    ),
+]
+_Originator = Annotated[
+    str | None,
+    typer.Option(
+        "--originator",
+        metavar="ID",
+        show_default=False,
+        help="Only records of this originator (the id of an aggregate).",
+    ),
+]
+
+
+def _epilog(*examples: str) -> str:
+    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), EXIT_CODES_HELP])
+
+
+@app.command(
+    epilog=_epilog(
+        "aurora-es info store/Bank/events", "aurora-es info store --json | jq .journals"
+    )
+)
+def info(path: _PathToLookAt, *, as_json: _AsJson = False) -> None:
+    """Show settings, counts, segments and sizes of a journal, or list all journals under PATH.
+
+    All commits of a single journal are read and checked on the way.
+    """
+    with errors_told():
+        path = os.path.abspath(path)
+        findings = find_journals(path)
+        if findings.journals == [path]:
+            details, error = inspect(path)
+            print_details(details, as_json=as_json)
+            if error is not None:
+                fail(error)
+            return
+        surveyed = [found for journal in findings.journals if (found := survey(journal))]
+        print_summaries(path, [summary for summary, _ in surveyed], as_json=as_json)
+        for directory in findings.unreadable:
+            tell(f"{directory} cannot be read and is left out")
+        errors = [error for _, error in surveyed if error is not None]
+        if errors:
+            fail(*errors)
+
+
+@app.command(
+    epilog=_epilog(
+        "aurora-es cat store/Bank --start 1000 --limit 20",
+        "aurora-es cat store/Bank/events --json --topic bank:Account.Opened | jq .state",
+    )
+)
+def cat(
+    path: _PathToRead,
+    *,
+    start: Annotated[int, typer.Option(min=1, help="Position of the first record.")] = 1,
+    stop: Annotated[
+        int | None,
+        typer.Option(min=0, show_default=False, help="Position of the last record; newest if unset."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
+    ] = None,
+    topic: _Topics = None,
+    originator: _Originator = None,
+    as_json: _AsJsonLines = False,
+) -> None:
+    """Print records in order: position, time (UTC), originator id and version, topic, state.
+
+    Behind a pipe each record is one line of these fields with tabs between them; a state that is
+    no text is printed in hexadecimal digits.
+    """
+    chosen = Filter(tuple(topic or ()), originator)
+    with errors_told(), _open(path) as journal:
+        print_record = record_printer(as_json=as_json)
+        for stored in records_between(
+            journal, start=start, stop=stop, limit=limit, chosen=chosen
+        ):
+            print_record(stored)
+
+
+@app.command(
+    epilog=_epilog(
+        "aurora-es tail -f store/Bank", "aurora-es tail -n 100 --json store/Bank/events | jq .topic"
+    )
+)
+def tail(
+    path: _PathToRead,
+    *,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=0, help="Begin with so many records.")
+    ] = 10,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on with new records as they come, until Ctrl-C.")
+    ] = False,
+    topic: _Topics = None,
+    originator: _Originator = None,
+    as_json: _AsJsonLines = False,
+) -> None:
+    """Print the newest records, and with -f every later one as soon as it is committed.
+
+    The form is that of cat. Ctrl-C ends -f with exit code 0.
+    """
+    chosen = Filter(tuple(topic or ()), originator)
+    try:
+        with errors_told(), _open(path) as journal:
+            print_record = record_printer(as_json=as_json)
+            last = journal.last_position
+            for stored in newest_records(journal, until=last, count=count, chosen=chosen):
+                print_record(stored)
+            if not follow:
+                return
+            sys.stdout.flush()
+            with journal.tail(after=last) as tailer:
+                for stored in chosen.choose(tailer):
+                    print_record(stored)
+                    sys.stdout.flush()
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+
+
+def _open(path: str) -> Journal:
+    """Open the one journal that ``path`` stands for; raises PathError and what opening raises."""
+    journal = Journal.open(find_journal(os.path.abspath(path)), read_only=True)
+    if not journal.attach():
+        journal.close()
+        raise unborn(journal.handle.path)
+    return journal

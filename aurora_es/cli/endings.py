@@ -1,0 +1,69 @@
+"""How the command ends: errors as one paragraph on stderr, and an exit code that says which kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from aurora_es.cli.text import printable
+from aurora_es.errors import (
+    AuroraError,
+    CorruptionError,
+    HistoryChangedError,
+    NeedsRecoveryError,
+)
+
+EXIT_REFUSED = 1
+EXIT_DAMAGED = 3
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done; 1 no such journal, or the operating system refuses; 2 wrong arguments;"
+    " 3 the journal is damaged, needs recovery, or lost commits shown before."
+)
+_DAMAGES = (CorruptionError, NeedsRecoveryError, HistoryChangedError)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Tell what goes wrong inside, without a traceback, and exit with its code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As in ``aurora-es cat … | head``: the reader has what it wanted.
+        _discard_output()
+        raise typer.Exit(0) from None
+    except (AuroraError, OSError) as error:
+        fail(error)
+
+
+def fail(*errors: Exception) -> None:
+    """Tell every error and exit with the code of the gravest."""
+    with suppress(OSError):
+        sys.stdout.flush()  # what was printed comes first
+    _discard_output()
+    for error in errors:
+        tell(str(error))
+    codes = [EXIT_DAMAGED if isinstance(error, _DAMAGES) else EXIT_REFUSED for error in errors]
+    raise typer.Exit(max(codes)) from None
+
+
+def tell(message: str) -> None:
+    """Print one paragraph on stderr."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    if console.is_terminal:
+        console.print(Text.assemble(("aurora-es: ", "bold red"), printable(message)))
+    else:
+        print(f"aurora-es: {printable(message)}", file=sys.stderr, flush=True)
+
+
+def _discard_output() -> None:
+    # What is still buffered cannot be written; without this the interpreter would try at its end.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

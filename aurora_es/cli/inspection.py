@@ -1,0 +1,225 @@
+"""Gathers what ``info`` tells about a journal.
+
+Theory of operation: ``survey`` reads the manifest, the mark and the directory, whatever the
+journal's length; ``inspect`` opens the journal too, which walks and checks every segment up to the
+mark. What fails becomes the ``error`` of the result, beside all that could be learned: a damaged
+journal is the one about which a person wants to know most. Counts come from the handle, or else
+from the mark; files are listed last, so that every segment in use is among them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import datetime
+
+import msgspec
+
+from aurora_es.cli.finding import PathError
+from aurora_es.errors import AuroraError
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.names import RECOVERED, parse_segment_name
+from aurora_es.journal.creation import is_unborn
+from aurora_es.journal.handle import Descriptors
+from aurora_es.journal.journal import Journal
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.records import datetime_of
+
+_BLOCK_BYTES = 512  # unit of st_blocks, on every file system
+
+
+class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment file; ``state`` is ``rolled``, ``tail``, or ``unused`` for one beyond the mark."""
+
+    file_name: str
+    segment_number: int
+    base_position: int
+    last_position: int | None  # below the base position when it holds no record; None: not known
+    size_bytes: int
+    state: str | None
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why not everything could be learned."""
+
+    kind: str  # name of the error's class
+    message: str
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What manifest, mark and directory say; None where that could not be learned."""
+
+    path: str
+    name: str | None = None  # of the application, if the journal belongs to one
+    genesis_id: str | None = None
+    created_at: datetime | None = None
+    sync: str | None = None
+    roll_cycle: str | None = None
+    compression: str | None = None
+    epoch: int | None = None
+    last_position: int | None = None
+    last_commit: int | None = None
+    durable: bool | None = None  # everything visible is known to be on disk
+    tail_bytes: int | None = None  # of the tail segment's file, those that hold commits
+    segment_count: int = 0
+    size_on_disk_bytes: int = 0  # of all files of the journal, as ``du`` counts
+    error: Fault | None = None
+
+
+class Details(Summary, kw_only=True):
+    """A summary, and what only a walk over all segments tells."""
+
+    originators: int | None = None
+    last_timestamp: datetime | None = None  # of the last commit
+    tracking: dict[str, int] | None = None  # name -> notification id reached
+    recovered_files: int = 0  # kept from what recoveries cut off
+    recovered_bytes: int = 0
+    segments: list[SegmentInfo] = []
+
+
+def survey(path: str) -> tuple[Summary, Exception | None] | None:
+    """Summarize the journal in ``path``; returns it and what failed, None if it was never made."""
+    summary = Summary(path=path)
+    tail, error = _read_settings(summary)
+    if error is None and tail is None:
+        return None
+    _list_files(summary, tail)
+    return summary, error
+
+
+def inspect(path: str) -> tuple[Details, Exception | None]:
+    """Learn all about the journal in ``path``; returns it and what failed.
+
+    Raises PathError for a journal whose creation was never finished.
+    """
+    details = Details(path=path)
+    tail, error = _read_settings(details)
+    if error is None:
+        if tail is None:
+            raise unborn(path)
+        try:
+            with Journal.open(path, read_only=True) as journal:
+                tail = _walk(details, journal)
+        except (AuroraError, OSError) as failed:
+            error = failed
+            details.error = _fault(failed)
+    details.segments = _list_files(details, tail)
+    return details, error
+
+
+def unborn(path: str) -> PathError:
+    """The error for a journal without a manifest that no append ever reached."""
+    return PathError(
+        f"{path}: expected a journal, found one whose creation was not finished; the next append"
+        " makes it anew"
+    )
+
+
+def _read_settings(summary: Summary) -> tuple[int | None, Exception | None]:
+    """Fill in what manifest and mark say; returns the tail's segment number and what failed.
+
+    Neither for a journal that was never made.
+    """
+    files, path = SYSTEM_EFFECTS.files, summary.path
+    try:
+        manifest = read_manifest(files, path)
+        if manifest is None:
+            is_unborn(files, path)  # raises if it holds commits
+            return None, None
+        summary.name = manifest.name
+        summary.genesis_id = manifest.genesis_id
+        summary.created_at = datetime_of(manifest.created_at)
+        summary.sync = manifest.sync
+        summary.roll_cycle = manifest.roll_cycle
+        summary.compression = manifest.compression
+        mark = Descriptors(files, path, read_only=True).mark.read()
+    except (AuroraError, OSError) as error:
+        summary.error = _fault(error)
+        return None, error
+    summary.epoch = mark.epoch
+    summary.last_position = mark.visible_position
+    summary.last_commit = mark.visible_commit
+    summary.tail_bytes = mark.visible_offset
+    summary.durable = mark.durable_offset == mark.visible_offset
+    return mark.segment_number, None
+
+
+def _walk(details: Details, journal: Journal) -> int:
+    """Fill in what the opened journal says; returns the tail's segment number."""
+    found = journal.statistics()
+    details.epoch = found.epoch
+    details.last_position = found.last_position
+    details.last_commit = found.last_commit
+    details.originators = found.originators
+    details.durable = found.durable
+    details.tail_bytes = found.tail_bytes
+    state = journal.handle.state  # this thread alone uses the handle: it stands still
+    details.tracking = {
+        name: tracking.notification_id for name, tracking in sorted(state.index.tracking.items())
+    }
+    if state.chain is not None and found.last_commit:
+        details.last_timestamp = datetime_of(state.chain.timestamp)
+    return found.segments
+
+
+def _list_files(summary: Summary, tail: int | None) -> list[SegmentInfo]:
+    """Add up the files of the journal; returns its segments, oldest first."""
+    named = []
+    for directory, name, status in _files_of(summary.path):
+        summary.size_on_disk_bytes += status.st_blocks * _BLOCK_BYTES
+        parsed = parse_segment_name(name) if directory == summary.path else None
+        if parsed:
+            named.append((*parsed, name, status.st_size))
+        elif directory != summary.path and isinstance(summary, Details):
+            summary.recovered_files += 1
+            summary.recovered_bytes += status.st_size
+    named.sort()
+    summary.segment_count = len(named)
+    base_of = {number: base for number, base, _, _ in named}
+    segments = []
+    for number, base, name, size_bytes in named:
+        last = None
+        if tail is not None and number < tail and number + 1 in base_of:
+            last = base_of[number + 1] - 1
+        elif number == tail and summary.last_position is not None:
+            last = max(base - 1, summary.last_position)
+        segments.append(
+            SegmentInfo(
+                file_name=name,
+                segment_number=number,
+                base_position=base,
+                last_position=last,
+                size_bytes=size_bytes,
+                state=_segment_state(number, tail),
+            )
+        )
+    return segments
+
+
+def _segment_state(number: int, tail: int | None) -> str | None:
+    if tail is None:
+        return None
+    if number == tail:
+        return "tail"
+    return "rolled" if number < tail else "unused"
+
+
+def _files_of(path: str) -> list[tuple[str, str, os.stat_result]]:
+    found = []
+    for directory in (path, os.path.join(path, RECOVERED)):
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue  # no recovery yet; that ``path`` cannot be read was said before
+        for name in names:
+            try:
+                status = os.stat(os.path.join(directory, name), follow_symlinks=False)
+            except OSError:
+                continue  # a temporary file of a writer at work
+            if stat.S_ISREG(status.st_mode):
+                found.append((directory, name, status))
+    return found
+
+
+def _fault(error: Exception) -> Fault:
+    return Fault(kind=type(error).__name__, message=str(error))

@@ -1,0 +1,190 @@
+"""Prints records and facts: for a person at a terminal, for a program behind a pipe, as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aurora_es.cli.inspection import Details, SegmentInfo, Summary
+from aurora_es.cli.text import (
+    json_bytes,
+    json_line,
+    originator_texts,
+    plain_line,
+    printable,
+    size_text,
+    state_text,
+    time_text,
+)
+from aurora_es.journal.records import StoredRecord
+
+_POSITION_WIDTH = 8
+_INDENT = " " * (_POSITION_WIDTH + 2)
+_STATE_WIDTH_MIN = 24  # with less room behind the topic the state gets a line of its own
+_SEGMENTS_SHOWN_MAX = 8
+_PIPE_WIDTH = 4096  # columns; a table takes no more than it needs
+_UNKNOWN = "unknown"
+
+
+def record_printer(*, as_json: bool) -> Callable[[StoredRecord], object]:
+    """The function that prints one record; whoever must see it at once has to flush."""
+    if as_json:
+        write_bytes = sys.stdout.buffer.write
+        return lambda stored: write_bytes(json_line(stored))
+    if not sys.stdout.isatty():
+        write = sys.stdout.write
+        return lambda stored: write(plain_line(stored))
+    console = _console()
+    return lambda stored: console.print(_terminal_lines(stored, console.width), soft_wrap=True)
+
+
+def _terminal_lines(stored: StoredRecord, width: int) -> Text:
+    originator_id, version = originator_texts(stored)
+    lines = Text()
+    lines.append(f"{stored.position:>{_POSITION_WIDTH}}  ", "bold")
+    lines.append(f"{time_text(stored.timestamp)}  ", "dim")
+    lines.append(f"{originator_id} {version}\n", "cyan")
+    topic = printable(stored.record.topic)
+    body = Text(f"{_INDENT}{topic}  ", "green")
+    if width - body.cell_len < _STATE_WIDTH_MIN:
+        body.rstrip()
+        lines.append_text(body)
+        body = Text(f"\n{_INDENT}")
+        width += 1  # for the line feed, which takes no column
+    state = Text(state_text(stored.record.state))
+    state.truncate(width - body.cell_len, overflow="ellipsis")
+    return lines.append_text(body).append_text(state)
+
+
+def print_details(details: Details, *, as_json: bool) -> None:
+    """Print all that is known about one journal."""
+    if as_json:
+        sys.stdout.buffer.write(json_bytes(details))
+        return
+    facts = _table(("", "left"), ("", "left"), header=False)
+    for label, value in _facts_of(details):
+        facts.add_row(Text(label, "dim"), Text(printable(value)))
+    _print(facts, *_segment_table(details.segments))
+
+
+def print_summaries(path: str, summaries: Sequence[Summary], *, as_json: bool) -> None:
+    """Print one line for each journal under ``path``."""
+    if as_json:
+        sys.stdout.buffer.write(json_bytes({"path": path, "journals": summaries}))
+        return
+    table = _table(
+        ("journal", "left"),
+        ("positions", "right"),
+        ("commits", "right"),
+        ("segments", "right"),
+        ("on disk", "right"),
+        ("sync", "left"),
+        ("durable", "left"),
+    )
+    for summary in summaries:
+        table.add_row(
+            Text(printable(summary.path), "bold"),
+            _number(summary.last_position),
+            _number(summary.last_commit),
+            _number(summary.segment_count),
+            size_text(summary.size_on_disk_bytes),
+            summary.sync or _UNKNOWN,
+            _yes_or_no(summary.durable),
+        )
+    _print(table)
+
+
+def _facts_of(details: Details) -> Iterable[tuple[str, str]]:
+    yield "path", details.path
+    if details.name is not None:
+        yield "application", details.name or "'' (no name)"
+    yield "genesis", details.genesis_id or _UNKNOWN
+    yield "created", _UNKNOWN if details.created_at is None else time_text(details.created_at)
+    yield "epoch", _number(details.epoch)
+    yield "sync", details.sync or _UNKNOWN
+    yield "roll cycle", details.roll_cycle or _UNKNOWN
+    yield "compression", details.compression or _UNKNOWN
+    yield "positions", _number(details.last_position)
+    yield "commits", _number(details.last_commit)
+    yield "originators", _number(details.originators)
+    if details.last_timestamp is not None:
+        yield "last commit", time_text(details.last_timestamp)
+    yield "durable", _yes_or_no(details.durable)
+    yield "segments", _number(details.segment_count)
+    yield "tail", _UNKNOWN if details.tail_bytes is None else size_text(details.tail_bytes)
+    yield "size on disk", size_text(details.size_on_disk_bytes)
+    if details.recovered_files:
+        files = f"{details.recovered_files} files" if details.recovered_files > 1 else "1 file"
+        yield "recovered", f"{files}, {size_text(details.recovered_bytes)} kept of what was cut"
+    for name, notification_id in (details.tracking or {}).items():
+        yield "tracking", f"{name or repr(name)} at {notification_id:,}"
+
+
+def _segment_table(segments: Sequence[SegmentInfo]) -> Iterable[RenderableType]:
+    if not segments:
+        return
+    table = _table(
+        ("segment", "right"), ("first", "right"), ("last", "right"), ("size", "right"), ("", "left")
+    )
+    for segment in segments[-_SEGMENTS_SHOWN_MAX:]:
+        last = segment.last_position
+        is_empty = last is not None and last < segment.base_position
+        table.add_row(
+            _number(segment.segment_number),
+            "-" if is_empty else _number(segment.base_position),
+            "-" if is_empty else _number(last),
+            size_text(segment.size_bytes),
+            segment.state or _UNKNOWN,
+        )
+    yield Text()
+    hidden = len(segments) - _SEGMENTS_SHOWN_MAX
+    if hidden > 0:
+        yield Text(f"{hidden:,} older segments: see --json", "dim")
+    yield table
+
+
+def _table(*columns: tuple[str, str], header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
+    for name, justify in columns:
+        table.add_column(
+            name,
+            header_style="dim",
+            justify="right" if justify == "right" else "left",
+            overflow="fold",
+        )
+    return table
+
+
+def _number(count: int | None) -> str:
+    return _UNKNOWN if count is None else f"{count:,}"
+
+
+def _yes_or_no(durable: bool | None) -> str:
+    if durable is None:
+        return _UNKNOWN
+    return "yes" if durable else "not yet"
+
+
+def _console() -> Console:
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def _print(*renderables: RenderableType) -> None:
+    """Print; behind a pipe without colours, and in lines as long as they need to be."""
+    if sys.stdout.isatty():
+        console = _console()
+        for renderable in renderables:
+            console.print(renderable)
+        return
+    console = Console(
+        markup=False, highlight=False, emoji=False, width=_PIPE_WIDTH, force_terminal=False
+    )
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    for line in captured.get().splitlines():
+        print(line.rstrip())

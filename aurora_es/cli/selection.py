@@ -1,0 +1,82 @@
+"""Chooses the records that ``cat`` and ``tail`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from aurora_es.index.keys import originator_key, text_key
+from aurora_es.journal.journal import Journal
+from aurora_es.journal.records import StoredRecord
+
+_WINDOW_RECORDS_MIN = 1_000
+_WINDOW_RECORDS_MAX = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Records of one of ``topics`` and of ``originator``; empty and None let everything pass."""
+
+    topics: tuple[str, ...] = ()
+    originator: str | None = None
+
+    @property
+    def passes_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.topics and self.originator is None
+
+    def choose(self, records: Iterable[StoredRecord]) -> Iterator[StoredRecord]:
+        """Yield the records that pass, as they come."""
+        topics, keys = frozenset(self.topics), self._keys()
+        for stored in records:
+            record = stored.record
+            if topics and record.topic not in topics:
+                continue
+            if keys and originator_key(record.originator_id) not in keys:
+                continue
+            yield stored
+
+    def _keys(self) -> set[bytes | str]:
+        if self.originator is None:
+            return set()
+        keys = {text_key(self.originator)}
+        try:
+            keys.add(UUID(self.originator).bytes)  # people also paste upper case or plain hex
+        except ValueError:
+            pass
+        return keys
+
+
+def records_between(
+    journal: Journal, *, start: int, stop: int | None, limit: int | None, chosen: Filter
+) -> Iterator[StoredRecord]:
+    """Yield chosen records from ``start`` to ``stop``, both included, at most ``limit``."""
+    if chosen.originator is None:
+        return journal.read(start, stop, limit, chosen.topics)
+    return islice(chosen.choose(journal.read(start, stop, topics=chosen.topics)), limit)
+
+
+def newest_records(
+    journal: Journal, *, until: int, count: int, chosen: Filter
+) -> Iterator[StoredRecord]:
+    """Yield the newest ``count`` chosen records up to position ``until``, oldest first."""
+    if chosen.passes_all:
+        return journal.read(max(1, until - count + 1), until)
+    return iter(_search_backwards(journal, until, count, chosen))
+
+
+def _search_backwards(
+    journal: Journal, until: int, count: int, chosen: Filter
+) -> list[StoredRecord]:
+    pages: list[list[StoredRecord]] = []
+    missing, window = count, _WINDOW_RECORDS_MIN
+    while until > 0 and missing > 0:
+        start = max(1, until - window + 1)
+        page = list(chosen.choose(journal.read(start, until, topics=chosen.topics)))
+        pages.append(page[-missing:])
+        missing -= len(pages[-1])
+        until = start - 1
+        window = min(2 * window, _WINDOW_RECORDS_MAX)
+    return [stored for page in reversed(pages) for stored in page]

@@ -1,0 +1,332 @@
+"""A state machine: journals on one directory against a plain list of what was appended.
+
+Two handles on the same directory append and read in turns, are closed, abandoned as by a kill, and
+opened again with other options; the mark may be put back as a power cut would, and a killed writer
+may leave debris behind the last commit. Whatever happens, everyone reads the same list.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    consumes,
+    Bundle,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from aurora_es import (
+    CompressionFormat,
+    ConflictError,
+    Journal,
+    ReadOnlyError,
+    Record,
+    RollCycle,
+    StoredRecord,
+    Sync,
+    Tailer,
+)
+from aurora_es.format.names import MARK
+from aurora_es.index.keys import originator_key
+from aurora_es.journal.reading import read_positions
+from aurora_es.journal.records import record_of
+from tests.journal.support import (
+    HOUR,
+    ManualClock,
+    effects_with,
+    mark_bytes,
+    open_with,
+    patch,
+    segment_paths,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UUID_1, UUID_2 = UUID(int=1 << 80), UUID(int=2 << 80)
+IDS: list[UUID | str] = [UUID_1, str(UUID_1), UUID_2, str(UUID_2).upper(), "a", ""]
+TOPICS = ["opened", "closed", "t" * 300]
+
+sides = st.sampled_from(["first", "second"])
+compressions = st.sampled_from([None, *CompressionFormat])
+roll_cycles = st.sampled_from(
+    [None, RollCycle.HOUR, RollCycle.events(2), RollCycle.events(5) | RollCycle.DAY]
+)
+identities: st.SearchStrategy[tuple[UUID | str | None, int | None]] = st.one_of(
+    st.tuples(st.sampled_from(IDS), st.integers(-2, 12)), st.just((None, None))
+)
+states = st.binary(max_size=40) | st.sampled_from([b"ab" * 200, bytes(range(256)) * 70])
+extras = st.sampled_from(
+    [
+        {},
+        {},
+        {"tags": ("x", "y:z")},
+        {"uuid": UUID(int=5)},
+        {"metadata": {"k": [1, None, {"deep": b"\x00"}], "": 1.5}},
+    ]
+)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    """Draw a record, sometimes of an originator, sometimes with all there is."""
+    originator_id, version = draw(identities)
+    return Record(
+        topic=draw(st.sampled_from(TOPICS)),
+        state=draw(states),
+        originator_id=originator_id,
+        originator_version=version,
+        **draw(extras),
+    )
+
+
+trackings = st.none() | st.tuples(st.sampled_from(["up", "down"]), st.integers(0, 12))
+positions = st.integers(-1, 40)
+
+
+@dataclass
+class Following:
+    """A tailer and the position it has reached."""
+
+    side: str
+    tailer: Tailer
+    position: int
+
+
+class JournalMachine(RuleBasedStateMachine):
+    followings: Bundle[Following] = Bundle("followings")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "journal")
+        self.clock = ManualClock()
+        self.effects = effects_with(clock=self.clock)
+        self.journals: dict[str, Journal] = {}
+        self.sync: Sync | None = None
+        # The model: what was appended, which versions and tracking positions it takes.
+        self.stored: list[StoredRecord] = []
+        self.taken: dict[tuple[Any, int], int] = {}
+        self.tracking: dict[str, int] = {}
+        self.commits = 0
+        self.last_timestamp = 0
+        self.old_mark: bytes | None = None
+
+    @initialize(sync=st.sampled_from([None, Sync.ALWAYS, Sync.NEVER, Sync.interval(60_000)]))
+    def begin(self, sync: Sync | None) -> None:
+        self.sync = sync
+        self.open("first")
+        self.open("second")
+
+    def open(self, side: str, **options: Any) -> Journal:
+        journal = open_with(self.path, self.effects, sync=self.sync, **options)
+        self.journals[side] = journal
+        return journal
+
+    def teardown(self) -> None:
+        for journal in self.journals.values():
+            journal.close()
+        self.directory.cleanup()
+
+    # Appending
+
+    @rule(side=sides, batch=st.lists(records(), max_size=5), tracking=trackings)
+    def append(self, side: str, batch: list[Record], tracking: tuple[str, int] | None) -> None:
+        journal = self.journals[side]
+        if journal.handle.read_only:
+            with pytest.raises(ReadOnlyError):
+                journal.append(batch, tracking=tracking)
+            return
+        expected = self.conflicts_of(batch, tracking)
+        if expected:
+            with pytest.raises(ConflictError) as caught:
+                journal.append(batch, tracking=tracking)
+            found = [
+                (originator_key(one.originator_id) or one.tracking_name, one.position)
+                for one in caught.value.conflicts
+            ]
+            assert found == expected
+            return
+        given = journal.append(batch, tracking=tracking)
+        first = len(self.stored) + 1
+        assert list(given) == list(range(first, first + len(batch)))
+        self.remember(batch, tracking)
+
+    def conflicts_of(self, batch: list[Record], tracking: tuple[str, int] | None) -> list[Any]:
+        found: list[Any] = []
+        own: set[tuple[Any, int]] = set()
+        for record in batch:
+            if record.originator_version is None:
+                continue
+            claim = (originator_key(record.originator_id), record.originator_version)
+            if claim in self.taken or claim in own:
+                found.append((claim[0], self.taken.get(claim, 0)))
+            own.add(claim)
+        if tracking is not None and tracking[1] <= self.tracking.get(tracking[0], -1):
+            found.append((tracking[0], self.tracking[tracking[0]]))
+        return found
+
+    def remember(self, batch: list[Record], tracking: tuple[str, int] | None) -> None:
+        if not batch and tracking is None:
+            return
+        self.commits += 1
+        self.last_timestamp = max(self.last_timestamp, self.clock.now)
+        time = EPOCH + timedelta(microseconds=self.last_timestamp)
+        for record in batch:
+            position = len(self.stored) + 1
+            self.stored.append(StoredRecord(position, time, record))
+            if record.originator_version is not None:
+                claim = (originator_key(record.originator_id), record.originator_version)
+                self.taken[claim] = position
+        if tracking is not None:
+            self.tracking[tracking[0]] = tracking[1]
+
+    @rule(step=st.sampled_from([-3 * HOUR, -1, 1, HOUR // 2, 30 * HOUR]))
+    def move_clock(self, step: int) -> None:
+        self.clock.now += step
+
+    # Reading
+
+    @rule(
+        side=sides,
+        start=positions,
+        stop=st.none() | positions,
+        limit=st.none() | st.integers(0, 20),
+        topics=st.lists(st.sampled_from([*TOPICS, "other"]), max_size=2),
+    )
+    def read(
+        self, side: str, start: int, stop: int | None, limit: int | None, topics: list[str]
+    ) -> None:
+        found = list(self.journals[side].read(start, stop, limit, topics))
+        expected = [
+            one
+            for one in self.stored
+            if start <= one.position
+            and (stop is None or one.position <= stop)
+            and (not topics or one.record.topic in topics)
+        ]
+        assert found == expected[:limit]
+
+    @rule(
+        side=sides,
+        originator_id=st.sampled_from([*IDS, "unknown"]),
+        gt=st.none() | st.integers(-3, 12),
+        limit=st.none() | st.integers(0, 4),
+        desc=st.booleans(),
+    )
+    def read_originator(
+        self, side: str, originator_id: UUID | str, gt: int | None, limit: int | None, desc: bool
+    ) -> None:
+        journal = self.journals[side]
+        key = originator_key(originator_id)
+        assert key is not None
+        until = journal.last_position
+        found = journal.handle.state.index.select(
+            key, gt=gt, lte=None, desc=desc, limit=limit, until=until
+        )
+        versions = sorted(
+            (version for owner, version in self.taken if owner == key and (gt is None or version > gt)),
+            reverse=desc,
+        )[:limit]
+        assert found == [self.taken[key, version] for version in versions]
+        for position, _, data in read_positions(journal.handle, found):
+            assert record_of(data) == self.stored[position - 1].record
+
+    @rule(side=sides)
+    def statistics(self, side: str) -> None:
+        journal = self.journals[side]
+        statistics = journal.statistics()
+        assert statistics.exists == bool(self.commits)
+        assert statistics.last_position == len(self.stored)
+        assert statistics.last_commit == self.commits
+        assert statistics.originators == len({key for key, _ in self.taken})
+        assert statistics.segments == (len(segment_paths(self.path)) if self.commits else 0)
+        if self.commits:
+            assert statistics.sync == str(self.sync or Sync.ALWAYS)
+            assert statistics.durable or self.sync not in {None, Sync.ALWAYS}
+
+    # Tailing
+
+    @rule(target=followings, side=sides, after=positions)
+    def tail(self, side: str, after: int) -> Following:
+        return Following(side, self.journals[side].tail(after), max(after, 0))
+
+    @rule(following=followings, count=st.integers(1, 10))
+    def follow(self, following: Following, count: int) -> None:
+        if following.tailer._journal is not self.journals[following.side]:
+            # Its journal was closed or abandoned meanwhile.
+            return
+        for _ in range(min(count, len(self.stored) - following.position)):
+            stored = next(following.tailer)
+            following.position += 1
+            assert stored == self.stored[following.position - 1]
+
+    @rule(following=consumes(followings))
+    def stop_following(self, following: Following) -> None:
+        following.tailer.stop()
+        assert list(following.tailer) == []
+
+    # Closing, opening, accidents
+
+    @rule(side=sides)
+    def force(self, side: str) -> None:
+        journal = self.journals[side]
+        if journal.handle.read_only:
+            with pytest.raises(ReadOnlyError):
+                journal.sync()
+            return
+        journal.sync()
+        assert journal.statistics().durable
+
+    @rule(side=sides, read_only=st.booleans(), compression=compressions, roll_cycle=roll_cycles)
+    def reopen(self, side: str, **options: Any) -> None:
+        self.journals[side].close()
+        self.open(side, **options)
+
+    @rule(side=sides)
+    def abandon(self, side: str) -> None:
+        # As a kill does: descriptors are gone, nothing was synced or said.
+        self.journals[side].handle.drop()
+        self.open(side)
+
+    @precondition(lambda self: self.commits)
+    @rule()
+    def remember_mark(self) -> None:
+        self.old_mark = mark_bytes(self.path)
+
+    @precondition(lambda self: self.old_mark is not None)
+    @rule(compression=compressions)
+    def cut_power(self, compression: CompressionFormat | None) -> None:
+        # The mark is synced once a second only: after a power cut an older one may be on disk.
+        for journal in self.journals.values():
+            journal.handle.drop()
+        assert self.old_mark is not None
+        patch(os.path.join(self.path, MARK), 0, self.old_mark)
+        self.open("first", compression=compression)
+        self.open("second")
+
+    @precondition(lambda self: self.commits)
+    @rule(debris=st.binary(min_size=1, max_size=100), first=st.integers(1, 255))
+    def leave_debris(self, debris: bytes, first: int) -> None:
+        # What a killed writer leaves of its last write is a beginning of it.
+        journal = next(iter(self.journals.values()))
+        offset = journal.statistics().tail_bytes
+        patch(segment_paths(self.path)[-1], offset, bytes([first]) + debris)
+
+    @invariant()
+    def everybody_sees_the_same(self) -> None:
+        for journal in self.journals.values():
+            assert journal.last_position == len(self.stored)
+
+
+TestJournalModel = JournalMachine.TestCase
+TestJournalModel.__doc__ = "Whatever the handles go through, they read what was appended."
