@@ -1,5 +1,6 @@
 """The ``aurora-es`` command: looks inside journals and follows them, and never writes."""
 
+import io
 import sys
 
 _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra [cli] brings in
@@ -19,4 +20,7 @@ def main() -> None:
         )
         print(message, file=sys.stderr)
         sys.exit(1)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no failure
     app(prog_name="aurora-es")

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
-from aurora_es.cli.finding import find_journal, find_journals
-from aurora_es.cli.inspection import inspect, survey, unborn
+from aurora_es.cli.finding import find_journal, find_journals, open_to_read
+from aurora_es.cli.inspection import inspect, survey
 from aurora_es.cli.rendering import print_details, print_summaries, record_printer
 from aurora_es.cli.selection import Filter, newest_records, records_between
 from aurora_es.journal.journal import Journal
@@ -76,9 +76,7 @@ def _epilog(*examples: str) -> str:
 
 
 @app.command(
-    epilog=_epilog(
-        "aurora-es info store/Bank/events", "aurora-es info store --json | jq .journals"
-    )
+    epilog=_epilog("aurora-es info store/Bank/events", "aurora-es info store --json | jq .journals")
 )
 def info(path: _PathToLookAt, *, as_json: _AsJson = False) -> None:
     """Show settings, counts, segments and sizes of a journal, or list all journals under PATH.
@@ -109,13 +107,15 @@ def info(path: _PathToLookAt, *, as_json: _AsJson = False) -> None:
         "aurora-es cat store/Bank/events --json --topic bank:Account.Opened | jq .state",
     )
 )
-def cat(
+def cat(  # noqa: PLR0913 - a user's choices, all by name
     path: _PathToRead,
     *,
     start: Annotated[int, typer.Option(min=1, help="Position of the first record.")] = 1,
     stop: Annotated[
         int | None,
-        typer.Option(min=0, show_default=False, help="Position of the last record; newest if unset."),
+        typer.Option(
+            min=0, show_default=False, help="Position of the last record; newest if unset."
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
@@ -126,15 +126,12 @@ def cat(
 ) -> None:
     """Print records in order: position, time (UTC), originator id and version, topic, state.
 
-    Behind a pipe each record is one line of these fields with tabs between them; a state that is
-    no text is printed in hexadecimal digits.
+    Behind a pipe: one line per record, tabs between the fields. A state that is no text: hex.
     """
     chosen = Filter(tuple(topic or ()), originator)
     with errors_told(), _open(path) as journal:
         print_record = record_printer(as_json=as_json)
-        for stored in records_between(
-            journal, start=start, stop=stop, limit=limit, chosen=chosen
-        ):
+        for stored in records_between(journal, start=start, stop=stop, limit=limit, chosen=chosen):
             print_record(stored)
 
 
@@ -143,14 +140,15 @@ def cat(
         "aurora-es tail -f store/Bank", "aurora-es tail -n 100 --json store/Bank/events | jq .topic"
     )
 )
-def tail(
+def tail(  # noqa: PLR0913 - as cat
     path: _PathToRead,
     *,
     count: Annotated[
         int, typer.Option("-n", "--count", min=0, help="Begin with so many records.")
     ] = 10,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on with new records as they come, until Ctrl-C.")
+        bool,
+        typer.Option("-f", "--follow", help="Go on with new records as they come, until Ctrl-C."),
     ] = False,
     topic: _Topics = None,
     originator: _Originator = None,
@@ -180,9 +178,4 @@ def tail(
 
 
 def _open(path: str) -> Journal:
-    """Open the one journal that ``path`` stands for; raises PathError and what opening raises."""
-    journal = Journal.open(find_journal(os.path.abspath(path)), read_only=True)
-    if not journal.attach():
-        journal.close()
-        raise unborn(journal.handle.path)
-    return journal
+    return open_to_read(find_journal(os.path.abspath(path)))

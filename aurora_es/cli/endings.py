@@ -22,8 +22,8 @@ from aurora_es.errors import (
 EXIT_REFUSED = 1
 EXIT_DAMAGED = 3
 EXIT_CODES_HELP = (
-    "Exit codes: 0 done; 1 no such journal, or the operating system refuses; 2 wrong arguments;"
-    " 3 the journal is damaged, needs recovery, or lost commits shown before."
+    "Exit codes: 0 done; 1 not found or refused; 2 wrong arguments; 3 the journal is damaged,"
+    " needs recovery, or took back commits while it was read."
 )
 _DAMAGES = (CorruptionError, NeedsRecoveryError, HistoryChangedError)
 
@@ -48,7 +48,7 @@ def fail(*errors: Exception) -> None:
         sys.stdout.flush()  # what was printed comes first
     _discard_output()
     for error in errors:
-        tell(str(error))
+        tell(_message_of(error))
     codes = [EXIT_DAMAGED if isinstance(error, _DAMAGES) else EXIT_REFUSED for error in errors]
     raise typer.Exit(max(codes)) from None
 
@@ -60,6 +60,12 @@ def tell(message: str) -> None:
         console.print(Text.assemble(("aurora-es: ", "bold red"), printable(message)))
     else:
         print(f"aurora-es: {printable(message)}", file=sys.stderr, flush=True)
+
+
+def _message_of(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, AuroraError) and error.strerror:
+        return f"{error.filename or 'output'}: {error.strerror}"
+    return str(error)
 
 
 def _discard_output() -> None:

@@ -1,4 +1,4 @@
-"""Finds the journals under a path that a user gave.
+"""Finds the journals under a path that a user gave, and opens one for reading.
 
 Theory of operation: a path is a journal, the directory of an application (journals one level down)
 or a whole AURORA_PATH (journals two levels down). Nothing deeper is looked at, so that a mistaken
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from aurora_es.errors import AuroraError
 from aurora_es.format.manifest import MANIFEST_MAGIC
 from aurora_es.format.names import MANIFEST, parse_segment_name
+from aurora_es.journal.journal import Journal
 from aurora_es.store import EVENTS
 
 _LEVELS_MAX = 2  # application, purpose
@@ -22,6 +23,9 @@ _EXPECTED = (
     "expected a journal (a directory with a `manifest`), the directory of an application, or an"
     " AURORA_PATH"
 )
+# The journal's own refusal names this setting; the words are those of the library.
+_NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
+_TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
 
 
 class PathError(AuroraError):
@@ -71,6 +75,24 @@ def find_journal(path: str) -> str:
         return events
     message = f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}"
     raise PathError(message)
+
+
+def open_to_read(path: str) -> Journal:
+    """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
+    allowed = os.environ.get(_NETWORK_SETTING, "").strip().lower() in _TRUE
+    journal = Journal.open(path, read_only=True, allow_network_file_system=allowed)
+    if not journal.attach():
+        journal.close()
+        raise unfinished(path)
+    return journal
+
+
+def unfinished(path: str) -> PathError:
+    """The error for a journal whose creator died before any append could reach it."""
+    return PathError(
+        f"{path}: expected a journal, found one whose creation was not finished; the next append"
+        " makes it anew"
+    )
 
 
 def _search(path: str, levels: int, findings: Findings) -> None:

@@ -15,7 +15,8 @@ from datetime import datetime
 
 import msgspec
 
-from aurora_es.cli.finding import PathError
+from aurora_es.cli.finding import open_to_read, unfinished
+from aurora_es.cli.text import encodable
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import RECOVERED, parse_segment_name
@@ -96,23 +97,15 @@ def inspect(path: str) -> tuple[Details, Exception | None]:
     tail, error = _read_settings(details)
     if error is None:
         if tail is None:
-            raise unborn(path)
+            raise unfinished(path)
         try:
-            with Journal.open(path, read_only=True) as journal:
+            with open_to_read(path) as journal:
                 tail = _walk(details, journal)
         except (AuroraError, OSError) as failed:
             error = failed
             details.error = _fault(failed)
     details.segments = _list_files(details, tail)
     return details, error
-
-
-def unborn(path: str) -> PathError:
-    """The error for a journal without a manifest that no append ever reached."""
-    return PathError(
-        f"{path}: expected a journal, found one whose creation was not finished; the next append"
-        " makes it anew"
-    )
 
 
 def _read_settings(summary: Summary) -> tuple[int | None, Exception | None]:
@@ -132,7 +125,9 @@ def _read_settings(summary: Summary) -> tuple[int | None, Exception | None]:
         summary.sync = manifest.sync
         summary.roll_cycle = manifest.roll_cycle
         summary.compression = manifest.compression
-        mark = Descriptors(files, path, read_only=True).mark.read()
+        descriptors = Descriptors(files, path, read_only=True)
+        mark = descriptors.mark.read()
+        descriptors.close()
     except (AuroraError, OSError) as error:
         summary.error = _fault(error)
         return None, error
@@ -222,4 +217,4 @@ def _files_of(path: str) -> list[tuple[str, str, os.stat_result]]:
 
 
 def _fault(error: Exception) -> Fault:
-    return Fault(kind=type(error).__name__, message=str(error))
+    return Fault(kind=type(error).__name__, message=encodable(str(error)))

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from aurora_es.cli.inspection import Details, SegmentInfo, Summary
 from aurora_es.cli.text import (
+    encodable,
     json_bytes,
     json_line,
     originator_texts,
@@ -47,7 +48,7 @@ def _terminal_lines(stored: StoredRecord, width: int) -> Text:
     lines = Text()
     lines.append(f"{stored.position:>{_POSITION_WIDTH}}  ", "bold")
     lines.append(f"{time_text(stored.timestamp)}  ", "dim")
-    lines.append(f"{originator_id} {version}\n", "cyan")
+    lines.append(f"{originator_id} {version}\n" if version else "\n", "cyan")
     topic = printable(stored.record.topic)
     body = Text(f"{_INDENT}{topic}  ", "green")
     if width - body.cell_len < _STATE_WIDTH_MIN:
@@ -63,6 +64,7 @@ def _terminal_lines(stored: StoredRecord, width: int) -> Text:
 def print_details(details: Details, *, as_json: bool) -> None:
     """Print all that is known about one journal."""
     if as_json:
+        details.path = encodable(details.path)
         sys.stdout.buffer.write(json_bytes(details))
         return
     facts = _table(("", "left"), ("", "left"), header=False)
@@ -74,7 +76,9 @@ def print_details(details: Details, *, as_json: bool) -> None:
 def print_summaries(path: str, summaries: Sequence[Summary], *, as_json: bool) -> None:
     """Print one line for each journal under ``path``."""
     if as_json:
-        sys.stdout.buffer.write(json_bytes({"path": path, "journals": summaries}))
+        for summary in summaries:
+            summary.path = encodable(summary.path)
+        sys.stdout.buffer.write(json_bytes({"path": encodable(path), "journals": summaries}))
         return
     table = _table(
         ("journal", "left"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -42,10 +43,8 @@ class Filter:
         if self.originator is None:
             return set()
         keys = {text_key(self.originator)}
-        try:
-            keys.add(UUID(self.originator).bytes)  # people also paste upper case or plain hex
-        except ValueError:
-            pass
+        with suppress(ValueError):  # people also paste upper case or plain hex
+            keys.add(UUID(self.originator).bytes)
         return keys
 
 

@@ -19,7 +19,6 @@ from aurora_es.journal.records import StoredRecord
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # in no text that a person wrote
 _BASE64_KEY = "base64"
-_NOTHING = "-"
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
@@ -44,6 +43,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def encodable(path: str) -> str:
+    """Escape the bytes of a path that are no UTF-8, which JSON could not hold."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def time_text(time: datetime) -> str:
     """UTC to the microsecond, always equally long."""
     return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -60,10 +64,10 @@ def size_text(count: int) -> str:
 
 
 def originator_texts(stored: StoredRecord) -> tuple[str, str]:
-    """Originator id and version."""
+    """Originator id and version, both empty if there is none."""
     record = stored.record
     if record.originator_id is None:
-        return _NOTHING, _NOTHING
+        return "", ""
     return printable(str(record.originator_id)), str(record.originator_version)
 
 

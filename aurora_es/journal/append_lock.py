@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
 from aurora_es.files.locks import acquire_flock
+from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.handle import Descriptors
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class AppendLock:
         try:
             self._descriptors = self._lock_files()
         except BaseException:
+            # A time-out, or an interrupt that came when ``lock`` was ours already: a lock left
+            # behind would stop every other process. Unlocking what is not held does nothing.
+            descriptors = handle.descriptors
+            if descriptors is not None and descriptors.lock_fd >= 0:
+                handle.files.flock(descriptors.lock_fd, LOCK_UN)
             handle.append_mutex.release()
             raise
         return self._descriptors
@@ -53,9 +59,17 @@ class AppendLock:
         descriptors, self._descriptors = self._descriptors, None
         try:
             if descriptors is not None and descriptors.lock_fd >= 0:
-                self._handle.files.flock(descriptors.lock_fd, LOCK_UN)
+                self._unlock(descriptors.lock_fd)
         finally:
             self._handle.append_mutex.release()
+
+    def _unlock(self, fd: int) -> None:
+        try:
+            self._handle.files.flock(fd, LOCK_UN)
+        except BaseException:
+            # Interrupted, perhaps before the call: this handle lives on, and with it the lock.
+            self._handle.files.flock(fd, LOCK_UN)
+            raise
 
     def _lock_files(self) -> Descriptors:
         handle = self._handle
@@ -64,11 +78,18 @@ class AppendLock:
             descriptors = handle.descriptors or handle.usable()
             assert descriptors is not None
             lock_path, turn_fd = descriptors.lock_path, descriptors.turn_fd
-            acquire_flock(effects, turn_fd, descriptors.turn_path, self._deadline)
             try:
+                acquire_flock(effects, turn_fd, descriptors.turn_path, self._deadline)
+                if handle.meets_others:
+                    # Next in the row: walk over what others wrote while ``lock`` is still theirs.
+                    refresh(handle)
                 acquire_flock(effects, descriptors.lock_fd, lock_path, self._deadline)
-            finally:
-                effects.files.flock(turn_fd, LOCK_UN)
+                self._unlock(turn_fd)
+            except BaseException:
+                # Also when interrupted just behind a call that took a lock.
+                self._unlock(descriptors.lock_fd)
+                self._unlock(turn_fd)
+                raise
             # Removed or replaced, our lock file has no name left. (Comparing inodes by path says
             # the same and costs three times as much, on every append.)
             if effects.files.fstat(descriptors.lock_fd).st_nlink:

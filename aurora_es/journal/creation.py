@@ -87,9 +87,10 @@ def create_journal(
             if MANIFEST in names:
                 return
             _remove_unborn(files, path, names)
+            # Before the manifest: who finds one relies on the names that lead to it. And whoever
+            # made the directories: he may have died before he synced their names.
+            _sync_parents(files, path, made, new_parents_max)
             _write_files(effects, path, settings)
-            for directory in made:
-                files.sync_directory(os.path.dirname(directory))
         finally:
             release_flock(effects, lock_fd)
     finally:
@@ -129,6 +130,19 @@ def _make_directories(files: Files, path: str, new_parents_max: int) -> list[str
             continue
         made.append(directory)
     return made
+
+
+def _sync_parents(files: Files, path: str, made: list[str], new_parents_max: int) -> None:
+    directory = path
+    for _ in range(new_parents_max + 1):
+        parent = os.path.dirname(directory)
+        try:
+            files.sync_directory(parent)
+        except PermissionError:
+            # A parent that another user made long ago need not be readable.
+            if directory in made:
+                raise
+        directory = parent
 
 
 def _exists(files: Files, path: str) -> bool:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeoutError, StorageError
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
-from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.conflicts import admit
 from aurora_es.journal.roll import roll, roll_is_due
 
@@ -138,10 +137,8 @@ class GroupCommit:
 
     def _lead_locked(self, commit: PreparedCommit, deadline: float) -> Mark | None:
         handle = self._handle
-        if handle.meets_others:
-            # What others have written is walked over before the lock as far as possible.
-            refresh(handle)
         group: list[PreparedCommit] = []
+        is_writing = False
         try:
             with AppendLock(handle, deadline):
                 mark = mark_under_lock(handle)
@@ -161,6 +158,7 @@ class GroupCommit:
                     self._take(group, chain)
                 winners = admit(handle.state.index, group)
                 if winners:
+                    is_writing = True
                     mark = write_group(handle, mark, winners, now)
         except (AuroraError, OSError) as error:
             if not group:
@@ -168,7 +166,7 @@ class GroupCommit:
             self._fail(group, error)
             return None
         except BaseException:
-            self._leave_unresolved(group, commit)
+            self._leave_unresolved(group, commit, is_writing=is_writing)
             raise
         self._wake(group)
         return mark
@@ -205,16 +203,21 @@ class GroupCommit:
                 member.error = error
         self._wake(group)
 
-    def _leave_unresolved(self, group: list[PreparedCommit], leader: PreparedCommit) -> None:
-        """The leader is interrupted: its caller gets the interrupt, the others an answer later."""
+    def _leave_unresolved(
+        self, group: list[PreparedCommit], leader: PreparedCommit, *, is_writing: bool
+    ) -> None:
+        """The leader is interrupted: its caller gets the interrupt, the others an answer later.
+
+        Once the write was begun, their commits may also be published: they are looked up.
+        """
         handle = self._handle
-        if handle.in_doubt:
+        if is_writing:
             handle.forget_state()
         with self._mutex:
             for member in group:
                 if member is leader:
                     member.done = True
-                elif handle.in_doubt:
+                elif is_writing:
                     handle.unresolved[member.commit_id] = 0
                     self._unresolved.append(member)
                 else:

@@ -130,6 +130,8 @@ def _recover(handle: Handle) -> None:
     # The long walk, from the start of the journal to the mark, happens before any lock.
     advance(handle, descriptors.mark.read())
     with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+        # The manifest was found in the cache; whoever renamed it may have died before the sync.
+        handle.files.sync_directory(handle.path)
         recover(handle)
     chain = handle.state.chain
     now = handle.effects.clock()

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly, write_all
-from aurora_es.format.frame import ALIGNMENT, HEADER_BYTES, KIND_RECORDS, decode_header
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import (
+    ALIGNMENT,
+    HEADER_BYTES,
+    KIND_RECORDS,
+    decode_header,
+    frame_bytes,
+)
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
 from aurora_es.format.names import RECOVERED, parse_segment_name, segment_name
 from aurora_es.journal.catch_up import (
     advance,
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
     from aurora_es.segment.file import SegmentFile
 
 _BLOCK_BYTES = 1 << 20
+_FRAME_BYTES_MAX = frame_bytes(FRAME_RAW_BYTES_MAX)
 _KEPT_BYTES_MAX = 16 << 20
 _KEPT_FILES_MAX = 16
 
@@ -87,7 +96,8 @@ def recover(handle: Handle) -> Mark:
             handle.in_doubt = False
             return mark
         mark = _raise_epoch(handle, tail, mark)
-        _settle(handle, tail, mark, zeros_only=zeros_only)
+        if not _settle(handle, tail, mark, zeros_only=zeros_only):
+            return recover(handle)
         if not tail.chain.ended:
             return _publish(handle, tail.chain, mark, adopted)
         chain = _enter_successor(handle, tail.chain, tracking, epoch=mark.epoch)
@@ -194,24 +204,57 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
     return mark._replace(epoch=epoch)
 
 
-def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> None:
-    """Keep and cut what lies behind X, write what lies before it again, sync."""
+def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> bool:
+    """Keep and cut what lies behind X, write what lies before it again, sync.
+
+    False if bytes before X are not what the walk saw any more: walk again.
+    """
     files, file, end = handle.files, tail.file, tail.chain.offset
     if not zeros_only:
         _keep_torn_bytes(handle, tail, mark.sequence)
     handle.reserved_end = 0
     try:
-        at = tail.durable_offset
-        while at < end:
-            # After a failed sync pages look clean and are not on disk; written again with the
-            # same bytes they are dirty and the sync below means something.
-            block = read_exactly(files, file.fd, min(_BLOCK_BYTES, end - at), at)
-            write_all(files, file.fd, block, at)
-            at += len(block)
+        if not _rewrite(file, tail.durable_offset, end):
+            return False
         files.ftruncate(file.fd, end)
         files.fsync(file.fd)
     except OSError as error:
         raise poisoned(handle, file.path, error) from error
+    return True
+
+
+def _rewrite(file: SegmentFile, begin: int, end: int) -> bool:
+    """Write the frames from ``begin`` to ``end`` again; False if one is not valid any more.
+
+    After a failed sync pages look clean and are not on disk; written again with the same bytes they
+    are dirty, and a sync means something. Such a page may leave the cache at any moment, also
+    between the walk and here: so what is written is checked once more.
+    """
+    files = file.files
+    while begin < end:
+        block = read_exactly(files, file.fd, min(_BLOCK_BYTES, end - begin), begin)
+        length = _whole_frames(block, file.salt)
+        if not length:
+            block = read_exactly(files, file.fd, min(_FRAME_BYTES_MAX, end - begin), begin)
+            length = _whole_frames(block, file.salt)
+            if not length:
+                return False
+        write_all(files, file.fd, block[:length], begin)
+        begin += length
+    return True
+
+
+def _whole_frames(block: bytes, salt: bytes) -> int:
+    """Bytes that the valid and complete frames at the start of ``block`` take."""
+    at = 0
+    while (decoded := decode_header(block, at)) is not None:
+        header = decoded[0]
+        begin, end = at + HEADER_BYTES, at + frame_bytes(header.stored_length)
+        payload = block[begin : begin + header.stored_length]
+        if header.salt != salt or end > len(block) or crc32c(payload) != header.payload_checksum:
+            break
+        at = end
+    return at
 
 
 def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:

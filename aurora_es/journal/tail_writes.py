@@ -47,6 +47,17 @@ def write_tail(handle: Handle, tail: SegmentFile, data: bytes, mark: Mark) -> No
                 " next append recovers. Read before you try again"
             )
             raise CommitOutcomeUnknownError(message) from error
+        try:
+            # Else a power cut could bring back what the caller is told was not written.
+            handle.files.fsync(tail.fd)
+        except OSError as second:
+            handle.poison_with(second)
+            message = (
+                f"{tail.path}: a write failed ({error}), and so did the sync of undoing it"
+                f" ({second}); this handle is final. Open the journal again, which recovers, and"
+                " read"
+            )
+            raise CommitOutcomeUnknownError(message) from error
         handle.in_doubt = False
         raise storage_error(tail.path, error) from error
 

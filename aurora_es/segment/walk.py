@@ -171,8 +171,9 @@ class Walk:
             return problem
         at = self._fill(offset, HEADER_BYTES + header.stored_length)
         payload = self._buffer[at + HEADER_BYTES : at + HEADER_BYTES + header.stored_length]
-        if len(payload) < header.stored_length:
-            expected = f"a payload of {header.stored_length} bytes"
+        if offset + frame_bytes(header.stored_length) > self.end:
+            # Without all of its padding, too, a frame is unfinished: its end is not in the file.
+            expected = f"a payload of {header.stored_length} bytes and its padding"
             return Stop("short", offset, expected, f"{len(payload)} bytes")
         if crc32c(payload) != header.payload_checksum:
             expected = f"payload checksum {header.payload_checksum:#010x}"

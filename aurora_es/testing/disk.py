@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aurora_es.testing.crashable import CrashableFiles, OpenFile
 
@@ -41,6 +41,7 @@ class FileNode:
         "durable",
         "durable_size",
         "inode",
+        "links",
         "lying",
         "mode",
         "owners",
@@ -50,6 +51,7 @@ class FileNode:
     def __init__(self, inode: int, mode: int, sector_bytes: int) -> None:
         """Make an empty file; its name is the directory's affair."""
         self.inode = inode
+        self.links = 0  # number of names
         self.mode = stat.S_IFREG | mode
         self.sector_bytes = sector_bytes
         self.cached = bytearray()
@@ -200,6 +202,11 @@ class DirectoryNode:
 
     def change(self, *changes: tuple[str, Node | None]) -> None:
         """Enter or remove names, as one atomic and unsynced change."""
+        for name, node in changes:
+            before = self.entries.get(name)
+            for changed, count in ((before, -1), (node, 1)):
+                if isinstance(changed, FileNode):
+                    changed.links += count
         _apply(self.entries, changes)
         self.pending.append([*changes])
 
@@ -226,9 +233,7 @@ class DirectoryNode:
 Node = FileNode | DirectoryNode
 
 
-def _apply(
-    names: dict[str, Node], changes: tuple[tuple[str, Node | None], ...] | list[tuple[str, Node | None]]
-) -> None:
+def _apply(names: dict[str, Node], changes: Iterable[tuple[str, Node | None]]) -> None:
     for name, node in changes:
         if node is None:
             names.pop(name, None)
@@ -281,9 +286,7 @@ class CrashableDisk:
     def write_back(self, rng: random.Random) -> None:
         """Let the kernel make some unsynced changes durable."""
         for node in self.nodes():
-            if not isinstance(node, FileNode):
-                node.write_back(rng)
-            elif node.dirty or node.cut_at is not None:
+            if not isinstance(node, FileNode) or node.dirty or node.cut_at is not None:
                 node.write_back(rng)
 
     def find(self, path: str) -> Node | None:
@@ -345,12 +348,16 @@ class CrashableDisk:
             for node in at.entries.values():
                 if isinstance(node, DirectoryNode):
                     waiting.append(node)
-                elif node.inode not in crashed:
+                    continue
+                if node.inode not in crashed:
                     crashed.add(node.inode)
+                    node.links = 0
                     node.crash(rng)
+                node.links += 1
 
 
 def status_of(node: Node) -> os.stat_result:
     """What stat says of a file or directory; times are zero."""
-    size = node.size_bytes() if isinstance(node, FileNode) else 0
-    return os.stat_result((node.mode, node.inode, 1, 1, os.geteuid(), os.getegid(), size, 0, 0, 0))
+    size, links = (node.size_bytes(), node.links) if isinstance(node, FileNode) else (0, 2)
+    owner, group = os.geteuid(), os.getegid()
+    return os.stat_result((node.mode, node.inode, 1, links, owner, group, size, 0, 0, 0))

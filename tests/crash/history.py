@@ -139,7 +139,9 @@ class History:
             self.power_lost = False
             return
         self.power_lost = self.lies = False
-        self.compare(decided=True)
+        self.compare(decided=self._settled())
+        self.truth.durable_count = len(self.truth.visible)
+        self.truth.may_shrink = False
         self.check_handle(self.processes[-1])
 
     def append(self, *, faulty: bool = True) -> None:
@@ -227,7 +229,12 @@ class History:
 
     # Checks
 
-    def compare(self, *, decided: bool = False) -> None:
+    def _settled(self) -> set[bytes]:
+        """Open commits that no living handle may still write."""
+        waiting = {tried.commit_id for each in self.processes for tried, _ in each.pending}
+        return self.truth.open.keys() - waiting
+
+    def compare(self, *, decided: set[bytes] | None = None) -> None:
         """Compare the files with what is known; not between a power cut and the next opening."""
         if self.power_lost:
             return
@@ -235,11 +242,7 @@ class History:
             if self.truth.visible:
                 raise Violation("the journal has vanished")
             return
-        waiting = {tried.commit_id: tried for process in self.processes for tried, _ in process.pending}
         self.truth.compare(read_files(self.disk), decided=decided, may_lag=self.lies)
-        for commit_id, tried in waiting.items():
-            if self.truth.refused.pop(commit_id, None):
-                self.truth.open[commit_id] = tried
 
     def check_handle(self, process: Process) -> None:
         """Compare what a journal reads and indexes with what is known."""
@@ -271,6 +274,7 @@ class History:
 
     def _append_group(self, process: Process, batch: list[tuple[Tried, PreparedCommit]]) -> None:
         group = process.journal._group
+        settled = self._settled()
         process.pending += batch
         for tried, _ in batch:
             self.truth.open[tried.commit_id] = tried
@@ -287,7 +291,7 @@ class History:
             deadline = self._monotonic() + _LOCK_SECONDS
             commit = member[1]
             self._call(process, member, lambda: commit.done or group._lead(commit, deadline), answers)
-        self._judge(process, answers)
+        self._judge(process, answers, settled)
 
     def _call(
         self,
@@ -307,7 +311,10 @@ class History:
             process.pending.clear()
 
     def _judge(
-        self, process: Process, answers: list[tuple[Tried, PreparedCommit, BaseException | None]]
+        self,
+        process: Process,
+        answers: list[tuple[Tried, PreparedCommit, BaseException | None]],
+        settled: set[bytes],
     ) -> None:
         handle = process.journal.handle
         succeeded = any(error is None for *_, error in answers)
@@ -318,7 +325,7 @@ class History:
         if dead or handle.poison is not None:
             self.processes.remove(process)
             process.pending.clear()
-        self.compare(decided=succeeded)
+        self.compare(decided=settled if succeeded else None)
         for tried, commit, error in answers:
             self._judge_one(tried, commit, error)
             if error is not None:

@@ -56,18 +56,19 @@ class Truth:
     may_shrink: bool = False  # under a weak mode: power was lost since the last comparison
     mark: Mark | None = None
 
-    def compare(self, found: Found, *, decided: bool, may_lag: bool = False) -> None:
+    def compare(self, found: Found, *, decided: set[bytes] | None, may_lag: bool = False) -> None:
         """Check what the files say.
 
-        ``decided``: a recovery has settled all open commits. ``may_lag``: a sync of the mark has
-        failed, so the mark in the cache may be an old one until the next append or opening.
+        ``decided``: an opening or append that succeeded has settled these open commits.
+        ``may_lag``: a sync of the mark has failed, so the mark in the cache may be an old one until
+        the next append or opening.
         """
         names = [commit[0] for commit in found.commits]
         known = [commit.commit_id for commit in self.visible]
         common = min(len(names), len(known))
         if names[:common] != known[:common]:
             raise Violation(f"other commits than those that were visible: {names} and {known}")
-        if len(names) < len(known) and may_lag and not decided:
+        if len(names) < len(known) and may_lag and decided is None:
             return
         if len(names) < len(known):
             self._lose(len(names), found.mark)
@@ -84,12 +85,11 @@ class Truth:
             raise Violation(f"the epoch fell from {self.epoch} to {found.mark.epoch}")
         self.epoch = found.mark.epoch
         self.mark = found.mark
-        if self.always or decided:
+        if self.always:
             self.durable_count = len(self.visible)
-        if decided:
-            self.refused.update(self.open)
-            self.open.clear()
-            self.may_shrink = False
+        for commit_id in decided or ():
+            if commit_id in self.open:
+                self.refused[commit_id] = self.open.pop(commit_id)
 
     def _lose(self, count: int, mark: Mark) -> None:
         if not self.may_shrink or count < self.durable_count:

@@ -1,0 +1,1 @@
+"""Tests of the ``aurora-es`` command through its real entry point."""

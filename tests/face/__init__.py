@@ -1,0 +1,1 @@
+"""Tests of the eventsourcing face: factory, recorders, subscriptions, shared journals."""
