@@ -3,8 +3,10 @@
 Theory of operation: two files, ``turn`` and ``lock``. Who wants to append takes ``turn``, then
 ``lock``, then releases ``turn``. So at most one process at a time tries for ``lock``, and whoever
 has just released it queues behind the next (flock alone is unfair: measured p99 15-22 ms against
-2-5 ms). flock has no time-out, therefore both are polled, first after 20 microseconds, then up to
-1 ms. A lock dies with its owner: there are no PID files and nothing is ever stolen.
+2-5 ms). flock has no time-out, therefore both are polled. ``lock`` has one poller at a time, which
+begins at 20 microseconds. Those who wait for ``turn`` begin slowly and get faster: a newcomer must
+not overtake who has waited longer. After a while of waiting both slow down to 1 ms. A lock dies
+with its owner: there are no PID files and nothing is ever stolen.
 """
 
 from __future__ import annotations
@@ -17,16 +19,22 @@ from aurora_es.errors import LockTimeoutError
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
 
-_POLL_SECONDS_FIRST = 20e-6
-# A holder needs about as long as a sync: poll several times in it, so that the lock never lies
-# idle while somebody waits. Whoever has waited long polls less often.
-_POLL_SECONDS_BUSY = 160e-6
-_BUSY_SECONDS = 0.02
-_POLL_SECONDS_MAX = 1e-3
+# Seconds between two tries; the last one repeats while others append one after the other. A holder
+# needs about as long as a sync, so the lock must not lie idle for long while somebody waits.
+LOCK_PAUSES = (20e-6, 40e-6, 80e-6)
+TURN_PAUSES = (160e-6, 120e-6, 80e-6)
+_BUSY_SECONDS = 0.1
+_PAUSE_SECONDS_MAX = 1e-3
 _EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
-def acquire_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
+def acquire_flock(
+    effects: Effects,
+    fd: int,
+    path: str,
+    deadline: float,
+    pauses: tuple[float, ...] = LOCK_PAUSES,
+) -> None:
     """Take an exclusive flock on ``fd`` before ``deadline`` (monotonic seconds).
 
     Raises LockTimeoutError, which names ``path``.
@@ -34,11 +42,14 @@ def acquire_flock(effects: Effects, fd: int, path: str, deadline: float) -> None
     try:
         effects.files.flock(fd, _EXCLUSIVE)
     except BlockingIOError:
-        _poll_flock(effects, fd, path, deadline)
+        _poll_flock(effects, fd, path, deadline, pauses)
 
 
-def _poll_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
-    pause = _POLL_SECONDS_FIRST
+def _poll_flock(
+    effects: Effects, fd: int, path: str, deadline: float, pauses: tuple[float, ...]
+) -> None:
+    coming = iter(pauses)
+    pause = next(coming)
     busy_until = effects.monotonic() + _BUSY_SECONDS
     while True:
         now = effects.monotonic()
@@ -52,7 +63,9 @@ def _poll_flock(effects: Effects, fd: int, path: str, deadline: float) -> None:
         try:
             effects.files.flock(fd, _EXCLUSIVE)
         except BlockingIOError:
-            pause = min(pause * 2, _POLL_SECONDS_BUSY if now < busy_until else _POLL_SECONDS_MAX)
+            pause = next(coming, pause)
+            if now > busy_until:
+                pause = min(pause * 2, _PAUSE_SECONDS_MAX)
         else:
             return
 

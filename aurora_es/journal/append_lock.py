@@ -11,7 +11,7 @@ from fcntl import LOCK_UN
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
-from aurora_es.files.locks import acquire_flock
+from aurora_es.files.locks import TURN_PAUSES, acquire_flock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.handle import Descriptors
 
@@ -79,7 +79,9 @@ class AppendLock:
             assert descriptors is not None
             lock_path, turn_fd = descriptors.lock_path, descriptors.turn_fd
             try:
-                acquire_flock(effects, turn_fd, descriptors.turn_path, self._deadline)
+                acquire_flock(
+                    effects, turn_fd, descriptors.turn_path, self._deadline, TURN_PAUSES
+                )
                 if handle.meets_others:
                     # Next in the row: walk over what others wrote while ``lock`` is still theirs.
                     refresh(handle)

@@ -114,8 +114,10 @@ class GroupCommit:
     # Leading
 
     def _lead(self, commit: PreparedCommit, deadline: float) -> None:
+        group: list[PreparedCommit] = []
+        mark = None
         try:
-            mark = self._lead_locked(commit, deadline)
+            mark = self._lead_locked(commit, deadline, group)
         except (AuroraError, OSError) as error:
             if commit.taken and not commit.done:
                 commit.error = CommitOutcomeUnknownError(
@@ -125,19 +127,22 @@ class GroupCommit:
                 commit.done = True
             elif commit.error is None and not commit.done:
                 raise
-        else:
-            handle = self._handle
-            if (
-                mark is not None
-                and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
-            ):
-                self._sync_mark(mark)
         finally:
+            # First, so that the disk has work again while this thread wakes its group.
             self._hand_over()
-
-    def _lead_locked(self, commit: PreparedCommit, deadline: float) -> Mark | None:
+            self._wake(group)
         handle = self._handle
-        group: list[PreparedCommit] = []
+        if (
+            mark is not None
+            and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
+        ):
+            self._sync_mark(mark)
+
+    def _lead_locked(
+        self, commit: PreparedCommit, deadline: float, group: list[PreparedCommit]
+    ) -> Mark | None:
+        """Take what waits into ``group``, write it, and note the verdict of each member."""
+        handle = self._handle
         is_writing = False
         try:
             with AppendLock(handle, deadline):
@@ -167,8 +172,8 @@ class GroupCommit:
             return None
         except BaseException:
             self._leave_unresolved(group, commit, is_writing=is_writing)
+            group.clear()
             raise
-        self._wake(group)
         return mark
 
     def _take(self, group: list[PreparedCommit], chain: Chain) -> None:
@@ -201,7 +206,6 @@ class GroupCommit:
         for member in group:
             if member.error is None or member.error_depends_on_group:
                 member.error = error
-        self._wake(group)
 
     def _leave_unresolved(
         self, group: list[PreparedCommit], leader: PreparedCommit, *, is_writing: bool
@@ -238,7 +242,7 @@ class GroupCommit:
             if found:
                 member.first_position = found - 1
                 member.error = None
-            else:
+            elif member.error is None or member.error_depends_on_group:
                 member.error = CommitOutcomeUnknownError(
                     f"{handle.path}: the append was interrupted before it was published, and its"
                     " commit is not in the journal. Read before you try again"

@@ -17,6 +17,7 @@ from aurora_es.format.mark import (
     SPAN_BYTES,
     Mark,
     decode_mark,
+    decode_slot,
     encode_slot,
 )
 
@@ -55,6 +56,11 @@ class MarkFile:
             return seen[2]
         self._seen = (first, second, mark)
         return mark
+
+    def is_whole(self) -> bool:
+        """Whether both slots are valid; a power cut may have torn one."""
+        span = self.files.pread(self.fd, SPAN_BYTES, 0)
+        return decode_slot(span[:SLOT_BYTES]) is not None and decode_slot(span[_SECOND:]) is not None
 
     def publish(self, mark: Mark) -> None:
         """Make ``mark`` visible to every process; the caller holds ``lock``."""

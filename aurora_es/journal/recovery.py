@@ -94,6 +94,10 @@ def recover(handle: Handle) -> Mark:
         zeros_only = _zeros_only(tail)
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
+            if not descriptors.mark.is_whole():
+                # Else the next power cut could tear the only valid slot: write the torn one anew.
+                mark = mark._replace(sequence=mark.sequence + 1)
+                publish_synced(handle, mark)
             return mark
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):

@@ -169,9 +169,10 @@ class Walk:
         problem = self._check(header, offset, previous, position, commit)
         if problem is not None:
             return problem
-        at = self._fill(offset, HEADER_BYTES + header.stored_length)
+        length = frame_bytes(header.stored_length)
+        at = self._fill(offset, length)
         payload = self._buffer[at + HEADER_BYTES : at + HEADER_BYTES + header.stored_length]
-        if offset + frame_bytes(header.stored_length) > self.end:
+        if len(self._buffer) - at < length:
             # Without all of its padding, too, a frame is unfinished: its end is not in the file.
             expected = f"a payload of {header.stored_length} bytes and its padding"
             return Stop("short", offset, expected, f"{len(payload)} bytes")

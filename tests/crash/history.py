@@ -19,6 +19,7 @@ from aurora_es.errors import (
     PoisonedHandleError,
 )
 from aurora_es.files.layer import Effects
+from aurora_es.format.mark import decode_mark
 from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_data
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
@@ -182,7 +183,7 @@ class History:
             self._note("close")
             try:
                 process.journal.close()
-                if not self.power_lost and not self.lies:
+                if process.journal._has_appended and not self.power_lost and not self.lies:
                     self.truth.durable_count = len(self.truth.visible)
             except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
                 self._note(f"close: {error!r}")
@@ -217,6 +218,10 @@ class History:
         self.power_lost = True
         if not self.truth.always:
             self.truth.may_shrink = True
+            self.truth.vouched_count = 0
+            if self.disk.find(PATH + "/mark") is not None:
+                mark = decode_mark(self.disk.content(PATH + "/mark"))
+                self.truth.vouched_count = mark.visible_commit if mark is not None else 0
 
     def evict(self) -> None:
         """Drop lying pages."""

@@ -53,6 +53,7 @@ class Truth:
     refused: dict[bytes, Tried] = field(default_factory=dict)
     durable_count: int = 0  # so many of ``visible`` survive any power cut
     epoch: int = 0
+    vouched_count: int = 0  # so many commits were visible in the mark that survived a power cut
     may_shrink: bool = False  # under a weak mode: power was lost since the last comparison
     mark: Mark | None = None
 
@@ -94,7 +95,7 @@ class Truth:
     def _lose(self, count: int, mark: Mark) -> None:
         if not self.may_shrink or count < self.durable_count:
             raise Violation(f"{len(self.visible) - count} visible commits have vanished")
-        if mark.epoch <= self.epoch:
+        if count < self.vouched_count and mark.epoch <= self.epoch:
             raise Violation(f"visible commits have vanished under the same epoch {mark.epoch}")
         del self.visible[count:]
 

@@ -18,7 +18,8 @@ from aurora_es import AuroraFactory
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0  # for what happens at once; only a failing test waits that long
-UUID_1, UUID_2 = UUID(int=1 << 100), UUID(int=2 << 100)
+UUID_1 = UUID("5fa9b1de-52a6-4ae1-9c0f-3d7e2b8c4a01")
+UUID_2 = UUID("c0ffee00-1d2e-4f3a-8b4c-5d6e7f809a0b")
 # Where syncs cost nothing, for tests that are not about them.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - only a parent
 

@@ -86,9 +86,7 @@ def restore(text: str, path: Path) -> None:
 
 def facts(journal: Journal) -> list[Any]:
     """All that a journal holds, in plain values."""
-    return [
-        (one.position, one.timestamp.isoformat(), one.record) for one in journal.read()
-    ]
+    return [(one.position, one.timestamp.isoformat(), one.record) for one in journal.read()]
 
 
 def expected_facts() -> list[Any]:

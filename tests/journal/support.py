@@ -40,11 +40,11 @@ class QuickFiles(SystemFiles):
     """The operating system's calls without syncs, where a test is not about power cuts."""
 
     @staticmethod
-    def fsync(fd: int) -> None:
+    def fsync(fd: object) -> None:
         """Sync nothing."""
 
     @staticmethod
-    def fdatasync(fd: int) -> None:
+    def fdatasync(fd: object) -> None:
         """Sync nothing."""
 
     @staticmethod
@@ -82,7 +82,7 @@ class ScriptedFiles:
         """The same object, by the type of what it stands for."""
         return cast("Files", self)
 
-    def fail(
+    def fail(  # noqa: PLR0913 - each may be left out
         self,
         name: str,
         error: BaseException,
@@ -134,7 +134,7 @@ def effects_with(
     )
 
 
-def open_with(
+def open_with(  # noqa: PLR0913 - as Journal.open
     path: str | os.PathLike[str],
     effects: Effects | None = None,
     *,
@@ -156,9 +156,7 @@ def open_with(
 
 def event(originator_id: Any, version: int, state: bytes = b"state", topic: str = "t") -> Record:
     """Make a record of an originator."""
-    return Record(
-        topic=topic, state=state, originator_id=originator_id, originator_version=version
-    )
+    return Record(topic=topic, state=state, originator_id=originator_id, originator_version=version)
 
 
 def message(state: bytes = b"state", topic: str = "t") -> Record:

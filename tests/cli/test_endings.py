@@ -1,0 +1,231 @@
+"""How the command ends: refusals, exit codes, help, and that it never writes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from aurora_es.cli.commands import app
+from tests.cli.support import (
+    damage,
+    environment,
+    make_journal,
+    opened,
+    refused,
+    run,
+    started,
+    writer,
+)
+from tests.cli.terminal import run_at_terminal
+
+COMMANDS = ("info", "cat", "tail")
+NOBODY = 65534
+
+
+def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
+    """Everything about a directory that a reader must leave alone."""
+    return {
+        str(file): (
+            (status := file.stat()).st_ino,
+            status.st_mode,
+            status.st_size,
+            status.st_mtime_ns,
+            file.read_bytes() if file.is_file() else sorted(os.listdir(file)),
+        )
+        for file in [path, *path.rglob("*")]
+    }
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that other users reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def user() -> int | None:
+    """Somebody whom permissions bind: None for ourselves, another user's id if we are root."""
+    if os.geteuid() != 0:
+        return None
+    program = [sys.executable, "-c", "import aurora_es.cli.commands"]
+    probe = subprocess.run(
+        program, env=environment(), user=NOBODY, check=False, capture_output=True
+    )
+    if probe.returncode:
+        pytest.skip("runs as root, and other users cannot run this interpreter")
+    return NOBODY
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
+    """Missing, a file, empty, and somebody else's directory are four messages with exit code 1."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("text")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "manifest").write_text("Manifest-Version: 1.0")
+    before = snapshot(tmp_path)
+
+    assert "missing: no such directory; expected" in refused(1, command, tmp_path / "missing")
+    assert "file is not a directory; expected" in refused(1, command, tmp_path / "file")
+    for name in ("empty", "foreign"):
+        assert f"{name}: found no journal" in refused(1, command, tmp_path / name)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["cat", "tail"])
+def test_several_journals_are_named(tmp_path: Path, command: str) -> None:
+    """Where a path could mean more than one journal, the message lists them."""
+    paths = [make_journal(tmp_path / name / "events") for name in ("Bank", "Shipping")]
+
+    message = refused(1, command, tmp_path)
+
+    assert f"holds 2 journals; name one of them: {paths[0]}, {paths[1]}" in message
+
+
+def test_damage_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    """Rot is told with file, offset and what to do, and exit code 3."""
+    path = make_journal(tmp_path / "j")
+    segment = damage(path, b"pickled")
+
+    for command in ("cat", "tail"):
+        message = refused(3, command, path)
+        assert re.search(rf"corruption in {segment} at offset \d+: expected .*, found ", message)
+
+
+def test_a_terminal_shows_errors_in_lines_of_its_width(tmp_path: Path) -> None:
+    """On a terminal the paragraph is wrapped between words and carries a colour."""
+    shown = run_at_terminal("cat", tmp_path / "missing", columns=60)
+
+    assert shown.startswith("\x1b[1;31maurora-es: \x1b[0m")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "directory); expected" in plain.replace("\n", " ") or "no such directory" in plain
+    assert " an AURORA_PATH" in plain.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("unknown",),
+        ("cat",),
+        ("cat", "a", "b"),
+        ("cat", "--unknown", "a"),
+        ("cat", "--start", "0", "a"),
+        ("cat", "--limit", "-1", "a"),
+        ("tail", "-n", "-1", "a"),
+        ("tail", "-n", "many", "a"),
+    ],
+)
+def test_wrong_arguments_have_an_exit_code_of_their_own(arguments: tuple[str, ...]) -> None:
+    """Each ends with 2 and points to the usage."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Usage: aurora-es" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_ever_written(tmp_path: Path) -> None:
+    """No command changes a byte, a time or a name, in a directory that a writer has open too."""
+    path = make_journal(tmp_path / "Bank" / "events")
+    with writer(path) as other:
+        other.append("t", "1")
+        before = snapshot(tmp_path)
+        for arguments in (("info", path), ("info", tmp_path), ("cat", path), ("tail", path)):
+            assert run(*arguments).returncode == 0
+        with started("tail", "-f", path) as process:
+            assert opened(process.stdout).readline()
+        assert snapshot(tmp_path) == before
+
+
+def test_a_read_only_directory_is_enough(open_directory: Path, user: int | None) -> None:
+    """Every command serves a user who may read the files and no more."""
+    path = make_journal(open_directory / "events")
+    for entry in [*path.rglob("*"), path]:
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+    try:
+        for command in COMMANDS:
+            done = run(command, path, user=user)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout
+    finally:
+        path.chmod(stat.S_IRWXU)
+
+
+def test_what_may_not_be_read_is_told(open_directory: Path, user: int | None) -> None:
+    """A directory without permission is refused by name, and left out of a list with a note."""
+    secret = make_journal(open_directory / "store" / "Secret" / "events")
+    make_journal(open_directory / "store" / "Bank" / "events")
+    for path in open_directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    secret.parent.chmod(0)
+    try:
+        done = run("cat", secret.parent, user=user)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"aurora-es: {secret.parent}: Permission denied\n"
+        done = run("info", open_directory / "store", user=user)
+        assert done.returncode == 0
+        assert done.stdout.count("events") == 1
+        assert done.stderr == f"aurora-es: {secret.parent} cannot be read and is left out\n"
+    finally:
+        secret.parent.chmod(stat.S_IRWXU)
+
+
+def test_help_names_every_command_and_option() -> None:
+    """Each --help tells all options, an example of the command itself, and the exit codes."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert tuple(commands) == COMMANDS
+    for name, command in commands.items():
+        done = run(name, "--help", COLUMNS="200")
+        assert done.returncode == 0
+        for option in (option for parameter in command.params for option in parameter.opts):
+            shown = option if option.startswith("-") else option.upper()
+            assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
+        assert f"$ aurora-es {name} " in done.stdout
+        for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
+            assert text in done.stdout
+    overview = run("--help", COLUMNS="200").stdout
+    assert all(re.search(rf"^. {name} ", overview, re.MULTILINE) for name in COMMANDS)
+
+
+def test_the_installed_script_is_the_same_command() -> None:
+    """The console script that the package declares answers like the module."""
+    script = shutil.which("aurora-es", path=str(Path(sys.executable).parent))
+    if script is None:
+        pytest.skip("the package is not installed beside this interpreter")
+    done = subprocess.run(
+        [script, "info", "--help"], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "aurora-es info" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_a_missing_extra_is_told_with_its_installation(package: str) -> None:
+    """Without typer or rich the command says what to install, and the library still imports."""
+    program = (
+        f"import sys; sys.modules[{package!r}] = None;"
+        "import aurora_es; from aurora_es.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert package in done.stderr
+    assert "pip install 'aurora-es[cli]'" in done.stderr
