@@ -1,8 +1,9 @@
 """The mark file of an open journal: read by everyone, published by the holder of ``lock``.
 
 Theory of operation: see ``aurora_es/format/mark.py``. A reader never goes back behind a mark that
-it has seen. Both slots are read with one ``pread``; while their bytes are those seen last, the
-decoded value is reused.
+it has seen. The mark that follows the one seen last goes into the other slot, whatever comes after
+it: while that slot holds the bytes seen last, nothing is new, and 64 bytes tell so. Otherwise both
+slots are read with one ``pread``.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ class MarkFile:
 
     def read(self) -> Mark:
         """The newest mark; raises CorruptionError when no slot is valid."""
-        span = self.files.pread(self.fd, SPAN_BYTES, 0)
         seen = self._seen
-        if seen is not None and span.startswith(seen[0]) and span.endswith(seen[1]):
-            return seen[2]
+        if seen is not None:
+            following = ~seen[2].sequence & 1
+            if self.files.pread(self.fd, SLOT_BYTES, SLOT_OFFSETS[following]) == seen[following]:
+                return seen[2]
+        span = self.files.pread(self.fd, SPAN_BYTES, 0)
         first, second = span[:SLOT_BYTES], span[_SECOND:]
         mark = decode_mark(span)
         if mark is None:

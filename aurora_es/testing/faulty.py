@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+# A write inside one aligned line of this size is never torn by anything but a power cut.
+_LINE_BYTES = 64
 SYNCS = frozenset({"fsync", "fdatasync", "sync_directory"})
 
 
@@ -111,6 +113,10 @@ class FaultyFiles:
     def _part(self, fault: Fault, operation: Any, arguments: tuple[Any, ...]) -> int:
         fd, data, offset = arguments
         count = min(max(1, int(len(data) * fault.part)), len(data))
+        if offset // _LINE_BYTES == (offset + len(data) - 1) // _LINE_BYTES:
+            if fault.kind != "short":
+                return 0
+            count = len(data)
         operation(fd, data[:count], offset)
         return count
 

@@ -94,7 +94,7 @@ def show_follower(console: Console, followed: Followed) -> None:
     _show_facts(
         console,
         ("follower", f"another process projected {followed.totals.event_count:,} events live"),
-        ("its lag", f"{lag} (from made to projected, sync included)"),
+        ("its lag", f"{lag} per commit, sync included"),
         ("at the end", f"{followed.behind_at_end:,} events behind when the last was written"),
     )
 

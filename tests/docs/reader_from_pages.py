@@ -23,7 +23,7 @@ RECORDS, CHECKPOINT, END = 1, 2, 3
 NONE, LZ4, SNAPPY = 0, 1, 2
 RATIO_MAX = {NONE: 1, LZ4: 255, SNAPPY: 22}
 RAW_BYTES_MAX = 16_908_288
-RECORD_DEFAULTS = [None, None, None, None, [], None, None]
+RECORD_DEFAULTS: list[Any] = [None, None, None, None, [], None, None]
 
 
 class DamagedError(Exception):
@@ -74,7 +74,9 @@ def read_mark(path: Path) -> Mark:
     data = (path / "mark").read_bytes()
     marks = []
     for offset in (0, 4096):
-        magic, checksum, sequence, _, _, segment, _, visible, _ = MARK_SLOT.unpack_from(data, offset)
+        magic, checksum, sequence, _, _, segment, _, visible, _ = MARK_SLOT.unpack_from(
+            data, offset
+        )
         if magic == 0x4B52414D and checksum == crc32c(data[offset + 8 : offset + 64]):
             marks.append(Mark(sequence, segment, visible))
     expect(fits=bool(marks), what="mark")
@@ -116,14 +118,17 @@ class JournalReader:
         """Read one segment up to its end frame, or up to the mark."""
         data = (self.path / f"{number:010}-{self.position + 1:020}.segment").read_bytes()
         header = SEGMENT_HEADER.unpack_from(data)
-        expect(fits=header[0] == b"AUR\x89SEG\n" and header[-1] == crc32c(data[:124]), what="header")
+        expect(
+            fits=header[0] == b"AUR\x89SEG\n" and header[-1] == crc32c(data[:124]), what="header"
+        )
         if header[1:3] != (1, 0) or any(header[12]):
             raise UnsupportedError("segment")
         identity = (number, self.genesis_id, self.position + 1, self.commit + 1)
         expect(fits=header[4:8] == identity and header[13:16] == self.end, what="chain of segments")
         salt, previous, offset = header[8], header[-1], 128
         last = len(data) if number < self.mark.segment_number else self.mark.visible_offset
-        kind, commit = 0, []
+        kind = 0
+        commit: list[tuple[Any, Any]] = []
         while offset < last and kind != END:
             frame = FRAME_HEADER.unpack_from(data, offset)
             end = (offset + 72 + frame[5] + 7) & ~7

@@ -4,7 +4,7 @@ import ast
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -18,7 +18,7 @@ from tests.docs import reader_from_pages, worked_example
 from tests.docs.reader_from_pages import DamagedError, Found, JournalReader, read_mark
 
 NAMESPACE = UUID(int=1)
-MICROSECOND = timedelta(microseconds=1)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 CODECS = {CompressionFormat.NONE: {0}, CompressionFormat.LZ4: {1}, CompressionFormat.SNAPPY: {2}}
 
 
@@ -71,8 +71,8 @@ def read_with_aurora_es(path: Path) -> Found:
                 record.uuid.bytes if record.uuid else None,
                 record.metadata,
             ]
-            microseconds = (stored.timestamp - stored.timestamp.fromtimestamp(0, stored.timestamp.tzinfo)) // MICROSECOND
-            found.records.append((stored.position, microseconds, fields))
+            time = (stored.timestamp - EPOCH) // MICROSECOND
+            found.records.append((stored.position, time, fields))
         for name, tracking in journal.handle.state.index.tracking.items():
             found.tracking[name] = tracking.notification_id
     return found
@@ -106,7 +106,8 @@ def test_it_reads_the_worked_example(tmp_path: Path) -> None:
     worked_example.write_journal(path)
     found = JournalReader(path).read()
     assert found == read_with_aurora_es(path)
-    assert [fields[2] for _, _, fields in found.records] == ["Opened", "Deposited", "Note", "Opened"]
+    topics = [fields[2] for _, _, fields in found.records]
+    assert topics == ["Opened", "Deposited", "Note", "Opened"]
     assert found.tracking == {"orders": 7}
 
 
@@ -125,9 +126,8 @@ def test_it_stops_at_the_mark(tmp_path: Path) -> None:
 def test_it_notices_damage(tmp_path: Path) -> None:
     """A byte that was changed below the mark is noticed, or changes nothing (padding)."""
     path = tmp_path / "journal"
-    with Journal(
-        replace(SYSTEM_EFFECTS, reserve_bytes=0), str(path), Settings(roll_cycle=RollCycle.events(4))
-    ) as journal:
+    effects = replace(SYSTEM_EFFECTS, reserve_bytes=0)
+    with Journal(effects, str(path), Settings(roll_cycle=RollCycle.events(4))) as journal:
         for commit in (1, 2, 4, 6):
             journal.append(records_of(commit), tracking=("upstream", commit))
     before = JournalReader(path).read()
@@ -137,9 +137,7 @@ def test_it_notices_damage(tmp_path: Path) -> None:
         data = segment.read_bytes()
         for at in range(0, len(data), 5):
             shutil.copytree(path, copy)
-            (copy / segment.name).write_bytes(
-                data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
-            )
+            (copy / segment.name).write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
             try:
                 assert JournalReader(copy).read() == before
                 silent += 1

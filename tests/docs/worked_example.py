@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -104,7 +105,7 @@ def hex_lines(data: bytes, offset: int) -> Iterator[str]:
 def value_text(field: Field, data: bytes) -> str:
     """What a field's bytes mean."""
     word = field.kind.partition(" ")[0]
-    if word == "bytes" or word == "zero":
+    if word in {"bytes", "zero"}:
         return "zeros" if not any(data) else data.hex(" ")
     number = int.from_bytes(data, "little")
     if "checksum" in field.name or field.name == "magic":
@@ -126,13 +127,31 @@ def table(name: str, data: bytes, offset: int) -> list[str]:
     return lines
 
 
-def plain(value: object) -> object:
-    """MessagePack values in the form in which the page shows them."""
+def msgpack_text(value: object) -> str:
+    """A decoded MessagePack value in the form in which the page shows it."""
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return f"[{', '.join(msgpack_text(item) for item in value)}]"
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return "nil" if value is None else value
+        items = (f"{msgpack_text(key)}: {msgpack_text(item)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, bytes):
+        text = value.decode("ascii", "replace")
+        shown = f"'{text}'" if text.isprintable() and text.isascii() else value.hex(" ")
+        return f"bin({shown})"
+    return "nil" if value is None else json.dumps(value)
+
+
+def payload_lines(payload: object) -> Iterator[str]:
+    """A payload, with each record on a line of its own."""
+    assert isinstance(payload, list)
+    *fields, last = payload
+    if not isinstance(last, list) or not last:
+        yield msgpack_text(payload)
+        return
+    yield f"[ {', '.join(msgpack_text(field) for field in fields)},"
+    for index, item in enumerate(last):
+        start, end = ("[" if index == 0 else " "), ("," if item is not last[-1] else "] ]")
+        yield f"  {start} {msgpack_text(item)}{end}"
 
 
 def fence(lines: Iterator[str] | list[str]) -> list[str]:
@@ -157,14 +176,13 @@ def frame_ends(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def frame_text(data: bytes, offset: int, payload_end: int, end: int) -> list[str]:
     """Bytes, fields and decoded payload of a frame."""
-    payload = plain(msgspec.msgpack.decode(data[offset + 72 : payload_end]))
-    assert isinstance(payload, list)
+    payload = msgspec.msgpack.decode(data[offset + 72 : payload_end])
     return [
         *structure("frame header", data, offset, end - offset),
         "",
         f"Payload of {payload_end - offset - 72} bytes, and {end - payload_end} zeros:",
         "",
-        *fence([f"[{payload[0]!r},", *(f" {item!r}," for item in payload[1:]), "]"]),
+        *fence(payload_lines(payload)),
     ]
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -51,9 +52,26 @@ versions = st.one_of(
 states = st.binary(max_size=20) | st.sampled_from([1, 70]).map(lambda times: bytes(range(256)) * times)
 drafts = st.tuples(originator_ids, versions, st.sampled_from(TOPICS), states)
 trackings = st.builds(Tracking, st.sampled_from(NAMES), st.integers(0, 9))
-bounds = st.none() | st.integers(-3, 9) | st.sampled_from([VERSION_MIN, VERSION_MAX])
-limits = st.none() | st.integers(0, 4)
 positions = st.integers(-2, 30)
+topic_choices = st.lists(st.sampled_from([*TOPICS, "unknown"]), max_size=2)
+bounds = st.none() | st.integers(-3, 9) | st.sampled_from([VERSION_MIN, VERSION_MAX])
+event_queries = st.fixed_dictionaries(
+    {"originator_id": originator_ids},
+    optional={
+        "gt": bounds,
+        "lte": bounds,
+        "desc": st.booleans(),
+        "limit": st.none() | st.integers(-1, 4),
+    },
+)
+notification_queries = st.fixed_dictionaries(
+    {"start": st.none() | positions, "limit": st.integers(-1, 12)},
+    optional={
+        "stop": st.none() | positions,
+        "topics": topic_choices,
+        "inclusive_of_start": st.booleans(),
+    },
+)
 sides = st.integers(0, FACTORIES_MAX - 1)
 extras = st.sampled_from(
     [{}, {}, {"unheard_of": object()}, {"metadata": {"k": [1, {"deep": None}]}}, {"metadata": None}]
@@ -195,6 +213,10 @@ class EventRules(RecorderMachine):
         """Select events."""
         recorder.select_events("a")
 
+    def knows(self, originator_id: UUID | str) -> bool:
+        """Whether the store takes such ids."""
+        return self.settings["ORIGINATOR_ID_TYPE"] != "uuid" or originator_id not in {"a", ""}
+
     def key_of(self, originator_id: UUID | str) -> bytes | str:
         """What makes two ids the same aggregate."""
         key = originator_key(originator_id)
@@ -231,7 +253,7 @@ class EventRules(RecorderMachine):
             highest[key] = max(version, highest.get(key, version))
         found = []
         for originator_id, version, topic, state in batch:
-            if self.settings["ORIGINATOR_ID_TYPE"] == "uuid" and originator_id in {"a", ""}:
+            if not self.knows(originator_id):
                 originator_id = UUID_2  # noqa: PLW2901 - the draft's own counts no more
             key = self.key_of(originator_id)
             if version is NEXT:
@@ -295,6 +317,16 @@ class EventRules(RecorderMachine):
         self, side: int, batch: list[Draft], tracking: Tracking | None, extra: dict[str, Any]
     ) -> None:
         """Insert a batch, which may conflict with what is there or with itself."""
+        self.insert_batch(side, batch, tracking, extra)
+
+    def insert_batch(
+        self,
+        side: int,
+        batch: Sequence[Draft],
+        tracking: Tracking | None = None,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Insert, and compare the outcome with what the model and the oracle say."""
         given = self.write_out(batch)
         heard = self.tracking_heard(tracking)
         expected = self.conflicts_of(given, heard)
@@ -359,50 +391,53 @@ class EventRules(RecorderMachine):
         self.oracle.insert_events(self.for_oracle(given))
         self.remember(given, None, None)
 
-    @rule(
-        side=sides, originator_id=originator_ids, gt=bounds, lte=bounds, desc=st.booleans(), limit=limits
-    )
-    def select_events(  # noqa: PLR0913 - the library's arguments
+    @rule(side=sides, ids=st.lists(originator_ids, min_size=1, max_size=9))
+    def insert_more(self, side: int, ids: list[UUID | str]) -> None:
+        """Insert the next events of some aggregates, which conflicts with nothing."""
+        self.insert_batch(
+            side, [(one, NEXT, TOPICS[at % len(TOPICS)], b"%d" % at) for at, one in enumerate(ids)]
+        )
+
+    @rule(side=sides, queries=st.lists(event_queries, min_size=3, max_size=9))
+    def select_events(self, side: int, queries: list[dict[str, Any]]) -> None:
+        """Select events of aggregates, with every combination of arguments."""
+        for query in queries:
+            if (query.get("limit") or 0) < 0:
+                # SQLite takes it for no limit.
+                with pytest.raises(ProgrammingError):
+                    self.at(side).select_events(**query)
+            elif self.knows(query["originator_id"]):
+                self.compare_events(self.at(side), **query)
+            else:
+                assert self.at(side).select_events(**query) == []
+
+    def compare_events(
         self,
-        side: int,
+        recorder: Any,
         originator_id: UUID | str,
-        gt: int | None,
-        lte: int | None,
-        desc: bool,  # noqa: FBT001 - Hypothesis passes it by name
-        limit: int | None,
+        gt: int | None = None,
+        lte: int | None = None,
+        **others: Any,
     ) -> None:
-        """Select events of an aggregate, with every combination of arguments."""
-        if self.settings["ORIGINATOR_ID_TYPE"] == "uuid" and originator_id in {"a", ""}:
-            assert self.at(side).select_events(originator_id) == []
-            return
+        """Compare one answer with the model and the oracle."""
         key = self.key_of(originator_id)
         chosen = sorted(
-            (
-                version
-                for owner, version in self.taken
-                if owner == key and (gt is None or version > gt) and (lte is None or version <= lte)
-            ),
-            reverse=desc,
-        )[:limit]
+            version
+            for owner, version in self.taken
+            if owner == key and (gt is None or version > gt) and (lte is None or version <= lte)
+        )
+        if others.get("desc"):
+            chosen.reverse()
         expected = []
-        for version in chosen:
+        for version in chosen[: others.get("limit")]:
             one = self.stored[self.taken[key, version] - 1]
             expected.append(StoredEvent(one.originator_id, version, one.topic, one.state))
-        arguments: dict[str, Any] = {"gt": gt, "lte": lte, "desc": desc, "limit": limit}
-        found = self.at(side).select_events(originator_id, **arguments)
+        found = recorder.select_events(originator_id, gt=gt, lte=lte, **others)
         assert type(found) is list
         assert found == expected
         assert self.for_oracle(found) == self.oracle.select_events(
-            self.id_for_oracle(originator_id), **arguments
+            self.id_for_oracle(originator_id), gt=gt, lte=lte, **others
         )
-
-    @rule(side=sides, originator_id=originator_ids, limit=st.integers(-9, -1))
-    def select_with_negative_limit(
-        self, side: int, originator_id: UUID | str, limit: int
-    ) -> None:
-        """A negative limit, which SQLite takes for none, is refused."""
-        with pytest.raises(ProgrammingError):
-            self.at(side).select_events(originator_id, limit=limit)
 
     @precondition(lambda self: self.exists)
     @rule()
@@ -431,60 +466,43 @@ class NotificationRules(EventRules):
         """All of them."""
         return ids
 
-    @rule(
-        side=sides,
-        start=st.none() | positions,
-        limit=st.integers(0, 12),
-        stop=st.none() | positions,
-        topics=st.lists(st.sampled_from([*TOPICS, "unknown"]), max_size=2),
-        inclusive=st.booleans(),
-    )
-    def select_notifications(  # noqa: PLR0913 - the library's arguments
-        self,
-        side: int,
-        start: int | None,
-        limit: int,
-        stop: int | None,
-        topics: list[str],
-        inclusive: bool,  # noqa: FBT001 - Hypothesis passes it by name
-    ) -> None:
+    @rule(side=sides, queries=st.lists(notification_queries, min_size=3, max_size=9))
+    def select_notifications(self, side: int, queries: list[dict[str, Any]]) -> None:
         """Select notifications, with every combination of arguments."""
-        expected = [
+        for query in queries:
+            if query["limit"] < 0:
+                with pytest.raises(ProgrammingError):
+                    self.at(side).select_notifications(**query)
+                continue
+            found = self.at(side).select_notifications(**query)
+            assert type(found) is list
+            assert found == self.notifications_expected(**query)
+            seen = [(one.id, self.id_for_oracle(one.originator_id)) for one in found]
+            oracle_saw = self.oracle.select_notifications(**query)
+            assert seen == [(one.id, one.originator_id) for one in oracle_saw]
+
+    def notifications_expected(
+        self,
+        start: int | None,
+        limit: int | None = None,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> list[Notification]:
+        """What the model says."""
+        return [
             one
             for one in self.stored
-            if (start is None or one.id > start or (inclusive and one.id == start))
+            if (start is None or one.id > start or (inclusive_of_start and one.id == start))
             and (stop is None or one.id <= stop)
             and (not topics or one.topic in topics)
         ][:limit]
-        select: Callable[[Any], list[Notification]] = lambda recorder: recorder.select_notifications(  # noqa: E731
-            start, limit, stop, topics, inclusive_of_start=inclusive
-        )
-        found = select(self.at(side))
-        assert type(found) is list
-        assert found == expected
-        seen = [(one.id, self.id_for_oracle(one.originator_id)) for one in found]
-        assert seen == [(one.id, one.originator_id) for one in select(self.oracle)]
 
-    @rule(side=sides, start=st.none() | positions, limit=st.integers(-9, -1))
-    def select_notifications_with_negative_limit(
-        self, side: int, start: int | None, limit: int
-    ) -> None:
-        """A negative limit is refused."""
-        with pytest.raises(ProgrammingError):
-            self.at(side).select_notifications(start, limit)
-
-    @rule(
-        side=sides,
-        gt=st.none() | positions,
-        topics=st.lists(st.sampled_from([*TOPICS, "unknown"]), max_size=2),
-    )
+    @rule(side=sides, gt=st.none() | positions, topics=topic_choices)
     def follow(self, side: int, gt: int | None, topics: list[str]) -> None:
         """A subscription yields what is there; stopped, it yields nothing more."""
-        expected = [
-            one
-            for one in self.stored
-            if (gt is None or one.id > gt) and (not topics or one.topic in topics)
-        ]
+        expected = self.notifications_expected(gt, topics=topics, inclusive_of_start=False)
         subscription = self.at(side).subscribe(gt=gt, topics=topics)
         assert [next(subscription) for _ in expected] == expected
         subscription.stop()

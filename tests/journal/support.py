@@ -6,8 +6,10 @@ import itertools
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle, Sync
@@ -55,7 +57,9 @@ class QuickFiles(SystemFiles):
 class ScriptedFiles:
     """Files of which chosen calls react as a test says.
 
-    A reaction is called as ``reaction(call, *arguments)``, where ``call()`` is the real one.
+    A reaction is called as ``reaction(call, *arguments)``, where ``call()`` is the real one. That
+    to "*" is for all calls that have none of their own, but for ``close``: finalizers come when
+    they like.
     """
 
     def __init__(self, inner: Files | None = None) -> None:
@@ -71,6 +75,8 @@ class ScriptedFiles:
         def call(*arguments: Any) -> Any:
             self.calls.append((name, arguments))
             reaction = self.reactions.get(name)
+            if reaction is None and name != "close":
+                reaction = self.reactions.get("*")
             if reaction is None:
                 return inner(*arguments)
             return reaction(lambda: inner(*arguments), *arguments)
@@ -247,3 +253,70 @@ def run_threads(jobs: Iterable[Callable[[], Any]]) -> list[Any]:
         thread.join(PATIENCE_SECONDS)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     return results
+
+
+class QueueWatch:
+    """A monotonic clock that knows when a thread waits in the queue of a group commit.
+
+    An append asks for the time once to find its deadline, and again each time it begins to wait.
+    """
+
+    def __init__(self) -> None:
+        """Nobody waits."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Count only who comes from here on; a leader asks for the time as well."""
+        self._asked: dict[int, int] = {}
+        self._waiting = threading.Semaphore(0)
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        thread = threading.get_ident()
+        self._asked[thread] = self._asked.get(thread, 0) + 1
+        if self._asked[thread] == 2:
+            self._waiting.release()
+        return time.monotonic()
+
+    def wait_for(self, count: int) -> None:
+        """Block until ``count`` more threads have begun to wait."""
+        for _ in range(count):
+            assert self._waiting.acquire(timeout=PATIENCE_SECONDS), "a thread does not queue"
+
+
+class Crowd:
+    """Threads whose appends wait behind one whose sync is held up, so that they form one group.
+
+    ``before_group`` is called when all of them wait and nothing of theirs was begun.
+    """
+
+    def __init__(self, files: ScriptedFiles, before_group: Callable[[], None]) -> None:
+        """Prepare for a journal with these files and the effects given by ``effects``."""
+        self.watch = QueueWatch()
+        self.files = files
+        self._before_group = before_group
+        self._leader_syncs = threading.Event()
+
+    def effects(self, **arguments: Any) -> Effects:
+        """Make effects for the journal."""
+        return replace(effects_with(self.files, **arguments), monotonic=self.watch)
+
+    def append(self, journal: Journal, commits: list[list[Record]]) -> list[Any]:
+        """Append the first commit, and all others in one group; return positions or errors."""
+
+        def hold_up(call: Call, fd: int) -> Any:
+            del self.files.reactions["fdatasync"]
+            self.watch.begin()
+            self._leader_syncs.set()
+            self.watch.wait_for(len(commits) - 1)
+            self._before_group()
+            return call()
+
+        self.files.reactions["fdatasync"] = hold_up
+        jobs = [partial(journal.append, commit) for commit in commits]
+
+        def wait_and(job: Call) -> Any:
+            assert self._leader_syncs.wait(PATIENCE_SECONDS)
+            return job()
+
+        return run_threads([jobs[0], *(partial(wait_and, job) for job in jobs[1:])])
