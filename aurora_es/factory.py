@@ -264,7 +264,7 @@ def _parse_seconds(text: str) -> float:
 
 
 def _parse_hours(text: str) -> int | None:
-    if not text.endswith("h") or not text[:-1].isdigit():
+    if not text.endswith("h") or not text.isascii() or not text[:-1].isdigit():
         message = f"expected <n>h, as in 24h; found {text!r}"
         raise ValueError(message)
     return int(text[:-1])

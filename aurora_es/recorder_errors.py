@@ -100,11 +100,17 @@ _FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
 }
 
 
-def recorder_error(error: AuroraError) -> AuroraError:
+# What a journal raises: its own errors, and those of the operating system while it reads.
+FAULTS = (errors.AuroraError, OSError)
+
+
+def recorder_error(error: AuroraError | OSError) -> AuroraError:
     """The face's twin of ``error``, with its text and attributes; others come back as they are."""
     face_class = _FACE_CLASSES.get(type(error))
     if face_class is None:
-        return error
+        if isinstance(error, errors.AuroraError):
+            return error
+        return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
     twin = face_class.__new__(face_class)
     twin.args = error.args
     twin.__dict__.update(error.__dict__)

@@ -7,6 +7,7 @@ because ``__init__`` of a frozen dataclass costs twice as much.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,15 +24,15 @@ from eventsourcing.persistence import (
     WaitInterruptedError,
 )
 
-from aurora_es.errors import ArgumentError, AuroraError
+from aurora_es.errors import ArgumentError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.reading import read_positions, read_run
-from aurora_es.journal.records import check_version, checked_state
+from aurora_es.journal.records import check_metadata, check_version, checked_state
 from aurora_es.options import Sync
-from aurora_es.recorder_errors import RecorderArgumentError, recorder_error
+from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
 from aurora_es.subscription import AuroraSubscription
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from aurora_es.format.payload import RecordData, TrackingData
     from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.following import Follower
     from aurora_es.journal.handle import Handle
     from aurora_es.journal.journal import Journal
 
@@ -59,7 +61,7 @@ class AuroraRecorder:
         self._uuids: dict[bytes, UUID] = {}  # interned: one object per id, bounded
         try:
             self._lease = store.lease(purpose)
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     @property
@@ -67,14 +69,14 @@ class AuroraRecorder:
         """The journal behind this recorder; raises the face's ClosedError after ``close``."""
         try:
             return self._lease.journal
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def close(self) -> None:
         """Give the journal back; idempotent. The last user of this process closes it."""
         try:
             self._lease.close()
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def _handle(self) -> tuple[Handle, int]:
@@ -113,6 +115,17 @@ class AuroraRecorder:
             )
             raise ArgumentError(message) from None
         return key, key
+
+    def _text_key(self, originator_id: object) -> bytes | str:
+        """Key of an id that is neither a UUID nor the canonical text of one."""
+        if not isinstance(originator_id, str):
+            message = f"originator id: expected UUID or str, found {originator_id!r}"
+            raise ArgumentError(message)
+        if self.store.originator_id_type == "uuid":
+            # As it was inserted, by ``_identify``; a text that is no UUID is in no such store.
+            with suppress(ValueError):
+                return UUID(originator_id).bytes
+        return originator_id
 
     def _originator_id(self, raw: Any) -> UUID | str:
         """Originator id as the library sees it, from its form on disk."""
@@ -153,6 +166,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         identities: list[Identity] = []
         metadata = kwargs.get("metadata")
         try:
+            if metadata is not None:
+                check_metadata(metadata)
             for event in stored_events:
                 given = event.originator_id
                 if type(given) is UUID:
@@ -171,7 +186,7 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                     rows.append((originator_id, version, topic, state, (), None, metadata))
                 identities.append((key, version))
             first = self._lease.journal.append_rows(rows, identities, tracking)
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return [*range(first, first + len(rows))]
 
@@ -191,14 +206,13 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         try:
             handle, until = self._handle()
             key = originator_key(originator_id)
-            if key is None:
-                message = f"originator id: expected UUID or str, found {originator_id!r}"
-                raise ArgumentError(message)
+            if type(key) is not bytes:
+                key = self._text_key(originator_id)
             positions = handle.state.index.select(
                 key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
             )
             return self._stored_events(read_positions(handle, positions)) if positions else []
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def _stored_events(self, found: list[tuple[int, int, RecordData]]) -> list[StoredEvent]:
@@ -253,7 +267,7 @@ class AuroraSnapshotRecorder(AuroraAggregateRecorder):
             events, _ = self._events._handle()  # noqa: SLF001 - a part of this recorder
             if events.sync_mode.interval_ms and stored_events:
                 self._events.journal.sync()
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return super()._insert(stored_events, tracking, kwargs)
 
@@ -267,15 +281,20 @@ class AuroraSnapshotRecorder(AuroraAggregateRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """Return snapshots as the base class does; ``lte`` is bounded by the last event."""
+        if limit is not None and limit < 0:
+            message = f"limit: expected 0 or more, found {limit}"
+            raise RecorderArgumentError(message)
         try:
             events, _ = self._events._handle()  # noqa: SLF001 - a part of this recorder
             if events.sync_mode != Sync.ALWAYS:
                 key = originator_key(originator_id)
-                last = None if key is None else events.state.index.last_version(key)
+                if type(key) is not bytes:
+                    key = self._text_key(originator_id)
+                last = events.state.index.last_version(key)
                 if last is None:
                     return []
                 lte = last if lte is None else min(lte, last)
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return super().select_events(originator_id, gt=gt, lte=lte, desc=desc, limit=limit)
 
@@ -293,7 +312,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         """Return the last notification id, None when there is none."""
         try:
             return self._handle()[1] or None
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def select_notifications(
@@ -328,7 +347,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 self._add_notifications(notifications, records, position)
                 position += len(records)
             return notifications
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def _filtered(
@@ -373,7 +392,11 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
         """Follow the application sequence from the notification behind ``gt`` on."""
-        return AuroraSubscription(self, self.journal.follower(), gt=gt, topics=topics)
+        try:
+            follower = self._lease.follower()
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return AuroraSubscription(self, follower, gt=gt, topics=topics)
 
 
 class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
@@ -387,14 +410,14 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
         """Record ``tracking``; raises IntegrityError unless its notification id rises."""
         try:
             self._lease.journal.append_rows((), (), _tracking_data(tracking))
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def max_tracking_id(self, application_name: str) -> int | None:
         """Return the last notification id recorded for ``application_name``, or None."""
         try:
             handle, _ = self._handle()
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         recorded = handle.state.index.tracking.get(application_name)
         return None if recorded is None else recorded.notification_id
@@ -414,8 +437,9 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
         if self.has_tracking_id(application_name, notification_id):
             return
         deadline = monotonic() + timeout
-        follower = self.journal.follower()
+        follower: Follower | None = None
         try:
+            follower = self._lease.follower()
             while not follower.stopped:
                 follower.look()
                 if self.has_tracking_id(application_name, notification_id):
@@ -424,20 +448,23 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
                     raise WaitInterruptedError
                 remaining = deadline - monotonic()
                 if remaining <= 0:
-                    message = (
-                        f"Timed out waiting for notification {notification_id} from application"
-                        f" '{application_name}' to be processed"
-                    )
-                    raise TimeoutError(message)
+                    break
                 follower.sleep(
                     remaining if interrupt is None else min(remaining, _INTERRUPT_SLICE_SECONDS)
                 )
-            # Closed under the wait: the same error as any call after it.
-            self.has_tracking_id(application_name, notification_id)
-        except AuroraError as error:
+            else:
+                # Closed under the wait: the same error as any call after it.
+                self.has_tracking_id(application_name, notification_id)
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         finally:
-            follower.close()
+            if follower is not None:
+                follower.close()
+        message = (
+            f"Timed out waiting for notification {notification_id} from application"
+            f" '{application_name}' to be processed"
+        )
+        raise TimeoutError(message)
 
 
 class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, ProcessRecorder):
@@ -454,7 +481,7 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
         tracking = kwargs.get("tracking")
         try:
             data = None if tracking is None else _tracking_data(tracking)
-        except AuroraError as error:
+        except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return self._insert(stored_events, data, kwargs)
 

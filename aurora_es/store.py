@@ -37,7 +37,12 @@ class AuroraStore:
 
     @property
     def path(self) -> str:
-        """The application's directory; raises AuroraConfigurationError for a name too long."""
+        """The application's directory; raises AuroraConfigurationError for a name unfit for one."""
+        try:
+            self.name.encode()  # the manifest holds the exact name, as UTF-8
+        except UnicodeEncodeError:
+            message = f"application name {self.name!r}: expected text that UTF-8 can encode"
+            raise AuroraConfigurationError(message) from None
         directory = directory_name(self.name)
         if directory is None:
             message = f"application name {self.name!r}: at most 200 bytes when percent-encoded"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from eventsourcing.persistence import Subscription
 
-from aurora_es.errors import AuroraError
-from aurora_es.recorder_errors import recorder_error
+from aurora_es.errors import ClosedError
+from aurora_es.recorder_errors import FAULTS, recorder_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class AuroraSubscription(Subscription["ApplicationRecorder"]):
         """Follow ``recorder`` by ``follower``."""
         super().__init__(recorder=recorder, gt=gt, topics=topics)
         self._follower = follower
-        self._position = gt or 0
+        self._position = max(gt or 0, 0)
         self._page: Sequence[Notification] = ()
         self._page_index = 0
 
@@ -54,7 +54,9 @@ class AuroraSubscription(Subscription["ApplicationRecorder"]):
                 return page[index]
             try:
                 self._read_page(follower)
-            except AuroraError as error:
+            except ClosedError:
+                break  # closed while this thread was looking, and not waiting
+            except FAULTS as error:
                 raise recorder_error(error) from error.__cause__
         follower.close()
         raise StopIteration
@@ -75,7 +77,7 @@ class AuroraSubscription(Subscription["ApplicationRecorder"]):
         self._page, self._page_index = page, 0
 
     def stop(self) -> None:
-        """End the iteration at once, from any thread; idempotent."""
+        """End the iteration at once, from any thread, and free the descriptors; idempotent."""
         super().stop()
         self._page = ()
-        self._follower.stop()
+        self._follower.close()

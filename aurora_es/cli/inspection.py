@@ -3,8 +3,8 @@
 Theory of operation: ``survey`` reads the manifest, the mark and the directory, whatever the
 journal's length; ``inspect`` opens the journal too, which walks and checks every segment up to the
 mark. What fails becomes the ``error`` of the result, beside all that could be learned: a damaged
-journal is the one about which a person wants to know most. Counts come from the handle, or else
-from the mark; files are listed last, so that every segment in use is among them.
+journal is the one about which a person wants to know most. Counts come from what was walked, or
+else from the mark; files are listed last, so that every segment counted is among them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ _BLOCK_BYTES = 512  # unit of st_blocks, on every file system
 
 
 class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment file; ``state`` is ``rolled``, ``tail``, or ``unused`` for one beyond the mark."""
+    """A segment file.
+
+    ``state`` is ``rolled``, ``tail``, or ``newer`` for one made since the journal was looked at, or
+    left by a writer that died in a roll.
+    """
 
     file_name: str
     segment_number: int
@@ -147,14 +151,17 @@ def _walk(details: Details, journal: Journal) -> int:
     details.last_commit = found.last_commit
     details.originators = found.originators
     details.durable = found.durable
-    details.tail_bytes = found.tail_bytes
-    state = journal.handle.state  # this thread alone uses the handle: it stands still
+    # This thread alone uses the handle: its state stands still, whatever writers are at.
+    state = journal.handle.state
+    chain = state.chain
+    assert chain is not None, "a journal whose statistics were taken has been walked"
+    details.tail_bytes = chain.offset
+    if found.last_commit:
+        details.last_timestamp = datetime_of(chain.timestamp)
     details.tracking = {
         name: tracking.notification_id for name, tracking in sorted(state.index.tracking.items())
     }
-    if state.chain is not None and found.last_commit:
-        details.last_timestamp = datetime_of(state.chain.timestamp)
-    return found.segments
+    return chain.segment_number
 
 
 def _list_files(summary: Summary, tail: int | None) -> list[SegmentInfo]:
@@ -196,7 +203,7 @@ def _segment_state(number: int, tail: int | None) -> str | None:
         return None
     if number == tail:
         return "tail"
-    return "rolled" if number < tail else "unused"
+    return "rolled" if number < tail else "newer"
 
 
 def _files_of(path: str) -> list[tuple[str, str, os.stat_result]]:

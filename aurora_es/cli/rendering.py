@@ -53,9 +53,8 @@ def _terminal_lines(stored: StoredRecord, width: int) -> Text:
     body = Text(f"{_INDENT}{topic}  ", "green")
     if width - body.cell_len < _STATE_WIDTH_MIN:
         body.rstrip()
-        lines.append_text(body)
-        body = Text(f"\n{_INDENT}")
-        width += 1  # for the line feed, which takes no column
+        lines.append_text(body).append("\n")
+        body = Text(_INDENT)
     state = Text(state_text(stored.record.state))
     state.truncate(width - body.cell_len, overflow="ellipsis")
     return lines.append_text(body).append_text(state)

@@ -35,6 +35,15 @@ _directories: weakref.WeakValueDictionary[str, MemoryDirectory] = weakref.WeakVa
 _lock = threading.RLock()
 
 
+def _renew_lock_after_fork() -> None:
+    # Another thread of the parent may have held it.
+    global _lock  # noqa: PLW0603 - one per process
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock_after_fork)
+
+
 def memory_directory(name: str) -> MemoryDirectory:
     """The process's directory for the application ``name``."""
     with _lock:

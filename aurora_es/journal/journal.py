@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from aurora_es.errors import ArgumentError, ReadOnlyError
+from aurora_es.errors import ArgumentError, AuroraError, ReadOnlyError, StorageError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
@@ -186,7 +186,13 @@ class Journal:
         )
         if not self._has_appended:
             self._start_appending()
-        return self._group.append(commit)
+        try:
+            return self._group.append(commit)
+        except AuroraError:
+            raise
+        except OSError as error:
+            message = f"{handle.path}: {error}; nothing of this call was written"
+            raise StorageError(message) from error
 
     def _prepare_to_append(self, *, has_work: bool) -> None:
         handle = self.handle
@@ -221,7 +227,15 @@ class Journal:
     def last_position(self) -> int:
         """Position of the newest visible record; 0 when there is none."""
         self.attach()
-        return refresh(self.handle)
+        return self._refresh()
+
+    def _refresh(self) -> int:
+        try:
+            return refresh(self.handle)
+        except AuroraError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
 
     def read(
         self,
@@ -251,7 +265,16 @@ class Journal:
                 return
             if not topics:
                 until = min(until, start + limit - 1)
-        for first, timestamp, records in read_frames(self.handle, start, until):
+        frames = read_frames(self.handle, start, until)
+        while True:
+            try:
+                first, timestamp, records = next(frames)
+            except StopIteration:
+                return
+            except AuroraError:
+                raise
+            except OSError as error:
+                raise _unreadable(self.handle, error) from error
             time = datetime_of(timestamp)
             for position, data in enumerate(records, first):
                 if not start <= position <= until or (topics and data.topic not in topics):
@@ -299,7 +322,7 @@ class Journal:
         """Counts and settings, cheaply: nothing is read but the mark and what is new."""
         exists = self.attach()
         handle = self.handle
-        last_position = refresh(handle)
+        last_position = self._refresh()
         state = handle.state
         descriptors = handle.usable()
         mark = None if descriptors is None else descriptors.mark.read()
@@ -380,3 +403,7 @@ class Journal:
         """Name the path and the state."""
         state = "closed" if self.handle.closed else "open"
         return f"<{type(self).__name__} {self.handle.path!r} {state}>"
+
+
+def _unreadable(handle: Handle, error: OSError) -> StorageError:
+    return StorageError(f"{handle.path}: {error}; what was asked for could not be read")

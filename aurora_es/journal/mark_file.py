@@ -60,10 +60,27 @@ class MarkFile:
         self._seen = (first, second, mark)
         return mark
 
-    def is_whole(self) -> bool:
-        """Whether both slots are valid; a power cut may have torn one."""
+    def renew(self) -> Mark:
+        """Write both slots again, for recovery; returns the newest mark. The caller syncs.
+
+        A slot that a power cut has torn becomes valid again, and is on disk before the other is
+        touched: else the next cut could tear the only valid one. After a failed sync the slots may
+        be in the cache alone, and readers would see an older mark when they leave it.
+        """
+        mark = self.read()
         span = self.files.pread(self.fd, SPAN_BYTES, 0)
-        return decode_slot(span[:SLOT_BYTES]) is not None and decode_slot(span[_SECOND:]) is not None
+        slots = {at: span[at : at + SLOT_BYTES] for at in SLOT_OFFSETS}
+        for at, slot in slots.items():
+            if decode_slot(slot) is None:
+                step = 1 if SLOT_OFFSETS[~mark.sequence & 1] == at else 2
+                mark = mark._replace(sequence=mark.sequence + step)
+                slots[at] = encode_slot(mark)
+                write_all(self.files, self.fd, slots[at], at)
+                self.sync()
+        for at, slot in slots.items():
+            write_all(self.files, self.fd, slot, at)
+        self._seen = None
+        return mark
 
     def publish(self, mark: Mark) -> None:
         """Make ``mark`` visible to every process; the caller holds ``lock``."""

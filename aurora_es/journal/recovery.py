@@ -37,9 +37,9 @@ from aurora_es.journal.catch_up import (
     stopped_early,
 )
 from aurora_es.journal.handle import logger
-from aurora_es.journal.manifest_file import update_manifest
+from aurora_es.journal.manifest_file import read_manifest, update_manifest
 from aurora_es.journal.roll import finish_roll, first_chain
-from aurora_es.journal.tail_writes import poisoned, publish_synced
+from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
 from aurora_es.segment.walk import Chain, Stop, Walk
 
 if TYPE_CHECKING:
@@ -94,11 +94,7 @@ def recover(handle: Handle) -> Mark:
         zeros_only = _zeros_only(tail)
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
-            if not descriptors.mark.is_whole():
-                # Else the next power cut could tear the only valid slot: write the torn one anew.
-                mark = mark._replace(sequence=mark.sequence + 1)
-                publish_synced(handle, mark)
-            return mark
+            return renew_mark(handle)
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
             return recover(handle)
@@ -192,10 +188,15 @@ def _zeros_only(tail: _Tail) -> bool:
 
 
 def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
-    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch."""
+    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch.
+
+    The manifest has seen every epoch; a mark that lost its last sync may name an old one.
+    """
+    manifest = read_manifest(handle.files, handle.path)
+    epoch = mark.epoch if manifest is None else max(mark.epoch, manifest.epoch)
     if tail.chain.offset >= tail.visible_offset:
-        return mark
-    epoch = mark.epoch + 1
+        return mark._replace(epoch=epoch)
+    epoch += 1
     handle.manifest = update_manifest(
         handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
     )
@@ -334,6 +335,7 @@ def _publish(handle: Handle, chain: Chain, mark: Mark, adopted: int) -> Mark:
         durable_offset=chain.offset,
     )
     publish_synced(handle, mark)
+    mark = renew_mark(handle)
     handle.recoveries += 1
     if adopted:
         handle.adopted_commits += adopted

@@ -3,8 +3,7 @@
 Theory of operation: every recorder and factory of a process that asks for the same directory gets
 the same ``Journal``, and with it one handle, one index and one group commit. Each holds a *lease*;
 the journal is closed with its last lease. Leases that are dropped without closing count no more as
-soon as they are collected, and a journal whose last lease is dropped is collected with it. The
-lock is reentrant, since closing may happen inside garbage collection, and appends never take it.
+soon as they are collected, and a journal whose last lease is dropped is collected with it.
 """
 
 from __future__ import annotations
@@ -12,13 +11,20 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraConfigurationError, ClosedError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT, Journal
 from aurora_es.journal.opening import refuse_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aurora_es.journal.following import Follower
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class JournalLease:
         self.path = path
         self._options = options
         self._closed = False
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._journal = _shared.lease(self, path, options)
 
     @property
@@ -54,58 +61,136 @@ class JournalLease:
             raise ClosedError(message)
         return journal
 
+    def follower(self) -> Follower:
+        """A follower of the journal; giving the lease back stops it. Raises ClosedError."""
+        follower = self.journal.follower()
+        self._followers.add(follower)
+        if self._closed:  # meanwhile, by another thread, which may not have seen the follower
+            follower.stop()
+        return follower
+
     def close(self) -> None:
-        """Give the lease back; idempotent. The last one closes the journal."""
+        """Give the lease back; idempotent. The last one closes the journal.
+
+        Stops the followers of this lease, also if others keep the journal open.
+        """
         if not self._closed:
             self._closed = True
-            _shared.give_back(self, self._journal)
+            try:
+                self._stop_followers()
+            finally:
+                _shared.give_back(self, self._journal)
+
+    def _stop_followers(self) -> None:
+        while True:
+            try:
+                followers = list(self._followers)
+                break
+            except RuntimeError:  # another thread added one during the iteration
+                continue
+        for follower in followers:
+            follower.stop()
 
 
 class _SharedJournals:
-    """The process's table of open journals."""
+    """The process's table of open journals.
+
+    The lock is held to look up and to write down, never while a journal is opened or closed: both
+    wait for appends, and an append may collect garbage, which may give a lease back. It is
+    reentrant for garbage that is collected here. Of two threads that open a journal at once, one
+    closes its own again.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        # By real path and mode; values die with their last lease.
+        # The rest is written under the lock. By real path and mode; values die with their last
+        # lease.
         self._journals: weakref.WeakValueDictionary[tuple[str, bool], Journal] = (
             weakref.WeakValueDictionary()
         )
         self._leases: weakref.WeakKeyDictionary[Journal, weakref.WeakSet[JournalLease]] = (
             weakref.WeakKeyDictionary()
         )
+        self._depth = 0
+        self._idle: list[Journal] = []
 
     def lease(self, lease: JournalLease, path: str, options: LeaseOptions) -> Journal:
         key = (os.path.realpath(path), options.read_only)
-        with self._lock:
+        journal = self._find(key, lease, None)
+        if journal is None:
+            opened = _open(path, options)
+            journal = self._find(key, lease, opened)
+            assert journal is not None
+            if journal is opened:
+                return journal
+            opened.close()
+        try:
+            _check_same_sync(journal, options.settings)
+        except BaseException:
+            self.give_back(lease, journal)
+            raise
+        return journal
+
+    def _find(
+        self, key: tuple[str, bool], lease: JournalLease, opened: Journal | None
+    ) -> Journal | None:
+        """Write ``lease`` down for the journal of the table, or for ``opened`` if it has none."""
+        with self._locked():
             journal = self._journals.get(key)
-            if journal is None or not _is_current(journal):
-                if not options.allow_network_file_system:
-                    refuse_network(path)
-                journal = Journal(
-                    SYSTEM_EFFECTS,
-                    path,
-                    options.settings,
-                    read_only=options.read_only,
-                    lock_timeout=options.lock_timeout,
-                    poll_interval=options.poll_interval,
-                    new_parents_max=options.new_parents_max,
-                )
-                self._journals[key] = journal
-                self._leases[journal] = weakref.WeakSet()
-            else:
-                _check_same_sync(journal, options.settings)
-            self._leases[journal].add(lease)
-            return journal
+            if journal is not None and _is_current(journal):
+                self._leases[journal].add(lease)
+                # Unless its last lease was given back here, by garbage, before ours counted.
+                if self._journals.get(key) is journal:
+                    return journal
+            if opened is not None:
+                self._leases[opened] = weakref.WeakSet((lease,))
+                self._journals[key] = opened
+            return opened
 
     def give_back(self, lease: JournalLease, journal: Journal) -> None:
-        with self._lock:
+        with self._locked():
             leases = self._leases.get(journal)
             if leases is not None:
                 leases.discard(lease)
                 if leases:
                     return
-        # A child of a fork gives back what is its parent's: closing a forked handle only forgets.
-        journal.close()
+                for key, known in list(self._journals.items()):
+                    if known is journal:
+                        del self._journals[key]
+            # A child of a fork gives back what is its parent's: closing a forked handle only
+            # forgets.
+            self._idle.append(journal)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock; after its outermost release close what nobody leases any more."""
+        idle: list[Journal] = []
+        try:
+            with self._lock:
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                    if self._depth == 0:
+                        idle, self._idle = self._idle, idle
+        finally:
+            for journal in idle:
+                journal.close()
+
+
+def _open(path: str, options: LeaseOptions) -> Journal:
+    if not options.allow_network_file_system:
+        refuse_network(path)
+    return Journal(
+        SYSTEM_EFFECTS,
+        path,
+        options.settings,
+        read_only=options.read_only,
+        lock_timeout=options.lock_timeout,
+        poll_interval=options.poll_interval,
+        new_parents_max=options.new_parents_max,
+    )
 
 
 def _is_current(journal: Journal) -> bool:

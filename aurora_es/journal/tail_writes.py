@@ -102,6 +102,18 @@ def publish_synced(handle: Handle, mark: Mark) -> None:
         raise poisoned(handle, descriptors.mark.path, error) from error
 
 
+def renew_mark(handle: Handle) -> Mark:
+    """Write and sync both slots of the mark again; a failure makes the handle final."""
+    descriptors = handle.usable()
+    assert descriptors is not None
+    try:
+        mark = descriptors.mark.renew()
+        handle.sync_mark(mark)
+    except OSError as error:
+        raise poisoned(handle, descriptors.mark.path, error) from error
+    return mark
+
+
 def poisoned(handle: Handle, path: str, error: OSError) -> PoisonedHandleError:
     """Make the handle final; returns the error for a call whose records were not written."""
     handle.poison_with(error)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+import pytest
+
 from aurora_es import Journal, Record, RollCycle, Sync
+from aurora_es.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "aurora_es.cli")
@@ -41,19 +44,25 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: object, user: int | None = None, **more: str
+    *arguments: object, prefix: Sequence[str] = (), **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``aurora-es`` to its end, behind a pipe."""
+    """Run ``aurora-es`` to its end, behind a pipe; ``prefix`` is a command that starts it."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*prefix, *COMMAND, *map(str, arguments)],
         env=environment(**more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         check=False,
         timeout=TIMEOUT_SECONDS,
-        user=user,
     )
+
+
+def call(*arguments: object) -> None:
+    """Run ``aurora-es`` in this process, for tests of many options; it must succeed."""
+    with pytest.raises(SystemExit) as ended:
+        app([str(argument) for argument in arguments], prog_name="aurora-es")
+    assert ended.value.code == 0
 
 
 def refused(code: int, *arguments: object) -> str:

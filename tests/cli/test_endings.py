@@ -8,8 +8,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +27,6 @@ from tests.cli.support import (
 from tests.cli.terminal import run_at_terminal
 
 COMMANDS = ("info", "cat", "tail")
-NOBODY = 65534
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
@@ -47,25 +44,15 @@ def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
 
 
 @pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that other users reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-@pytest.fixture
-def user() -> int | None:
-    """Somebody whom permissions bind: None for ourselves, another user's id if we are root."""
+def obeying() -> tuple[str, ...]:
+    """What has to precede a command for permissions to bind it, even if we are root."""
     if os.geteuid() != 0:
-        return None
-    program = [sys.executable, "-c", "import aurora_es.cli.commands"]
-    probe = subprocess.run(
-        program, env=environment(), user=NOBODY, check=False, capture_output=True
-    )
-    if probe.returncode:
-        pytest.skip("runs as root, and other users cannot run this interpreter")
-    return NOBODY
+        return ()
+    dropped = "-dac_override,-dac_read_search"
+    prefix = ("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}")
+    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], check=False).returncode:
+        pytest.skip("runs as root, whom no permission binds")
+    return prefix
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -111,22 +98,19 @@ def test_a_terminal_shows_errors_in_lines_of_its_width(tmp_path: Path) -> None:
 
     assert shown.startswith("\x1b[1;31maurora-es: \x1b[0m")
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
-    assert "directory); expected" in plain.replace("\n", " ") or "no such directory" in plain
-    assert " an AURORA_PATH" in plain.replace("\n", " ")
+    assert all(len(line) <= 60 or " " not in line for line in plain.splitlines())
+    assert "or an AURORA_PATH" in " ".join(plain.split())
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         (),
-        ("unknown",),
         ("cat",),
-        ("cat", "a", "b"),
         ("cat", "--unknown", "a"),
         ("cat", "--start", "0", "a"),
         ("cat", "--limit", "-1", "a"),
         ("tail", "-n", "-1", "a"),
-        ("tail", "-n", "many", "a"),
     ],
 )
 def test_wrong_arguments_have_an_exit_code_of_their_own(arguments: tuple[str, ...]) -> None:
@@ -150,37 +134,37 @@ def test_nothing_is_ever_written(tmp_path: Path) -> None:
         assert snapshot(tmp_path) == before
 
 
-def test_a_read_only_directory_is_enough(open_directory: Path, user: int | None) -> None:
+def test_a_read_only_directory_is_enough(tmp_path: Path, obeying: tuple[str, ...]) -> None:
     """Every command serves a user who may read the files and no more."""
-    path = make_journal(open_directory / "events")
+    path = make_journal(tmp_path / "events")
     for entry in [*path.rglob("*"), path]:
         entry.chmod(0o555 if entry.is_dir() else 0o444)
     try:
+        touch = subprocess.run([*obeying, "touch", path / "x"], check=False, capture_output=True)
+        assert touch.returncode
         for command in COMMANDS:
-            done = run(command, path, user=user)
+            done = run(command, path, prefix=obeying)
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout
     finally:
         path.chmod(stat.S_IRWXU)
 
 
-def test_what_may_not_be_read_is_told(open_directory: Path, user: int | None) -> None:
+def test_what_may_not_be_read_is_told(tmp_path: Path, obeying: tuple[str, ...]) -> None:
     """A directory without permission is refused by name, and left out of a list with a note."""
-    secret = make_journal(open_directory / "store" / "Secret" / "events")
-    make_journal(open_directory / "store" / "Bank" / "events")
-    for path in open_directory.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    secret.parent.chmod(0)
+    secret = make_journal(tmp_path / "Secret" / "events").parent
+    make_journal(tmp_path / "Bank" / "events")
+    secret.chmod(0)
     try:
-        done = run("cat", secret.parent, user=user)
+        done = run("cat", secret, prefix=obeying)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"aurora-es: {secret.parent}: Permission denied\n"
-        done = run("info", open_directory / "store", user=user)
+        assert done.stderr == f"aurora-es: {secret}: Permission denied\n"
+        done = run("info", tmp_path, prefix=obeying)
         assert done.returncode == 0
         assert done.stdout.count("events") == 1
-        assert done.stderr == f"aurora-es: {secret.parent} cannot be read and is left out\n"
+        assert done.stderr == f"aurora-es: {secret} cannot be read and is left out\n"
     finally:
-        secret.parent.chmod(stat.S_IRWXU)
+        secret.chmod(stat.S_IRWXU)
 
 
 def test_help_names_every_command_and_option() -> None:

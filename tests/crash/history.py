@@ -20,6 +20,7 @@ from aurora_es.errors import (
 )
 from aurora_es.files.layer import Effects
 from aurora_es.format.mark import decode_mark
+from aurora_es.journal.catch_up import catch_up
 from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_data
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
@@ -215,13 +216,8 @@ class History:
         self.disk.crash(self.rng, garbled=PATH + "/mark")
         self.processes.clear()
         self.idle.clear()
-        self.power_lost = True
-        if not self.truth.always:
-            self.truth.may_shrink = True
-            self.truth.vouched_count = 0
-            if self.disk.find(PATH + "/mark") is not None:
-                mark = decode_mark(self.disk.content(PATH + "/mark"))
-                self.truth.vouched_count = mark.visible_commit if mark is not None else 0
+        self.lies = False
+        self._lose_power()
 
     def evict(self) -> None:
         """Drop lying pages."""
@@ -257,6 +253,8 @@ class History:
         read = [(stored.position, stored.record.state) for stored in journal.read()]
         if read != [*enumerate(self.truth.states, 1)]:
             raise Violation("the journal reads other records than were acknowledged")
+        # A roll alone brings no commit, so a reader need not have noticed it.
+        catch_up(journal.handle, journal.handle.usable().mark.read())
         state = journal.handle.state
         tracking = {name: data.notification_id for name, data in state.index.tracking.items()}
         if tracking != self.truth.tracking:
@@ -326,7 +324,7 @@ class History:
         dead = any(isinstance(error, SimulatedKill) for *_, error in answers)
         self._note(f"append: {[(a[0].commit_id.hex()[:4], a[2]) for a in answers]}")
         if succeeded:
-            self.lies = False
+            self.lies = False  # the mark was written again, on the data that it stands for
         if dead or handle.poison is not None:
             self.processes.remove(process)
             process.pending.clear()
@@ -380,9 +378,10 @@ class History:
         if files.struck in SYNCS:
             self.lies = True
             if not self.truth.always:
-                # Nobody but the handle itself knows of the failure; see Truth.
-                self.truth.may_shrink = True
-                self.power_lost = True
+                # Visible bytes may be lying, and no other handle knows: as bad as a power cut.
+                self.lies = False
+                self.disk.evict()
+                self._lose_power()
                 for each in [*self.processes]:
                     each.kill()
                 self.processes.clear()
@@ -414,6 +413,14 @@ class History:
             after = rng.randrange(4) if only_writes else after
             files.arm(Fault("kill" if kind == "power" else kind, moment, part), after, only_writes)
         return kind == "power"
+
+    def _lose_power(self) -> None:
+        self.power_lost = True
+        self.truth.may_shrink = not self.truth.always
+        self.truth.vouched_count = 0
+        if self.disk.find(PATH + "/mark") is not None:
+            mark = decode_mark(self.disk.content(PATH + "/mark"))
+            self.truth.vouched_count = mark.visible_commit if mark is not None else 0
 
     def _stir(self, name: str) -> None:
         if self.unrest and self.rng.random() < self.unrest:

@@ -9,6 +9,7 @@ the others each commit is there once or not at all, never in part.
 import errno
 import itertools
 from collections.abc import Callable, Iterator
+from fcntl import LOCK_UN
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ FAULTS: dict[str, Callable[[Call], Any]] = {
     "EIO": fail_with(errno.EIO),
     "ENOSPC": fail_with(errno.ENOSPC),
 }
+ERRORS = [FAULTS["EIO"], FAULTS["ENOSPC"]]
 
 
 class OneFault:
@@ -82,7 +84,9 @@ class OneFault:
         """Begin to count."""
         self._files.reactions["*"] = self._react
 
-    def _react(self, call: Call, *_: Any) -> Any:
+    def _react(self, call: Call, *arguments: Any) -> Any:
+        if self._fault in ERRORS and arguments[1:] == (LOCK_UN,):
+            return call()  # unlocking what is locked has no way to fail
         if next(self._counter) == self._at:
             self.struck = self._files.calls[-1][0]
             return self._fault(call)
@@ -112,7 +116,9 @@ def check_verdicts(found: list[bytes], given: list[Any]) -> None:
         if isinstance(verdict, range):
             assert is_there
             assert found[verdict[0] - 1] == b"%d.a" % number
-        elif isinstance(verdict, AuroraError) and not isinstance(verdict, CommitOutcomeUnknownError):
+        elif isinstance(verdict, AuroraError) and not isinstance(
+            verdict, CommitOutcomeUnknownError
+        ):
             assert not is_there, verdict
         else:
             assert isinstance(verdict, KeyboardInterrupt | CommitOutcomeUnknownError), repr(verdict)
@@ -148,7 +154,9 @@ def close_quietly(journal: Journal) -> None:
     assert journal.handle.closed
 
 
-def faults(files: Callable[[], ScriptedFiles], kind: str) -> Iterator[tuple[OneFault, ScriptedFiles]]:
+def faults(
+    files: Callable[[], ScriptedFiles], kind: str
+) -> Iterator[tuple[OneFault, ScriptedFiles]]:
     """Yield faults at one call after the other until one is beyond the last call."""
     for at in range(CALLS_MAX):
         scripted = files()
