@@ -22,6 +22,7 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic
 
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.journal.creation import Settings
+from aurora_es.journal.following import POLL_SECONDS_MIN
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
 from aurora_es.files.memory import memory_directory
@@ -190,7 +191,7 @@ class AuroraFactory(
             lock_timeout=self._value(
                 self.AURORA_LOCK_TIMEOUT, _parse_seconds, LOCK_TIMEOUT_SECONDS_DEFAULT
             ),
-            poll_interval=self._value(self.AURORA_POLL_INTERVAL, _parse_seconds, None),
+            poll_interval=self._value(self.AURORA_POLL_INTERVAL, _parse_poll_interval, None),
             allow_network_file_system=self._flag(
                 self.AURORA_ALLOW_NETWORK_FILE_SYSTEM, default=False
             ),
@@ -259,6 +260,14 @@ def _parse_seconds(text: str) -> float:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
         message = f"expected seconds, 0 to 86400; found {text!r}"
+        raise ValueError(message)
+    return seconds
+
+
+def _parse_poll_interval(text: str) -> float:
+    seconds = _parse_seconds(text)
+    if seconds < POLL_SECONDS_MIN:
+        message = f"expected seconds, {POLL_SECONDS_MIN} to 86400; found {text!r}"
         raise ValueError(message)
     return seconds
 

@@ -179,7 +179,7 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)
                 if type(state) is not bytes or type(topic) is not str:
-                    state = checked_state(topic, state)
+                    state = checked_state(topic, _octets(state))
                 if metadata is None:
                     rows.append((originator_id, version, topic, state))
                 else:
@@ -488,3 +488,11 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
 
 def _tracking_data(tracking: Tracking) -> TrackingData:
     return tracking_data(tracking.application_name, tracking.notification_id)
+
+
+def _octets(state: Any) -> Any:
+    """Bytes of a bytes-like object; anything else as it is."""
+    try:
+        return memoryview(state).tobytes()
+    except TypeError:
+        return state

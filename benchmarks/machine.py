@@ -16,7 +16,7 @@ from typing import Any
 from .stores import SYNC_WORDS
 
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
-_PACKAGES = ("aurora-es", "eventsourcing", "msgspec", "google-crc32c", "lz4", "python-snappy")
+_PACKAGES = ("aurora-es", "eventsourcing", "msgspec", "google-crc32c", "lz4", "cramjam")
 
 
 def resident_bytes() -> int:

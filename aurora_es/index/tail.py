@@ -1,7 +1,7 @@
 """The tail index: where each record is, and which records each originator has.
 
 Theory of operation: per record one version (``array('q')``) and the position of the previous record
-of the same originator (``array('I')``); per frame its first position, offset and length; per
+of the same originator (``array('Q')``); per frame its first position, offset and length; per
 originator one dictionary entry with its last position. While an originator's versions only rise,
 its records form a chain of falling versions, and "is this version taken" is nearly always answered
 by the last one. An originator whose versions ever came out of order moves to a dictionary of its
@@ -19,7 +19,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from aurora_es.format.payload import TrackingData
 
@@ -49,7 +49,7 @@ class TailIndex:
         self.position = 0
         self.tracking: dict[str, TrackingData] = {}
         self._versions = array("q")
-        self._previous = array("I")
+        self._previous = array("Q")
         self._last: dict[Key, int] = {}
         self._disordered: dict[Key, dict[int, int]] = {}
         self._frame_positions = array("Q")
@@ -88,11 +88,13 @@ class TailIndex:
     def add_commit(
         self,
         identities: Sequence[tuple[Key | None, int | None]],
-        frames: Iterable[tuple[int, int, int]],
+        frames: Sequence[tuple[int, int, int]],
         tracking: TrackingData | None,
     ) -> None:
         """Add one commit: (key, version) per record, (offset, length, records) per frame."""
         position = self.position
+        if len(identities) == 1 and tracking is None and self._add_one(identities[0], frames[0]):
+            return
         for offset, length, count in frames:
             if count:
                 self._frame_positions.append(position + 1)
@@ -123,6 +125,26 @@ class TailIndex:
         if tracking is not None:
             self.tracking[tracking.application_name] = tracking
         self.position = position
+
+    def _add_one(
+        self, identity: tuple[Key | None, int | None], frame: tuple[int, int, int]
+    ) -> bool:
+        """Add the next version of one originator, the most frequent commit; False if it isn't."""
+        key, version = identity
+        if key is None or version is None or key in self._disordered:
+            return False
+        before = self._last.get(key, 0)
+        if before and version <= self._versions[before - 1]:
+            return False
+        position = self.position + 1
+        self._frame_positions.append(position)
+        self._frame_offsets.append(frame[0])
+        self._frame_lengths.append(frame[1])
+        self._versions.append(version)
+        self._previous.append(before)
+        self._last[key] = position
+        self.position = position
+        return True
 
     def _add_run(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
         """Add many rising versions of one originator at once; False if they are not that."""

@@ -7,7 +7,7 @@ the one that is open, somebody removed it: two owners would be possible, so it i
 
 from __future__ import annotations
 
-from fcntl import LOCK_UN
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
@@ -45,11 +45,6 @@ class AppendLock:
         try:
             self._descriptors = self._lock_files()
         except BaseException:
-            # A time-out, or an interrupt that came when ``lock`` was ours already: a lock left
-            # behind would stop every other process. Unlocking what is not held does nothing.
-            descriptors = handle.descriptors
-            if descriptors is not None and descriptors.lock_fd >= 0:
-                handle.files.flock(descriptors.lock_fd, LOCK_UN)
             handle.append_mutex.release()
             raise
         return self._descriptors
@@ -73,28 +68,45 @@ class AppendLock:
 
     def _lock_files(self) -> Descriptors:
         handle = self._handle
-        effects = handle.effects
+        files = handle.files
         while True:
             descriptors = handle.descriptors or handle.usable()
             assert descriptors is not None
-            lock_path, turn_fd = descriptors.lock_path, descriptors.turn_fd
             try:
-                acquire_flock(
-                    effects, turn_fd, descriptors.turn_path, self._deadline, TURN_PAUSES
-                )
-                if handle.meets_others:
-                    # Next in the row: walk over what others wrote while ``lock`` is still theirs.
-                    refresh(handle)
-                acquire_flock(effects, descriptors.lock_fd, lock_path, self._deadline)
-                self._unlock(turn_fd)
+                self._take_turns(descriptors)
+                if files.stat(descriptors.lock_path).st_ino == descriptors.lock_inode:
+                    return descriptors
+            except FileNotFoundError:
+                pass
             except BaseException:
                 # Also when interrupted just behind a call that took a lock.
                 self._unlock(descriptors.lock_fd)
-                self._unlock(turn_fd)
                 raise
-            # Removed or replaced, our lock file has no name left. (Comparing inodes by path says
-            # the same and costs three times as much, on every append.)
-            if effects.files.fstat(descriptors.lock_fd).st_nlink:
-                return descriptors
-            effects.files.flock(descriptors.lock_fd, LOCK_UN)
-            handle.descriptors = Descriptors(handle.files, handle.path, read_only=False)
+            self._unlock(descriptors.lock_fd)
+            handle.descriptors = Descriptors(files, handle.path, read_only=False)
+
+    def _take_turns(self, descriptors: Descriptors) -> None:
+        """Take ``lock``; behind ``turn``, once another process has appended.
+
+        While this process appends alone, nobody queues, and the turnstile would only cost two
+        calls on each append. Who comes then gets ``lock`` between two of our appends; his commit
+        is the sign for taking turns from there on.
+        """
+        handle = self._handle
+        effects = handle.effects
+        if not handle.meets_others:
+            try:
+                handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                return
+        turn_fd = descriptors.turn_fd
+        try:
+            acquire_flock(effects, turn_fd, descriptors.turn_path, self._deadline, TURN_PAUSES)
+            if handle.meets_others:
+                # Next in the row: walk over what others wrote while ``lock`` is still theirs.
+                refresh(handle)
+            acquire_flock(effects, descriptors.lock_fd, descriptors.lock_path, self._deadline)
+        finally:
+            self._unlock(turn_fd)

@@ -83,6 +83,17 @@ def prepare_commit(
 ) -> PreparedCommit:
     """Encode and compress a commit; raises ArgumentError, TooLargeError."""
     try:
+        if len(rows) == 1 and codec == CODEC_NONE and _is_small(rows[0]):
+            # The most frequent commit, without loops (row "one-event insert").
+            payload = encode_payload((commit_id, tracking, rows))
+            length = len(payload)
+            return PreparedCommit(
+                commit_id,
+                identities,
+                tracking,
+                [(payload, length, 1, CODEC_NONE, crc32c(payload))],
+                (HEADER_BYTES + 7 + length) & ~7,
+            )
         parts = _cut(rows)
         payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
         if len(parts) > 1:
@@ -128,12 +139,17 @@ def tracking_data(application_name: object, notification_id: object) -> Tracking
     return TrackingData(application_name, notification_id)
 
 
+def _is_small(row: Row) -> bool:
+    """Whether a row surely fits into one frame: a UUID or no id, no tags or metadata."""
+    return (
+        len(row) == _PLAIN_ROW_FIELDS
+        and type(row[0]) is not str
+        and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET
+    )
+
+
 def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:
     """Cut rows into frames of about 16 KiB; a greater record gets a frame of its own."""
-    if len(rows) == 1 and len(rows[0]) == _PLAIN_ROW_FIELDS:
-        row = rows[0]
-        if type(row[0]) is bytes and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET:
-            return [rows]
     sizes = [
         len(row[2]) + len(row[3]) + _ROW_OVERHEAD_BYTES
         if len(row) == _PLAIN_ROW_FIELDS and type(row[0]) is bytes

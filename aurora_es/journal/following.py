@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
 
 POLL_SECONDS_DEFAULT = 0.25
+POLL_SECONDS_MIN = 0.001
 
 
 class Follower:
@@ -33,7 +34,9 @@ class Follower:
         """Follow ``handle``; ``attach`` attaches it once its journal exists."""
         self._handle = handle
         self._attach = attach
-        self._poll_seconds = POLL_SECONDS_DEFAULT if poll_interval is None else poll_interval
+        self._poll_seconds = (
+            POLL_SECONDS_DEFAULT if poll_interval is None else max(poll_interval, POLL_SECONDS_MIN)
+        )
         self._waiter: Waiter | None = None
         self._attached = False
         self._epoch: int | None = None

@@ -38,12 +38,13 @@ _COMMIT_IDS_DRAWN = 64
 class Descriptors:
     """The descriptors of an open journal; closed with the last reference."""
 
-    __slots__ = ("files", "lock_fd", "lock_path", "mark", "turn_fd", "turn_path")
+    __slots__ = ("files", "lock_fd", "lock_inode", "lock_path", "mark", "turn_fd", "turn_path")
 
     def __init__(self, files: Files, directory: str, *, read_only: bool) -> None:
         """Open mark and, for appending, the lock files."""
         self.files = files
         self.lock_fd = self.turn_fd = -1
+        self.lock_inode = 0
         self.lock_path = os.path.join(directory, LOCK)
         self.turn_path = os.path.join(directory, TURN)
         mark_path = os.path.join(directory, MARK)
@@ -59,6 +60,7 @@ class Descriptors:
             create = os.O_RDWR | os.O_CREAT
             self.turn_fd = open_regular(files, self.turn_path, create)
             self.lock_fd = open_regular(files, self.lock_path, create)
+            self.lock_inode = files.fstat(self.lock_fd).st_ino
 
     def close(self) -> None:
         """Close now, without unlocking: in the child of a fork the locks are the parent's."""
@@ -254,6 +256,17 @@ def check_segment(
 
 
 _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
+
+
+def other_handles(handle: Handle) -> list[Handle]:
+    """Usable handles of this process on the same directory."""
+    return [
+        other
+        for other in list(_handles)
+        if other is not handle
+        and other.descriptors is not None
+        and other.directory_identity == handle.directory_identity
+    ]
 
 
 def _close_after_fork() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -16,7 +17,7 @@ from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.creation import Settings, create_journal
 from aurora_es.journal.following import Follower
 from aurora_es.journal.group import GroupCommit
-from aurora_es.journal.handle import Handle
+from aurora_es.journal.handle import Handle, other_handles
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_frames
@@ -42,6 +43,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     last_position: int
     last_commit: int
+    last_timestamp: datetime | None  # of the last commit, UTC
     originators: int
     segments: int
     tail_bytes: int
@@ -127,12 +129,16 @@ class Journal:
     def set_sync(cls, path: str | os.PathLike[str], sync: Sync) -> None:
         """Change the recorded sync mode of a journal that nobody has open.
 
-        Everything in it is synced first. Handles open elsewhere go on under the old mode.
+        Everything in it is synced first. A journal that this process has open is refused with
+        ArgumentError; handles of other processes are not seen, and would go on under the old mode.
         """
         with cls.open(path) as journal:
             handle = journal.handle
             if not journal.attach():
                 message = f"{handle.path}: expected a journal, found none"
+                raise ArgumentError(message)
+            if other_handles(handle):
+                message = f"{handle.path} is open in this process; close it before set_sync"
                 raise ArgumentError(message)
             sync_journal(handle)
             with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
@@ -322,21 +328,25 @@ class Journal:
         """Counts and settings, cheaply: nothing is read but the mark and what is new."""
         exists = self.attach()
         handle = self.handle
-        last_position = self._refresh()
-        state = handle.state
+        self._refresh()
         descriptors = handle.usable()
+        with handle.index_lock:  # one moment of the journal, also while others append
+            index, chain = handle.state.index, handle.state.chain
+            chain = None if chain is None else chain.copy()
+            originators, index_bytes = index.originator_count, index.memory_bytes
         mark = None if descriptors is None else descriptors.mark.read()
         return Statistics(
             path=handle.path,
             exists=exists,
-            last_position=last_position,
-            last_commit=state.indexed_commit,
-            originators=state.index.originator_count,
-            segments=0 if mark is None else mark.segment_number,
-            tail_bytes=0 if mark is None else mark.visible_offset,
-            index_bytes=state.index.memory_bytes,
+            last_position=0 if chain is None else chain.position,
+            last_commit=0 if chain is None else chain.commit_number,
+            last_timestamp=datetime_of(chain.timestamp) if chain and chain.timestamp else None,
+            originators=originators,
+            segments=0 if chain is None else chain.segment_number,
+            tail_bytes=0 if chain is None else chain.offset,
+            index_bytes=index_bytes,
             durable=mark is None or mark.durable_offset == mark.visible_offset,
-            epoch=0 if mark is None else mark.epoch,
+            epoch=handle.epoch or 0,
             sync=str(handle.sync_mode),
             roll_cycle=str(handle.roll_cycle),
             compression=str(handle.compression),

@@ -74,8 +74,9 @@ def recover(handle: Handle) -> Mark:
     """
     descriptors = handle.usable()
     assert descriptors is not None
-    mark = descriptors.mark.read()
-    stop = advance(handle, mark)
+    found = descriptors.mark.read()
+    mark = found._replace(epoch=_newest_epoch(handle, found))
+    stop = advance(handle, found)
     chain = handle.state.chain
     assert chain is not None
     if chain.segment_number != mark.segment_number:
@@ -90,8 +91,8 @@ def recover(handle: Handle) -> Mark:
         tail = _walk_tail(handle, chain, durable_offset, visible_offset, tracking)
         adopted += tail.chain.commit_number - chain.commit_number
         _refuse_corruption(handle, tail)
-        clean = tail.chain.offset == visible_offset == durable_offset
         zeros_only = _zeros_only(tail)
+        clean = tail.chain.offset == visible_offset == durable_offset and mark == found
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
             return renew_mark(handle)
@@ -187,16 +188,17 @@ def _zeros_only(tail: _Tail) -> bool:
     return True
 
 
-def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
-    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch.
-
-    The manifest has seen every epoch; a mark that lost its last sync may name an old one.
-    """
+def _newest_epoch(handle: Handle, mark: Mark) -> int:
+    """The manifest has seen every epoch; a mark that lost its last sync may name an old one."""
     manifest = read_manifest(handle.files, handle.path)
-    epoch = mark.epoch if manifest is None else max(mark.epoch, manifest.epoch)
+    return mark.epoch if manifest is None else max(mark.epoch, manifest.epoch)
+
+
+def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
+    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch."""
     if tail.chain.offset >= tail.visible_offset:
-        return mark._replace(epoch=epoch)
-    epoch += 1
+        return mark
+    epoch = mark.epoch + 1
     handle.manifest = update_manifest(
         handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
     )
@@ -301,7 +303,8 @@ def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:
 
 def _drop_old_copies(handle: Handle, directory: str, coming_bytes: int) -> None:
     files = handle.files
-    kept = sorted(name for name in files.listdir(directory) if name.endswith(".bytes"))
+    kept = [name for name in files.listdir(directory) if name.endswith(".bytes")]
+    kept.sort(key=lambda name: name.rpartition("-")[2])  # by the mark's sequence: oldest first
     sizes = [files.stat(os.path.join(directory, name)).st_size for name in kept]
     while kept and (
         len(kept) >= _KEPT_FILES_MAX or sum(sizes) + coming_bytes > _KEPT_BYTES_MAX

@@ -9,6 +9,7 @@ import pytest
 
 from aurora_es import AuroraFactory
 from tests.face.support import OpenFactory, factory_on
+from tests.face.watching import SleepWatcher
 
 
 @pytest.fixture
@@ -23,3 +24,9 @@ def open_factory(tmp_path: Path) -> Iterator[OpenFactory]:
     yield open_one
     for factory in factories:
         factory.close()
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> SleepWatcher:
+    """Tell when a subscription has nothing more to yield and goes to sleep."""
+    return SleepWatcher(monkeypatch)

@@ -38,7 +38,7 @@ GOOD = {
     "AURORA_COMPRESSION": ["none", "lz4", "snappy", "LZ4"],
     "AURORA_LOCK_TIMEOUT": ["0", "2.5", "86400"],
     "AURORA_READ_ONLY": ["y", "n", "Yes", "false", "1", "off"],
-    "AURORA_POLL_INTERVAL": ["0", "0.05", "3600"],
+    "AURORA_POLL_INTERVAL": ["0.05", "1", "3600"],
     "AURORA_MAPPER": ["json", "msgpack", "JSON"],
     "AURORA_BACKGROUND": ["y", "n"],
     "AURORA_COOL_AFTER": ["24h", "0h"],

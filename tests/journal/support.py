@@ -193,8 +193,7 @@ def snapshot(directory: str | os.PathLike[str]) -> dict[str, FileState]:
     """Look at a directory and all files in it, to compare later."""
     found = {}
     for parent, directories, files in os.walk(directory):
-        for name in [".", *directories, *files]:
-            path = os.path.join(parent, name)
+        for path in [parent, *(os.path.join(parent, name) for name in [*directories, *files])]:
             status = os.lstat(path)
             content = None
             if stat.S_ISREG(status.st_mode):
