@@ -90,15 +90,21 @@ class TailIndex:
         identities: Sequence[tuple[Key | None, int | None]],
         frames: Sequence[tuple[int, int, int]],
         tracking: TrackingData | None,
+        base_offset: int = 0,
     ) -> None:
-        """Add one commit: (key, version) per record, (offset, length, records) per frame."""
+        """Add one commit: (key, version) per record, (offset, length, records) per frame.
+
+        ``base_offset`` is added to every offset.
+        """
         position = self.position
-        if len(identities) == 1 and tracking is None and self._add_one(identities[0], frames[0]):
-            return
+        if len(identities) == 1 and tracking is None:
+            offset, length, _ = frames[0]
+            if self._add_one(identities[0], base_offset + offset, length):
+                return
         for offset, length, count in frames:
             if count:
                 self._frame_positions.append(position + 1)
-                self._frame_offsets.append(offset)
+                self._frame_offsets.append(base_offset + offset)
                 self._frame_lengths.append(length)
                 position += count
         position = self.position
@@ -127,7 +133,7 @@ class TailIndex:
         self.position = position
 
     def _add_one(
-        self, identity: tuple[Key | None, int | None], frame: tuple[int, int, int]
+        self, identity: tuple[Key | None, int | None], offset: int, length: int
     ) -> bool:
         """Add the next version of one originator, the most frequent commit; False if it isn't."""
         key, version = identity
@@ -138,8 +144,8 @@ class TailIndex:
             return False
         position = self.position + 1
         self._frame_positions.append(position)
-        self._frame_offsets.append(frame[0])
-        self._frame_lengths.append(frame[1])
+        self._frame_offsets.append(offset)
+        self._frame_lengths.append(length)
         self._versions.append(version)
         self._previous.append(before)
         self._last[key] = position
@@ -189,6 +195,27 @@ class TailIndex:
         while last and versions[last - 1] > version:
             last = self._previous[last - 1]
         return last if last and versions[last - 1] == version else 0
+
+    def continues(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
+        """Whether records only continue one originator's rising versions: then all are free.
+
+        By far the most frequent commit; False means nothing but "look closer".
+        """
+        if not identities:
+            return False
+        first_key, version = identities[0]
+        if first_key is None or version is None or first_key in self._disordered:
+            return False
+        last = self._last.get(first_key, 0)
+        if last and version <= self._versions[last - 1]:
+            return False
+        if len(identities) == 1:
+            return True
+        for key, next_version in identities[1:]:
+            if key != first_key or next_version is None or next_version <= version:
+                return False
+            version = next_version
+        return True
 
     def last_position(self, key: Key) -> int:
         """Position of an originator's newest record, 0 when it has none."""

@@ -13,7 +13,6 @@ from aurora_es.format.frame import (
     CHECKSUM,
     FRAME_VERSION,
     HEADER,
-    HEADER_BYTES,
     KIND_RECORDS,
     PADDING,
 )
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from aurora_es.journal.mark_file import MarkFile
     from aurora_es.segment.walk import Chain
 
-    Places = list[tuple[int, int, int]]  # offset, length and records of each frame
-
 _NOT_WRITTEN = bytes(8)
 _pack_header = HEADER.pack
 _pack_checksum = CHECKSUM.pack
@@ -47,23 +44,15 @@ def mark_under_lock(handle: Handle) -> Mark:
     descriptors = handle.descriptors or handle.usable()
     assert descriptors is not None
     mark = descriptors.mark.read()
-    state = handle.state
-    chain = state.chain
-    if (
-        chain is None
-        or chain.offset != mark.visible_offset
-        or chain.segment_number != mark.segment_number
-        or handle.epoch != mark.epoch
-        or state.indexed_commit != mark.visible_commit
-    ):
+    if mark is handle.own_mark and handle.state.chain is not None:
+        handle.meets_others = False
+    else:
         handle.reserved_end = 0
-        handle.meets_others = True
+        handle.meets_others = handle.own_mark is not None
         if advance(handle, mark) is not None:
             return recover(handle)
-        chain = handle.state.chain
-        assert chain is not None
-    else:
-        handle.meets_others = False
+    chain = handle.state.chain
+    assert chain is not None
     if handle.in_doubt:
         return recover(handle)
     tail = handle.tail
@@ -88,7 +77,7 @@ def write_group(
     assert descriptors is not None
     assert chain is not None
     tail = handle.open_tail(chain)  # a roll may have come between: never the old segment
-    data, previous, places = _assemble(tail.salt, chain, mark, group, timestamp)
+    data, previous = _assemble(tail.salt, chain, mark, group, timestamp)
     end = mark.visible_offset + len(data)
     durable = handle.sync_mode is Sync.ALWAYS
     if durable and end > handle.reserved_end:
@@ -107,7 +96,7 @@ def write_group(
     try:
         if durable:
             handle.files.fdatasync(tail.fd)
-        _publish(handle, descriptors.mark, published, group, places, previous, timestamp)
+        _publish(handle, descriptors.mark, published, group, previous, timestamp)
     except OSError as error:
         handle.poison_with(error)
         message = (
@@ -115,6 +104,7 @@ def write_group(
             " this handle is final. Open the journal again, which recovers, and read"
         )
         raise CommitOutcomeUnknownError(message) from error
+    handle.own_mark = published
     handle.in_doubt = False
     return published
 
@@ -124,7 +114,6 @@ def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
     mark_file: MarkFile,
     mark: Mark,
     group: Sequence[PreparedCommit],
-    places: list[Places],
     previous: int,
     timestamp: int,
 ) -> None:
@@ -139,10 +128,11 @@ def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
         mark_file.publish(mark)
         try:
             index = state.index
-            index.begin_segment(mark.segment_number)
-            for commit, frames in zip(group, places, strict=True):
-                index.add_commit(commit.identities, frames, commit.tracking)
-                chain.frame_count += len(frames)
+            offset = chain.offset
+            for commit in group:
+                index.add_commit(commit.identities, commit.places, commit.tracking, offset)
+                offset += commit.stored_bytes
+                chain.frame_count += len(commit.frames)
             state.indexed_commit = chain.commit_number = mark.visible_commit
             chain.position = mark.visible_position
             chain.offset = mark.visible_offset
@@ -157,21 +147,18 @@ def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
 
 def _assemble(
     salt: bytes, chain: Chain, mark: Mark, group: Sequence[PreparedCommit], timestamp: int
-) -> tuple[bytes, int, list[Places]]:
-    """Put headers before the payloads; returns the bytes, the last checksum, and the places."""
+) -> tuple[bytes, int]:
+    """Put headers before the payloads; returns the bytes and the last header checksum."""
     parts: list[bytes] = []
-    places: list[Places] = []
     previous = chain.previous_checksum
     commit_number = mark.visible_commit
     position = mark.visible_position + 1
-    offset = mark.visible_offset
     synced_to = mark.durable_offset
     for commit in group:
         commit_number += 1
         commit.first_position = position
         frames = commit.frames
         frame_number = 0
-        commit_places: Places = []
         for payload, raw_length, count, codec, payload_checksum in frames:
             frame_number += 1
             length = len(payload)
@@ -195,9 +182,5 @@ def _assemble(
             )
             previous = crc32c(header)
             parts += (header, _pack_checksum(previous), payload, PADDING[length & 7])
-            length = (HEADER_BYTES + length + 7) & ~7
-            commit_places.append((offset, length, count))
-            offset += length
             position += count
-        places.append(commit_places)
-    return b"".join(parts), previous, places
+    return b"".join(parts), previous

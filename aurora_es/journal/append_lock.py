@@ -34,20 +34,37 @@ class AppendLock:
         """Take the locks, in order."""
         handle = self._handle
         if not handle.append_mutex.acquire(blocking=False):
-            remaining = self._deadline - handle.effects.monotonic()
-            if remaining <= 0 or not handle.append_mutex.acquire(timeout=remaining):
-                message = (
-                    f"{handle.path}: timed out waiting for another thread of this process to"
-                    " finish its append; nothing was written. Try again, or raise"
-                    " AURORA_LOCK_TIMEOUT (lock_timeout=)"
-                )
-                raise LockTimeoutError(message)
+            self._wait_for_thread()
         try:
-            self._descriptors = self._lock_files()
+            descriptors = handle.descriptors or handle.usable()
+            assert descriptors is not None
+            if handle.meets_others or not self._try_lock(descriptors):
+                self._take_turns(descriptors)
+            while not self._is_named(descriptors):
+                self._unlock(descriptors.lock_fd)
+                descriptors = Descriptors(handle.files, handle.path, read_only=False)
+                handle.descriptors = descriptors
+                self._take_turns(descriptors)
         except BaseException:
+            # Also when interrupted just behind a call that took a lock; unlocking is harmless.
+            descriptors = handle.descriptors
+            if descriptors is not None and descriptors.lock_fd >= 0:
+                self._unlock(descriptors.lock_fd)
             handle.append_mutex.release()
             raise
-        return self._descriptors
+        self._descriptors = descriptors
+        return descriptors
+
+    def _wait_for_thread(self) -> None:
+        handle = self._handle
+        remaining = self._deadline - handle.effects.monotonic()
+        if remaining <= 0 or not handle.append_mutex.acquire(timeout=remaining):
+            message = (
+                f"{handle.path}: timed out waiting for another thread of this process to finish"
+                " its append; nothing was written. Try again, or raise AURORA_LOCK_TIMEOUT"
+                " (lock_timeout=)"
+            )
+            raise LockTimeoutError(message)
 
     def __exit__(self, *_: object) -> None:
         """Release both locks; the flock goes with its descriptor if that was closed already."""
@@ -66,47 +83,36 @@ class AppendLock:
             self._handle.files.flock(fd, LOCK_UN)
             raise
 
-    def _lock_files(self) -> Descriptors:
-        handle = self._handle
-        files = handle.files
-        while True:
-            descriptors = handle.descriptors or handle.usable()
-            assert descriptors is not None
-            try:
-                self._take_turns(descriptors)
-                if files.stat(descriptors.lock_path).st_ino == descriptors.lock_inode:
-                    return descriptors
-            except FileNotFoundError:
-                pass
-            except BaseException:
-                # Also when interrupted just behind a call that took a lock.
-                self._unlock(descriptors.lock_fd)
-                raise
-            self._unlock(descriptors.lock_fd)
-            handle.descriptors = Descriptors(files, handle.path, read_only=False)
+    def _try_lock(self, descriptors: Descriptors) -> bool:
+        """Take ``lock`` without queueing, while this process appends alone.
+
+        Nobody queues then, and the turnstile would only cost two calls on each append. Who comes
+        gets ``lock`` between two of our appends; his commit is the sign for taking turns.
+        """
+        try:
+            self._handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _take_turns(self, descriptors: Descriptors) -> None:
-        """Take ``lock``; behind ``turn``, once another process has appended.
-
-        While this process appends alone, nobody queues, and the turnstile would only cost two
-        calls on each append. Who comes then gets ``lock`` between two of our appends; his commit
-        is the sign for taking turns from there on.
-        """
+        """Take ``turn``, then ``lock``, and release ``turn`` for the next one."""
         handle = self._handle
-        effects = handle.effects
-        if not handle.meets_others:
-            try:
-                handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                pass
-            else:
-                return
+        effects, deadline = handle.effects, self._deadline
         turn_fd = descriptors.turn_fd
         try:
-            acquire_flock(effects, turn_fd, descriptors.turn_path, self._deadline, TURN_PAUSES)
+            acquire_flock(effects, turn_fd, descriptors.turn_path, deadline, TURN_PAUSES)
             if handle.meets_others:
                 # Next in the row: walk over what others wrote while ``lock`` is still theirs.
                 refresh(handle)
-            acquire_flock(effects, descriptors.lock_fd, descriptors.lock_path, self._deadline)
+            acquire_flock(effects, descriptors.lock_fd, descriptors.lock_path, deadline)
         finally:
             self._unlock(turn_fd)
+
+    def _is_named(self, descriptors: Descriptors) -> bool:
+        """Whether the file named ``lock`` is still the one that is locked."""
+        try:
+            inode = self._handle.files.stat(descriptors.lock_path).st_ino
+        except FileNotFoundError:
+            return False
+        return inode == descriptors.lock_inode

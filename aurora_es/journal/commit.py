@@ -43,7 +43,8 @@ _LARGE_ROW_BYTES = RECORD_BYTES_MAX // 8
 class PreparedCommit:
     """A commit ready to be written.
 
-    ``frames`` are (payload as stored, raw length, record count, codec, payload checksum). The
+    ``frames`` are (payload as stored, raw length, record count, codec, payload checksum),
+    ``places`` (offset inside the commit, length with header and padding, record count). The
     remaining attributes carry the verdict; they are written by the leader of a group commit and
     read by the caller after ``done`` is set.
     """
@@ -63,6 +64,7 @@ class PreparedCommit:
         identities: Sequence[Identity],
         tracking: TrackingData | None,
         frames: list[tuple[bytes, int, int, int, int]],
+        places: list[tuple[int, int, int]],
         stored_bytes: int,
     ) -> None:
         """Keep the parts; nothing is known of the verdict."""
@@ -70,6 +72,7 @@ class PreparedCommit:
         self.identities = identities
         self.tracking = tracking
         self.frames = frames
+        self.places = places
         self.record_count = len(identities)
         self.stored_bytes = stored_bytes
 
@@ -83,16 +86,20 @@ def prepare_commit(
 ) -> PreparedCommit:
     """Encode and compress a commit; raises ArgumentError, TooLargeError."""
     try:
-        if len(rows) == 1 and codec == CODEC_NONE and _is_small(rows[0]):
+        if (
+            codec == CODEC_NONE
+            and len(rows) == 1
+            and len(row := rows[0]) == _PLAIN_ROW_FIELDS
+            and type(row[0]) is not str
+            and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET
+        ):
             # The most frequent commit, without loops (row "one-event insert").
             payload = encode_payload((commit_id, tracking, rows))
             length = len(payload)
+            frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
+            length = (HEADER_BYTES + 7 + length) & ~7
             return PreparedCommit(
-                commit_id,
-                identities,
-                tracking,
-                [(payload, length, 1, CODEC_NONE, crc32c(payload))],
-                (HEADER_BYTES + 7 + length) & ~7,
+                commit_id, identities, tracking, frames, [(0, length, 1)], length
             )
         parts = _cut(rows)
         payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
@@ -111,10 +118,13 @@ def prepare_commit(
         else:
             used, stored = compress(codec, payload)
             frames.append((stored, len(payload), count, used, crc32c(stored)))
-    stored_bytes = 0
+    places = []
+    offset = 0
     for frame in frames:
-        stored_bytes += (HEADER_BYTES + 7 + len(frame[0])) & ~7
-    return PreparedCommit(commit_id, identities, tracking, frames, stored_bytes)
+        length = (HEADER_BYTES + 7 + len(frame[0])) & ~7
+        places.append((offset, length, frame[2]))
+        offset += length
+    return PreparedCommit(commit_id, identities, tracking, frames, places, offset)
 
 
 def tracking_data(application_name: object, notification_id: object) -> TrackingData:
@@ -137,15 +147,6 @@ def tracking_data(application_name: object, notification_id: object) -> Tracking
         message = f"notification id: expected 0 to {NOTIFICATION_ID_MAX}, found {notification_id}"
         raise TooLargeError(message)
     return TrackingData(application_name, notification_id)
-
-
-def _is_small(row: Row) -> bool:
-    """Whether a row surely fits into one frame: a UUID or no id, no tags or metadata."""
-    return (
-        len(row) == _PLAIN_ROW_FIELDS
-        and type(row[0]) is not str
-        and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET
-    )
 
 
 def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:

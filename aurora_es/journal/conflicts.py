@@ -31,31 +31,10 @@ class GroupClaims:
 
 def admit(index: TailIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
     """The commits of ``group`` that may be written, in order; the others get their error."""
-    if len(group) == 1 and group[0].tracking is None and _continues(index, group[0]):
+    if len(group) == 1 and group[0].tracking is None and index.continues(group[0].identities):
         return group
     claims = GroupClaims()
     return [commit for commit in group if check_commit(index, claims, commit)]
-
-
-def _continues(index: TailIndex, commit: PreparedCommit) -> bool:
-    """Whether the commit only continues one originator's rising versions: then all is free.
-
-    By far the most frequent commit; False means nothing but "look closer".
-    """
-    identities = commit.identities
-    if not identities:
-        return False
-    first_key, version = identities[0]
-    if first_key is None or version is None:
-        return len(identities) == 1
-    last = index.last_version(first_key)
-    if last is not None and version <= last:
-        return False
-    for key, next_version in identities[1:]:
-        if key != first_key or next_version is None or next_version <= version:
-            return False
-        version = next_version
-    return True
 
 
 def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:

@@ -117,6 +117,7 @@ class Handle:
         self.in_doubt = False  # a write was begun whose end nobody saw
         self.tail: SegmentFile | None = None  # the tail, open for writing
         self.reserved_end = 0  # offset up to which the tail is filled with zeros
+        self.own_mark: Mark | None = None  # published last by this handle, its state is there
         self.meets_others = False  # the last acquisition of the lock found commits of others
         self.mark_synced_at = 0.0  # monotonic seconds
         self.mark_synced_sequence = 0
@@ -210,6 +211,7 @@ class Handle:
     def forget_state(self) -> None:
         """Drop index and chain: they are read anew from the segments at the next call."""
         self.state = State(TailIndex())
+        self.own_mark = None
 
     def sync_mark(self, mark: Mark) -> None:
         """Force the mark to disk and remember that; raises OSError."""

@@ -60,39 +60,38 @@ class MarkFile:
         self._seen = (first, second, mark)
         return mark
 
-    def renew(self) -> Mark:
-        """Write both slots again, for recovery; returns the newest mark. The caller syncs.
+    def renew(self, mark: Mark) -> Mark:
+        """Write both slots again, for recovery; ``mark`` is the newest. The caller syncs.
 
         A slot that a power cut has torn becomes valid again, and is on disk before the other is
         touched: else the next cut could tear the only valid one. After a failed sync the slots may
-        be in the cache alone, and readers would see an older mark when they leave it.
+        be in the cache alone, and readers would see an older mark once they have left it.
         """
-        mark = self.read()
-        span = self.files.pread(self.fd, SPAN_BYTES, 0)
-        slots = {at: span[at : at + SLOT_BYTES] for at in SLOT_OFFSETS}
-        for at, slot in slots.items():
-            if decode_slot(slot) is None:
-                step = 1 if SLOT_OFFSETS[~mark.sequence & 1] == at else 2
-                mark = mark._replace(sequence=mark.sequence + step)
-                slots[at] = encode_slot(mark)
-                write_all(self.files, self.fd, slots[at], at)
-                self.sync()
-        for at, slot in slots.items():
-            write_all(self.files, self.fd, slot, at)
+        newest = mark
+        at, other = SLOT_OFFSETS[mark.sequence & 1], SLOT_OFFSETS[~mark.sequence & 1]
+        slot = self.files.pread(self.fd, SLOT_BYTES, other)
+        if decode_slot(slot) is None:
+            newest = mark._replace(sequence=mark.sequence + 1)
+            slot = encode_slot(newest)
+            write_all(self.files, self.fd, slot, other)
+            self.sync()
+        else:
+            write_all(self.files, self.fd, slot, other)
+        # From memory: what was in the cache alone may have left it since it was read.
+        write_all(self.files, self.fd, encode_slot(mark), at)
         self._seen = None
-        return mark
+        return newest
 
     def publish(self, mark: Mark) -> None:
         """Make ``mark`` visible to every process; the caller holds ``lock``."""
         slot = encode_slot(mark)
-        at = SLOT_OFFSETS[mark.sequence & 1]
-        if self.files.pwrite(self.fd, slot, at) != SLOT_BYTES:
-            write_all(self.files, self.fd, slot, at)
+        odd = mark[0] & 1
+        if self.files.pwrite(self.fd, slot, SLOT_OFFSETS[odd]) != SLOT_BYTES:
+            write_all(self.files, self.fd, slot, SLOT_OFFSETS[odd])
         seen = self._seen
         if seen is not None:
             # What the next read will find, so that it need not decode it.
-            pair = (seen[0], slot) if mark.sequence & 1 else (slot, seen[1])
-            self._seen = (*pair, mark)
+            self._seen = (seen[0], slot, mark) if odd else (slot, seen[1], mark)
 
     def sync(self) -> None:
         """Force the mark to disk."""

@@ -95,7 +95,7 @@ def recover(handle: Handle) -> Mark:
         clean = tail.chain.offset == visible_offset == durable_offset and mark == found
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
-            return renew_mark(handle)
+            return renew_mark(handle, mark)
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
             return recover(handle)
@@ -338,7 +338,7 @@ def _publish(handle: Handle, chain: Chain, mark: Mark, adopted: int) -> Mark:
         durable_offset=chain.offset,
     )
     publish_synced(handle, mark)
-    mark = renew_mark(handle)
+    mark = renew_mark(handle, mark)
     handle.recoveries += 1
     if adopted:
         handle.adopted_commits += adopted

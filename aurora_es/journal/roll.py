@@ -43,11 +43,10 @@ def roll_is_due(bounds: RollBounds, chain: Chain, now: int) -> bool:
     first = chain.first_timestamp
     if first is None:
         return False
-    return (
-        chain.offset >= bounds.segment_bytes_max
-        or chain.position - chain.base_position + 1 >= bounds.segment_events_max
-        or not bounds.same_cycle(first, now)
-    )
+    bytes_max, events_max, period, _ = bounds
+    if chain.offset >= bytes_max or chain.position - chain.base_position + 1 >= events_max:
+        return True
+    return period > 0 and not bounds.same_cycle(first, now)
 
 
 def roll(handle: Handle, mark: Mark) -> Mark:

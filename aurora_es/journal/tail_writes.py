@@ -102,12 +102,12 @@ def publish_synced(handle: Handle, mark: Mark) -> None:
         raise poisoned(handle, descriptors.mark.path, error) from error
 
 
-def renew_mark(handle: Handle) -> Mark:
+def renew_mark(handle: Handle, mark: Mark) -> Mark:
     """Write and sync both slots of the mark again; a failure makes the handle final."""
     descriptors = handle.usable()
     assert descriptors is not None
     try:
-        mark = descriptors.mark.renew()
+        mark = descriptors.mark.renew(mark)
         handle.sync_mark(mark)
     except OSError as error:
         raise poisoned(handle, descriptors.mark.path, error) from error

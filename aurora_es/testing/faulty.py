@@ -95,7 +95,11 @@ class FaultyFiles:
 
     def _strike(self, fault: Fault, name: str, operation: Any, arguments: tuple[Any, ...]) -> Any:
         if fault.kind == "short":
-            return self._part(fault, operation, arguments) if name == "pwrite" else operation(*arguments)
+            return (
+                self._part(fault, operation, arguments)
+                if name == "pwrite"
+                else operation(*arguments)
+            )
         if fault.kind == "error":
             self._fail(fault, name, operation, arguments)
             raise OSError(fault.error_number, os.strerror(fault.error_number))

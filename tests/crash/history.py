@@ -29,7 +29,7 @@ from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
 from aurora_es.testing.faulty import SYNCS, Fault, FaultyFiles, SimulatedInterrupt
-from tests.crash.truth import PATH, Tried, Truth, Violation, read_files
+from tests.crash.truth import PATH, FileReader, Tried, Truth, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +65,7 @@ class History:
         self.sync = sync
         self.disk = CrashableDisk(rng.choice((64, 64, 512)))
         self.disk.make_directories("/data")
+        self.reader = FileReader(self.disk)
         self.truth = Truth(always=sync == Sync.ALWAYS)
         self.settings = Settings(
             sync,
@@ -95,7 +96,9 @@ class History:
             (0 if self.truth.always else 1, self.sync_now),
         )
         for _ in range(self.steps):
-            (action,) = self.rng.choices([item[1] for item in actions], [item[0] for item in actions])
+            (action,) = self.rng.choices(
+                [item[1] for item in actions], [item[0] for item in actions]
+            )
             self._seconds += self.rng.choice((0.0, 0.0, 1.5))
             action()
         self.evict()
@@ -132,6 +135,7 @@ class History:
         files.disarm()
         self._after_failed_sync(files, None)
         if journal is None:
+            self.compare()
             return
         self._note("opened")
         self.processes.append(Process(files, journal))
@@ -165,7 +169,7 @@ class History:
         except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
             self._note(f"create: {error!r}")
             self._forgive(process.files, error)
-            if isinstance(error, SimulatedKill):
+            if isinstance(error, SimulatedKill) or process.journal.handle.poison is not None:
                 self.processes.remove(process)
         else:
             self._append_group(process, batch)
@@ -243,13 +247,16 @@ class History:
             if self.truth.visible:
                 raise Violation("the journal has vanished")
             return
-        self.truth.compare(read_files(self.disk), decided=decided, may_lag=self.lies)
+        self.truth.compare(self.reader.read(), decided=decided, may_lag=self.lies)
 
     def check_handle(self, process: Process) -> None:
         """Compare what a journal reads and indexes with what is known."""
         journal = process.journal
         if journal.handle.descriptors is None and not self.truth.visible:
             return
+        if journal.handle.descriptors is None:
+            journal.attach()  # which recovers
+            self.compare()
         read = [(stored.position, stored.record.state) for stored in journal.read()]
         if read != [*enumerate(self.truth.states, 1)]:
             raise Violation("the journal reads other records than were acknowledged")
@@ -288,12 +295,16 @@ class History:
         answers: list[tuple[Tried, PreparedCommit, BaseException | None]] = []
         self._call(process, batch[0], lambda: group.append(batch[0][1]), answers)
         while True:
-            member = next((item for item in process.pending if item[1].done or item[1].promoted), None)
+            member = next(
+                (item for item in process.pending if item[1].done or item[1].promoted), None
+            )
             if member is None:
                 break
             deadline = self._monotonic() + _LOCK_SECONDS
             commit = member[1]
-            self._call(process, member, lambda: commit.done or group._lead(commit, deadline), answers)
+            self._call(
+                process, member, lambda: commit.done or group._lead(commit, deadline), answers
+            )
         self._judge(process, answers, settled)
 
     def _call(

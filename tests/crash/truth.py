@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any, NamedTuple
 
 import lz4.block
@@ -21,6 +22,10 @@ from aurora_es.format.mark import Mark, decode_mark
 from aurora_es.testing.disk import CrashableDisk, DirectoryNode
 
 PATH = "/data/store/events"
+# Written down once more, so that the format cannot change unnoticed: salt; kind, flags, codec,
+# version; stored and raw length, records; position, commit, timestamp, synced_to; frame number,
+# frames; checksums of the previous header, the payload, the header.
+_HEADER = Struct("<8s4B3I4Q2H3I")
 
 
 class Violation(AssertionError):
@@ -110,76 +115,122 @@ class Truth:
         return dict(commit.tracking for commit in self.visible if commit.tracking is not None)
 
 
-def read_files(disk: CrashableDisk, path: str = PATH) -> Found:
-    """Read every commit up to the mark from the cache of the disk, without the journal's code."""
-    mark = decode_mark(disk.content(os.path.join(path, "mark")))
-    if mark is None:
-        raise Violation("no valid mark")
-    directory = disk.find(path)
-    assert isinstance(directory, DirectoryNode)
-    names = sorted(name for name in directory.entries if name.endswith(".segment"))
-    found = Found([], mark, {})
-    before = (0, 0, 0)
-    for number, name in enumerate(names, 1):
-        if number > mark.segment_number:
-            break
-        data = disk.content(os.path.join(path, name))
-        if number == mark.segment_number:
-            data = data[: mark.visible_offset]
-        before = _read_segment(name, number, data, before, found)
-    count = len(found.commits)
-    records = sum(len(commit[1]) for commit in found.commits)
-    if (count, records) != (mark.visible_commit, mark.visible_position):
-        raise Violation(f"{count} commits, {records} records; the mark says {mark}")
-    return found
+class FileReader:
+    """Reads every commit up to the mark from the cache of the disk, without the journal's code.
+
+    What was read before and has not changed is not read again.
+    """
+
+    def __init__(self, disk: CrashableDisk, path: str = PATH) -> None:
+        """Read the journal in the directory ``path``."""
+        self.disk = disk
+        self.path = path
+        self._known: dict[str, _Segment] = {}
+
+    def read(self) -> Found:
+        """Read everything, checking all that the format promises; raises Violation."""
+        mark = decode_mark(self.disk.content(os.path.join(self.path, "mark")))
+        if mark is None:
+            raise Violation("no valid mark")
+        directory = self.disk.find(self.path)
+        assert isinstance(directory, DirectoryNode)
+        found = Found([], mark, {})
+        before = _Place()
+        for name in sorted(name for name in directory.entries if name.endswith(".segment")):
+            if before.segment_number == mark.segment_number:
+                break
+            data = self.disk.content(os.path.join(self.path, name))
+            if before.segment_number + 1 == mark.segment_number:
+                data = data[: mark.visible_offset]
+            segment = self._known.get(name)
+            if segment is None or segment.before != before or not data.startswith(segment.data):
+                segment = self._known[name] = _Segment(name, before, data[:128])
+            segment.extend(data)
+            is_tail = segment.number == mark.segment_number
+            _expect(
+                name, len(data), segment.ended != is_tail, "an end frame, unless it is the tail"
+            )
+            found.commits.extend(segment.commits)
+            found.acknowledged[name] = [*segment.ranges]
+            before = segment.at
+        if (before.segment_number, before.commit, before.position) != (
+            mark.segment_number,
+            mark.visible_commit,
+            mark.visible_position,
+        ):
+            raise Violation(f"the files end at {before}; the mark says {mark}")
+        return found
 
 
-def _read_segment(
-    name: str, number: int, data: bytes, before: tuple[int, int, int], found: Found
-) -> tuple[int, int, int]:
-    """Read one segment; returns its end offset, last position and last header checksum."""
-    position = sum(len(commit[1]) for commit in found.commits)
-    header = data[:128]
-    previous = _number(header, 124, 4)
-    _expect(name, 0, crc32c(header[:124]) == previous, "header checksum")
-    _expect(name, 0, _number(header, 20, 4) == number, "segment number")
-    _expect(name, 0, _number(header, 40, 8) == position + 1, "base position")
-    chained = _number(header, 96, 8), _number(header, 104, 8), _number(header, 112, 4)
-    _expect(name, 0, chained == before, f"{before} as predecessor, not {chained}")
-    ranges = found.acknowledged[name] = [(0, 128)]
-    parts: list[list[Any]] = []
-    offset, kind = 128, 2
-    while offset < len(data):
-        kind, payload, checksum = _read_frame(name, data, offset, previous, position + 1)
-        _expect(name, offset, _number(data, offset + 32, 8) == len(found.commits) + (kind == 1), "commit number")
-        previous = checksum
-        ranges.append((offset, offset + 72 + _number(data, offset + 12, 4)))
-        position += _number(data, offset + 20, 4)
-        if kind == 1:
-            parts.append(payload)
-            if _number(data, offset + 56, 2) == _number(data, offset + 58, 2):
-                found.commits.append(_commit_of(parts))
-                parts = []
-        offset = (ranges[-1][1] + 7) & ~7
-    sealed = number < found.mark.segment_number
-    _expect(name, offset, offset == len(data) and (kind == 3) == sealed and not parts, "the end")
-    return offset, position, previous
+class _Place(NamedTuple):
+    """A place between two frames."""
+
+    segment_number: int = 0
+    offset: int = 0
+    commit: int = 0
+    position: int = 0
+    previous: int = 0  # checksum of the header before
 
 
-def _read_frame(
-    name: str, data: bytes, offset: int, previous: int, position: int
-) -> tuple[int, list[Any], int]:
-    header = data[offset : offset + 72]
-    checksum = _number(header, 68, 4)
-    payload = data[offset + 72 : offset + 72 + _number(header, 12, 4)]
-    _expect(name, offset, len(header) == 72 and crc32c(header[:68]) == checksum, "frame header")
-    _expect(name, offset, header[:8] == data[56:64], "the salt")
-    _expect(name, offset, _number(header, 60, 4) == previous, "the chain of checksums")
-    _expect(name, offset, _number(header, 24, 8) == position, f"position {position}")
-    _expect(name, offset, _number(header, 64, 4) == crc32c(payload), "payload checksum")
-    if header[10]:
-        payload = lz4.block.decompress(payload, uncompressed_size=_number(header, 16, 4))
-    return header[8], msgspec.msgpack.decode(payload), checksum
+class _Segment:
+    """One segment as far as it was read."""
+
+    def __init__(self, name: str, before: _Place, header: bytes) -> None:
+        """Read the segment header."""
+        self.name = name
+        self.number = before.segment_number + 1
+        self.before = before
+        self.data = header
+        self.ranges = [(0, 128)]
+        self.commits: list[tuple[bytes, tuple[bytes, ...], tuple[str, int] | None]] = []
+        self.ended = False
+        checksum = _number(header, 124, 4)
+        _expect(name, 0, crc32c(header[:124]) == checksum, "header checksum")
+        numbers = _number(header, 20, 4), _number(header, 40, 8), _number(header, 48, 8)
+        expected = self.number, before.position + 1, before.commit + 1
+        _expect(name, 0, numbers == expected, f"number, position, commit {expected}, not {numbers}")
+        chained = _number(header, 96, 8), _number(header, 104, 8), _number(header, 112, 4)
+        expected = before.offset, before.position, before.previous
+        _expect(name, 0, chained == expected, f"{expected} as predecessor, not {chained}")
+        self.at = _Place(self.number, 128, before.commit, before.position, checksum)
+
+    def extend(self, data: bytes) -> None:
+        """Read the frames behind those read before."""
+        name = self.name
+        _, offset, commit, position, previous = self.at
+        parts: list[list[Any]] = []
+        kind = 0
+        while offset < len(data):
+            _expect(name, offset, not self.ended, "nothing behind the end frame")
+            header = data[offset : offset + 72]
+            _expect(name, offset, len(header) == 72, "a whole header")
+            fields = _HEADER.unpack(header)
+            salt, kind, _, codec, _, stored, raw, count, first, number, *_ = fields
+            frame_number, frames, before, payload_checksum, checksum = fields[-5:]
+            payload = data[offset + 72 : offset + 72 + stored]
+            _expect(name, offset, crc32c(header[:68]) == checksum, "header checksum")
+            _expect(name, offset, salt == data[56:64], "the salt")
+            _expect(name, offset, before == previous, "the chain of checksums")
+            _expect(name, offset, first == position + 1, f"position {position + 1}")
+            _expect(name, offset, number == commit + (kind == 1), "the commit number")
+            _expect(name, offset, payload_checksum == crc32c(payload), "payload checksum")
+            _expect(name, offset, frame_number == len(parts) + 1, "the frame number")
+            if codec:
+                payload = lz4.block.decompress(payload, uncompressed_size=raw)
+            previous = checksum
+            position += count
+            if kind == 1:
+                parts.append(msgspec.msgpack.decode(payload))
+                if frame_number == frames:
+                    self.commits.append(_commit_of(parts))
+                    commit += 1
+                    parts = []
+            self.ended = kind == 3
+            self.ranges.append((offset, offset + 72 + stored))
+            offset = (offset + 72 + stored + 7) & ~7
+        _expect(name, offset, offset == len(data) and not parts, "the end of a commit")
+        self.data = data
+        self.at = _Place(self.number, offset, commit, position, previous)
 
 
 def _commit_of(

@@ -249,8 +249,7 @@ def test_one_of_several_ends(open_factory: OpenFactory, sleepers: SleepWatcher) 
     others = other.application_recorder().subscribe()
     recorder.insert_events(events(1))
     following = [Task(lambda one=one: [n.id for n in one]) for one in (first, second, others)]
-    for _ in following:
-        sleepers.await_sleep()
+    sleepers.await_sleep(3)
     first.stop()
     other.close()
     assert following[0].result() == following[2].result() == [1]
@@ -301,8 +300,6 @@ def test_ended_by_closing_descriptors_are_freed(open_factory: OpenFactory) -> No
     recorder = factory.application_recorder()
     recorder.insert_events(events(1))
     sleeping_subscription(recorder).stop()
-    kept = descriptors_open() - before - len(os.listdir("/dev/fd")) + descriptors_open()
-    assert kept > 0
     subscription = sleeping_subscription(recorder)
     factory.close()
     assert list(subscription) == []

@@ -14,20 +14,25 @@ NO_POLLING = {"AURORA_POLL_INTERVAL": "3600"}
 
 
 class SleepWatcher:
-    """Counts sleeps, but for the first of each follower, which only registers."""
+    """Notices sleeps, but for the first of each follower, which only registers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Watch all followers until the end of the test."""
-        self._asleep = threading.Semaphore(0)
+        self._changed = threading.Condition()
+        self._asleep: set[Follower] = set()
         sleep = Follower.sleep
 
         def watched(follower: Follower, seconds: float) -> None:
             if follower._waiter is not None:
-                self._asleep.release()
+                with self._changed:
+                    self._asleep.add(follower)
+                    self._changed.notify_all()
             sleep(follower, seconds)
 
         monkeypatch.setattr(Follower, "sleep", watched)
 
-    def await_sleep(self) -> None:
-        """Return when a follower has looked, found nothing, and goes to sleep."""
-        assert self._asleep.acquire(timeout=PATIENCE_SECONDS)
+    def await_sleep(self, count: int = 1) -> None:
+        """Return when so many followers, since the last call, found nothing and go to sleep."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._asleep) >= count, PATIENCE_SECONDS)
+            self._asleep.clear()

@@ -311,6 +311,7 @@ class Crowd:
             self._before_group()
             return call()
 
+        journal._prepare_to_append(has_work=True)  # creation syncs, too
         self.files.reactions["fdatasync"] = hold_up
         jobs = [partial(journal.append, commit) for commit in commits]
 

@@ -361,7 +361,7 @@ def test_a_manifest_with_unknown_settings_is_refused(
     write_manifest_payload(path, payload.replace(before, after))
     content = snapshot(path)
     for read_only in (True, False):
-        with pytest.raises(AuroraConfigurationError, match="expected .* found"):
+        with pytest.raises(AuroraConfigurationError, match=r"expected .* found"):
             open_with(path, read_only=read_only)
     assert snapshot(path) == content
 
