@@ -106,11 +106,11 @@ FAULTS = (errors.AuroraError, OSError)
 
 def recorder_error(error: AuroraError | OSError) -> AuroraError:
     """The face's twin of ``error``, with its text and attributes; others come back as they are."""
+    if not isinstance(error, errors.AuroraError):
+        return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
     face_class = _FACE_CLASSES.get(type(error))
     if face_class is None:
-        if isinstance(error, errors.AuroraError):
-            return error
-        return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
+        return error
     twin = face_class.__new__(face_class)
     twin.args = error.args
     twin.__dict__.update(error.__dict__)

@@ -7,13 +7,16 @@ the one that is open, somebody removed it: two owners would be possible, so it i
 
 from __future__ import annotations
 
+import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import LockTimeoutError
+from aurora_es.errors import CorruptionError, LockTimeoutError
 from aurora_es.files.locks import TURN_PAUSES, acquire_flock
+from aurora_es.format.names import LOCK
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.handle import Descriptors
+from aurora_es.journal.manifest_file import read_manifest
 
 if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
@@ -42,8 +45,7 @@ class AppendLock:
                 self._take_turns(descriptors)
             while not self._is_named(descriptors):
                 self._unlock(descriptors.lock_fd)
-                descriptors = Descriptors(handle.files, handle.path, read_only=False)
-                handle.descriptors = descriptors
+                descriptors = self._reopen()
                 self._take_turns(descriptors)
         except BaseException:
             # Also when interrupted just behind a call that took a lock; unlocking is harmless.
@@ -94,6 +96,25 @@ class AppendLock:
         except BlockingIOError:
             return False
         return True
+
+    def _reopen(self) -> Descriptors:
+        """Open everything by its name again, if the journal of that name is still ours."""
+        handle = self._handle
+        manifest = read_manifest(handle.files, handle.path)
+        found = "no file" if manifest is None else f"journal {manifest.genesis_id}"
+        if manifest is None or manifest.genesis_id != handle.genesis_id.hex():
+            raise CorruptionError(
+                os.path.join(handle.path, LOCK),
+                0,
+                expected=f"the lock file of journal {handle.genesis_id.hex()}",
+                found=found,
+            )
+        with handle.index_lock:
+            handle.forget_state()
+            handle.tail = None
+            handle.open_segments = {}
+            handle.descriptors = Descriptors(handle.files, handle.path, read_only=False)
+        return handle.descriptors
 
     def _take_turns(self, descriptors: Descriptors) -> None:
         """Take ``turn``, then ``lock``, and release ``turn`` for the next one."""

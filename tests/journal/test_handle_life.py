@@ -191,13 +191,7 @@ def test_a_directory_that_was_removed_is_an_error(tmp_path: Path) -> None:
         assert not path.exists()
 
 
-PUBLISHES = pytest.mark.xfail(strict=True, reason="reported: publishes into the other journal")
-
-
-@pytest.mark.parametrize(
-    ("count", "other_count"),
-    [pytest.param(1, 1, marks=PUBLISHES), pytest.param(3, 1, marks=PUBLISHES), (1, 3)],
-)
+@pytest.mark.parametrize(("count", "other_count"), [(1, 1), (3, 1), (1, 3)])
 def test_another_journal_in_the_place_of_ours_is_left_alone(
     tmp_path: Path, count: int, other_count: int
 ) -> None:
