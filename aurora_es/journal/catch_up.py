@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.codecs.compression import DecompressionError, decompress
+from aurora_es.codecs.compression import CODEC_NONE, DecompressionError, decompress
 from aurora_es.errors import CorruptionError, NeedsRecoveryError, UnsupportedFormatError
 from aurora_es.format.frame import KIND_CHECKPOINT, KIND_RECORDS, frame_bytes
 from aurora_es.format.names import segment_name
@@ -100,7 +100,14 @@ def _index_commit(
         return
     commit_id, tracking_record, identities = decode_commit(file, frames)
     state.index.add_commit(
-        [(originator_key(item.originator_id), item.originator_version) for item in identities],
+        [
+            (
+                # The bytes of a UUID are its key already.
+                key if type(key := item.originator_id) is bytes else originator_key(key),
+                item.originator_version,
+            )
+            for item in identities
+        ],
         [
             (frame.offset, frame_bytes(len(frame.payload)), frame.header.record_count)
             for frame in frames
@@ -119,11 +126,13 @@ def decode_commit(
     try:
         first = decode_first_identities(_raw(frames[0]))
         identities = first.records
+        count = frames[0].header.record_count
         for frame in frames[1:]:
             identities += decode_identities(_raw(frame))
+            count += frame.header.record_count
     except (DecompressionError, msgspec.DecodeError) as error:
         raise _undecodable(file, frames[0], error) from error
-    if len(identities) != sum(frame.header.record_count for frame in frames):
+    if len(identities) != count:
         raise _undecodable(file, frames[0], ValueError(f"{len(identities)} records"))
     return first.commit_id, first.tracking, identities
 
@@ -201,7 +210,10 @@ def _not_at_mark(handle: Handle, mark: Mark, stop: Stop) -> Exception:
 
 
 def _raw(frame: WalkedFrame) -> bytes:
-    return decompress(frame.header.codec, frame.payload, frame.header.raw_length)
+    header = frame.header
+    if header.codec == CODEC_NONE and header.raw_length == len(frame.payload):
+        return frame.payload
+    return decompress(header.codec, frame.payload, header.raw_length)
 
 
 def _undecodable(file: SegmentFile, frame: WalkedFrame, error: Exception) -> CorruptionError:

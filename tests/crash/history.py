@@ -3,33 +3,37 @@
 Theory of operation: up to three imagined processes, each with its own open journal, take turns on
 one disk; everything runs in one thread. Before a step a fault may be armed that strikes at some
 file operation of that step. After each step the files are compared with what their users know, and
-a step in which no fault struck has to succeed.
+a step in which no fault struck has to succeed. Groups of commits are put into the queue of the
+group commit by hand, as waiting threads would have done.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import (
     AuroraError,
     CommitOutcomeUnknownError,
+    ConflictError,
     CorruptionError,
     PoisonedHandleError,
 )
 from aurora_es.files.layer import Effects
 from aurora_es.format.mark import decode_mark
 from aurora_es.journal.catch_up import catch_up
-from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_data
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
-from aurora_es.journal.records import Record, row_of
+from aurora_es.journal.records import Record
+from aurora_es.journal.syncing import _sync_once
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
-from aurora_es.testing.faulty import SYNCS, Fault, FaultyFiles, SimulatedInterrupt
-from tests.crash.truth import PATH, FileReader, Tried, Truth, Violation
+from aurora_es.testing.faulty import SYNCS, FaultyFiles, SimulatedInterrupt
+from tests.crash.drawing import Claim, Drawn, arm_fault, draw_commit
+from tests.crash.truth import PATH, FileReader, Truth, ViolationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
 _START_MICROSECONDS = 1_700_000_000_000_000
 _LOCK_SECONDS = 1.0
 _PROCESSES_MAX = 3
+_NOT_THERE = "is not in the journal"  # an unknown outcome that says that much
+
+FAILURES = (SimulatedKill, SimulatedInterrupt, AuroraError, OSError)
+Answer = tuple[Drawn, BaseException | None]
 
 
 class Process:
@@ -46,7 +54,7 @@ class Process:
         """Keep both; nothing is pending."""
         self.files = files
         self.journal = journal
-        self.pending: list[tuple[Tried, PreparedCommit]] = []  # queued, not answered yet
+        self.pending: list[Drawn] = []  # queued, not answered yet
 
     def kill(self) -> None:
         """Die between two file operations."""
@@ -55,12 +63,11 @@ class Process:
 
 
 class History:
-    """A journal's life, decided by ``seed``; ``run`` raises Violation when a promise is broken."""
+    """A journal's life, decided by ``seed``; ``run`` raises ViolationError when a promise breaks."""
 
     def __init__(self, seed: int, sync: Sync, steps: int = 24) -> None:
         """Prepare an empty disk."""
-        self.rng = random.Random(seed)
-        rng = self.rng
+        rng = self.rng = random.Random(seed)
         self.steps = steps
         self.sync = sync
         self.disk = CrashableDisk(rng.choice((64, 64, 512)))
@@ -73,32 +80,33 @@ class History:
             rng.choice((CompressionFormat.NONE, CompressionFormat.NONE, CompressionFormat.LZ4)),
         )
         self.processes: list[Process] = []
-        self.idle: list[FaultyFiles] = []  # processes whose opening was interrupted
+        self.idle: list[FaultyFiles] = []  # living processes whose opening failed
         self.reserve_bytes = rng.choice((512, 4096))
         self.tried_count = 0
+        self.claims: dict[bytes, Sequence[Claim]] = {}  # by commit id
+        self.conflicting: set[bytes] = set()  # commits that claim what is taken
         self.power_lost = False  # since the last opening that succeeded
-        self.lies = False  # a sync failed, so the cache may hold what the disk does not
+        self.lies = False  # a sync failed: the cache may hold what the disk does not
         self.unrest = rng.choice((0.0, 0.0, 0.02))  # chance of write-back or eviction per operation
         self.fault_chance = rng.choice((0.2, 0.5))
         self.log: list[str] = []
+        self.counts: Counter[str] = Counter()
         self._seconds = 0.0
 
     def run(self) -> None:
         """Live through all steps, then open once more without faults and check."""
-        actions: Sequence[tuple[int, Callable[[], None]]] = (
-            (12, self.append),
-            (2, self.open),
-            (1, self.close),
-            (1, self.kill),
-            (2, self.cut_power),
-            (1, self.evict),
-            (1, self.read),
-            (0 if self.truth.always else 1, self.sync_now),
-        )
+        weights: dict[Callable[[], None], int] = {
+            self.append: 12,
+            self.open: 2,
+            self.close: 1,
+            self.kill: 1,
+            self.cut_power: 2,
+            self.evict: 1,
+            self.read: 1,
+            self.sync_now: 0 if self.truth.always else 1,
+        }
         for _ in range(self.steps):
-            (action,) = self.rng.choices(
-                [item[1] for item in actions], [item[0] for item in actions]
-            )
+            (action,) = self.rng.choices([*weights], [*weights.values()])
             self._seconds += self.rng.choice((0.0, 0.0, 1.5))
             action()
         self.evict()
@@ -115,6 +123,7 @@ class History:
         files = FaultyFiles(CrashableFiles(self.disk), self.rng)
         files.hook = self._stir
         power = faulty and self._arm(files)
+        journal = None
         try:
             journal = Journal(
                 self._effects(files),
@@ -123,28 +132,26 @@ class History:
                 lock_timeout=_LOCK_SECONDS,
                 new_parents_max=1,
             )
-        except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
-            self._note(f"open: {error!r}")
+        except FAILURES as error:
+            self._note("open", error)
             self._forgive(files, error)
             if not isinstance(error, SimulatedKill):
                 self.idle.append(files)
-            journal = None
-        if power and files.struck:
-            self.cut_power()
+        if self._end_step(files, power=power):
             return
-        files.disarm()
-        self._after_failed_sync(files, None)
         if journal is None:
             self.compare()
             return
-        self._note("opened")
+        self._note("open")
         self.processes.append(Process(files, journal))
+        self.power_lost = False
         if journal.handle.descriptors is None:
             if self.truth.visible:
-                raise Violation("the journal has vanished")
-            self.power_lost = False
+                raise ViolationError("the journal has vanished")
             return
-        self.power_lost = self.lies = False
+        self.lies = False
+        self.counts["adopted"] += journal.handle.adopted_commits
+        self.counts["cuts"] += bool(journal.handle.cut_bytes)
         self.compare(decided=self._settled())
         self.truth.durable_count = len(self.truth.visible)
         self.truth.may_shrink = False
@@ -158,55 +165,64 @@ class History:
                 return
         process = self.rng.choice(self.processes)
         power = faulty and self._arm(process.files)
-        process.files.struck = process.files.struck if power else None
-        batch: list[tuple[Tried, PreparedCommit]] = []
+        journal = process.journal
         try:
-            if process.journal.handle.descriptors is None:
-                process.journal._prepare_to_append(has_work=True)
-            if not process.journal._has_appended:
-                process.journal._start_appending()
-            batch += [self._commit(process) for _ in range(self.rng.choice((1, 1, 1, 2, 3, 5)))]
-        except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
-            self._note(f"create: {error!r}")
+            if journal.handle.descriptors is None:
+                journal._prepare_to_append(has_work=True)
+            journal._has_appended = True  # without the thread of an interval; see sync_now
+        except FAILURES as error:
+            self._note("create", error)
             self._forgive(process.files, error)
-            if isinstance(error, SimulatedKill) or process.journal.handle.poison is not None:
+            if isinstance(error, SimulatedKill) or journal.handle.poison is not None:
                 self.processes.remove(process)
         else:
-            self._append_group(process, batch)
-        if power and process.files.struck:
-            self.cut_power()
-            return
-        process.files.disarm()
-        self._after_failed_sync(process.files, process)
+            self._append_group(process)
+        if not self._end_step(process.files, power=power) and process in self.processes:
+            self.compare()
 
     def close(self) -> None:
         """Close one process's journal."""
-        if self.processes:
-            process = self.rng.choice(self.processes)
-            power = self._arm(process.files)
-            process.files.struck = None
-            self._note("close")
-            try:
-                process.journal.close()
-                if process.journal._has_appended and not self.power_lost and not self.lies:
-                    self.truth.durable_count = len(self.truth.visible)
-            except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
-                self._note(f"close: {error!r}")
-                self._forgive(process.files, error)
-            self.processes.remove(process)
-            if power and process.files.struck:
-                self.cut_power()
-                return
-            process.files.disarm()
-            self._after_failed_sync(process.files, process)
+        if not self.processes:
+            return
+        process = self.rng.choice(self.processes)
+        power = self._arm(process.files)
+        self._note("close")
+        try:
+            process.journal.close()
+            if process.journal._has_appended and not self.power_lost and not self.lies:
+                self.truth.durable_count = len(self.truth.visible)
+        except FAILURES as error:
+            self._note("close", error)
+            self._forgive(process.files, error)
+        self.processes.remove(process)
+        self._end_step(process.files, power=power)
 
     def sync_now(self) -> None:
-        """Call ``sync`` in one process."""
-        if self.processes and self.truth.visible:
-            process = self.rng.choice(self.processes)
-            process.journal.sync()
+        """Sync in one process, as ``Journal.sync`` or the thread of a sync interval does."""
+        if not self.processes:
+            return
+        process = self.rng.choice(self.processes)
+        handle = process.journal.handle
+        power = self._arm(process.files)
+        dead = False
+        try:
+            if self.sync.interval_ms and handle.tail is not None:
+                _sync_once(handle)
+            else:
+                process.journal.sync()
+        except FAILURES as error:
+            self._note("sync", error)
+            self._forgive(process.files, error)
+            dead = isinstance(error, SimulatedKill) or handle.poison is not None
+        else:
+            self._note("sync")
+            if handle.descriptors is not None and not self.power_lost:
+                self.compare()
+                self.truth.durable_count = len(self.truth.visible)
+        if dead:
+            self.processes.remove(process)
+        if not self._end_step(process.files, power=power):
             self.compare()
-            self.truth.durable_count = len(self.truth.visible)
 
     def kill(self) -> None:
         """Kill one process between two steps."""
@@ -236,7 +252,7 @@ class History:
 
     def _settled(self) -> set[bytes]:
         """Open commits that no living handle may still write."""
-        waiting = {tried.commit_id for each in self.processes for tried, _ in each.pending}
+        waiting = {drawn.tried.commit_id for each in self.processes for drawn in each.pending}
         return self.truth.open.keys() - waiting
 
     def compare(self, *, decided: set[bytes] | None = None) -> None:
@@ -245,129 +261,125 @@ class History:
             return
         if self.disk.find(PATH + "/manifest") is None:
             if self.truth.visible:
-                raise Violation("the journal has vanished")
+                raise ViolationError("the journal has vanished")
             return
-        self.truth.compare(self.reader.read(), decided=decided, may_lag=self.lies)
+        self.truth.compare(
+            self.reader.read(), decided=decided, may_lag=self.lies and self.truth.always
+        )
 
     def check_handle(self, process: Process) -> None:
-        """Compare what a journal reads and indexes with what is known."""
+        """Compare what a journal reads and indexes with what is known, and with a fresh scan."""
         journal = process.journal
-        if journal.handle.descriptors is None and not self.truth.visible:
-            return
         if journal.handle.descriptors is None:
-            journal.attach()  # which recovers
+            if not journal.attach():  # which recovers
+                return
             self.compare()
         read = [(stored.position, stored.record.state) for stored in journal.read()]
         if read != [*enumerate(self.truth.states, 1)]:
-            raise Violation("the journal reads other records than were acknowledged")
+            raise ViolationError("the journal reads other records than were acknowledged")
         # A roll alone brings no commit, so a reader need not have noticed it.
-        catch_up(journal.handle, journal.handle.usable().mark.read())
-        state = journal.handle.state
-        tracking = {name: data.notification_id for name, data in state.index.tracking.items()}
+        descriptors = journal.handle.usable()
+        assert descriptors is not None
+        catch_up(journal.handle, descriptors.mark.read())
+        index = journal.handle.state.index
+        tracking = {name: data.notification_id for name, data in index.tracking.items()}
         if tracking != self.truth.tracking:
-            raise Violation(f"tracking {tracking}, expected {self.truth.tracking}")
-        fresh = Journal(
-            self._effects(FaultyFiles(CrashableFiles(self.disk), self.rng)),
-            PATH,
-            Settings(),
-            read_only=True,
-        )
-        fresh.attach()
-        _ = fresh.last_position
-        for name in type(state.index).__slots__:
-            ours, scanned = (getattr(each.index, name) for each in (state, fresh.handle.state))
-            if ours != scanned:
-                raise Violation(f"index differs from a fresh scan in {name}: {ours}, {scanned}")
-        fresh.close()
+            raise ViolationError(f"tracking {tracking}, expected {self.truth.tracking}")
+        files = FaultyFiles(CrashableFiles(self.disk), self.rng)
+        with Journal(self._effects(files), PATH, Settings(), read_only=True) as fresh:
+            _ = fresh.last_position
+            for name in type(index).__slots__:
+                ours, scanned = getattr(index, name), getattr(fresh.handle.state.index, name)
+                if ours != scanned:
+                    raise ViolationError(f"the index differs from a fresh scan in {name}")
 
-    # Parts
+    # Appending
 
-    def _append_group(self, process: Process, batch: list[tuple[Tried, PreparedCommit]]) -> None:
+    def _append_group(self, process: Process) -> None:
         group = process.journal._group
         settled = self._settled()
+        batch = [self._draw(process) for _ in range(self.rng.choice((1, 1, 1, 2, 3, 5)))]
         process.pending += batch
-        for tried, _ in batch:
-            self.truth.open[tried.commit_id] = tried
-        for _, commit in batch[1:]:
-            commit.wakeup = Lock()
-            commit.wakeup.acquire()
-            group._queue.append(commit)
-        answers: list[tuple[Tried, PreparedCommit, BaseException | None]] = []
-        self._call(process, batch[0], lambda: group.append(batch[0][1]), answers)
+        for drawn in batch:
+            self.truth.open[drawn.tried.commit_id] = drawn.tried
+        for drawn in batch[1:]:
+            drawn.commit.wakeup = Lock()
+            drawn.commit.wakeup.acquire()
+            group._queue.append(drawn.commit)
+        leader = batch[0]
+        answers = [self._answer(process, leader, lambda: group.append(leader.commit))]
         while True:
             member = next(
-                (item for item in process.pending if item[1].done or item[1].promoted), None
+                (item for item in process.pending if item.commit.done or item.commit.promoted), None
             )
             if member is None:
                 break
-            deadline = self._monotonic() + _LOCK_SECONDS
-            commit = member[1]
-            self._call(
-                process, member, lambda: commit.done or group._lead(commit, deadline), answers
-            )
+            answers.append(self._answer(process, member, self._leading(process, member)))
         self._judge(process, answers, settled)
 
-    def _call(
-        self,
-        process: Process,
-        member: tuple[Tried, PreparedCommit],
-        function: Callable[[], object],
-        answers: list[tuple[Tried, PreparedCommit, BaseException | None]],
-    ) -> None:
+    def _leading(self, process: Process, member: Drawn) -> Callable[[], object]:
+        """What the waiting thread of ``member`` does when it is woken."""
+
+        def lead() -> None:
+            if not member.commit.done:
+                process.journal._group._lead(member.commit, self._monotonic() + _LOCK_SECONDS)
+
+        return lead
+
+    def _answer(self, process: Process, member: Drawn, call: Callable[[], object]) -> Answer:
         process.pending.remove(member)
         raised: BaseException | None = None
         try:
-            function()
-        except (SimulatedKill, SimulatedInterrupt, AuroraError, OSError) as error:
+            call()
+        except FAILURES as error:
             raised = error
-        answers.append((*member, raised or member[1].error))
         if isinstance(raised, SimulatedKill):
             process.pending.clear()
+        return member, raised or member.commit.error
 
-    def _judge(
-        self,
-        process: Process,
-        answers: list[tuple[Tried, PreparedCommit, BaseException | None]],
-        settled: set[bytes],
-    ) -> None:
+    def _judge(self, process: Process, answers: list[Answer], settled: set[bytes]) -> None:
         handle = process.journal.handle
-        succeeded = any(error is None for *_, error in answers)
-        dead = any(isinstance(error, SimulatedKill) for *_, error in answers)
-        self._note(f"append: {[(a[0].commit_id.hex()[:4], a[2]) for a in answers]}")
+        succeeded = any(error is None for _, error in answers)
+        dead = any(isinstance(error, SimulatedKill) for _, error in answers)
+        for _, error in answers:
+            self._note("append", error)
         if succeeded:
             self.lies = False  # the mark was written again, on the data that it stands for
         if dead or handle.poison is not None:
             self.processes.remove(process)
             process.pending.clear()
         self.compare(decided=settled if succeeded else None)
-        for tried, commit, error in answers:
-            self._judge_one(tried, commit, error)
-            if error is not None:
-                self._forgive(process.files, error)
+        for drawn, error in answers:
+            self._judge_one(drawn, error, process.files)
         if handle.poison is not None and not dead:
             self._check_final(process)
         if not self.truth.always and succeeded and handle.tail is not None:
             floor = handle.tail.header.base_commit - 1
             self.truth.durable_count = max(self.truth.durable_count, floor)
 
-    def _judge_one(self, tried: Tried, commit: PreparedCommit, error: BaseException | None) -> None:
-        truth = self.truth
-        known = [*truth.visible]
-        there = tried in known
+    def _judge_one(self, drawn: Drawn, error: BaseException | None, files: FaultyFiles) -> None:
+        truth, tried = self.truth, drawn.tried
+        there = tried in truth.visible
+        conflicting = tried.commit_id in self.conflicting
         if error is None:
             if not there:
-                raise Violation("acknowledged, and not in the journal")
-            first = 1 + sum(len(each.states) for each in known[: known.index(tried)])
-            if tried.states and commit.first_position != first:
-                raise Violation(f"acknowledged at {commit.first_position}, is at {first}")
+                raise ViolationError("acknowledged, and not in the journal")
+            before = truth.visible[: truth.visible.index(tried)]
+            first = 1 + sum(len(each.states) for each in before)
+            if conflicting or (tried.states and drawn.commit.first_position != first):
+                raise ViolationError("acknowledged at a wrong position, or against a conflict")
             return
+        if isinstance(error, ConflictError):
+            if not conflicting:
+                raise ViolationError(f"a conflict with nothing: {error}") from error
+        else:
+            self._forgive(files, error)
         unknown = isinstance(error, SimulatedKill | SimulatedInterrupt | CommitOutcomeUnknownError)
-        if unknown and "is not in the journal" not in str(error):
+        if unknown and _NOT_THERE not in str(error):
             return
         if there:
-            raise Violation(f"refused ({error}), and in the journal")
-        truth.open.pop(tried.commit_id, None)
-        truth.refused[tried.commit_id] = tried
+            raise ViolationError(f"refused ({error}), and in the journal")
+        truth.refuse(tried)
 
     def _check_final(self, process: Process) -> None:
         process.files.disarm()
@@ -375,55 +387,63 @@ class History:
             process.journal.append([Record(topic="t", state=b"late")])
         except PoisonedHandleError:
             return
-        raise Violation("a handle whose sync failed goes on")
+        raise ViolationError("a handle whose sync failed goes on")
 
-    def _forgive(self, files: FaultyFiles, error: BaseException) -> None:
-        """A fault may make a call fail, but never find corruption where nothing has rotted."""
-        if isinstance(error, CorruptionError):
-            raise Violation(f"refused after a plain crash: {error}") from error
-        interrupted_before = "is not in the journal" in str(error)
-        if files.struck is None and not interrupted_before:
-            raise Violation(f"failed without a fault: {error!r}") from error
+    def _draw(self, process: Process) -> Drawn:
+        rng = self.rng
+        self.tried_count += 1
+        claims: Sequence[Claim] = ()
+        conflicting = False
+        chance = rng.random()
+        if chance < 0.05 and self.truth.visible:
+            claims = self.claims[rng.choice(self.truth.visible).commit_id]
+            conflicting = bool(claims)
+        elif chance < 0.15 and self.truth.refused:
+            # What was not written has left no claim behind.
+            commit_id = rng.choice([*self.truth.refused])
+            if commit_id not in self.conflicting:
+                claims, self.claims[commit_id] = self.claims[commit_id], ()
+        drawn = draw_commit(rng, self.tried_count, process.journal.handle.codec, claims)
+        self.claims[drawn.tried.commit_id] = drawn.claims
+        if conflicting:
+            self.conflicting.add(drawn.tried.commit_id)
+        return drawn
 
-    def _after_failed_sync(self, files: FaultyFiles, process: Process | None) -> None:
-        if files.struck in SYNCS:
+    # Parts
+
+    def _arm(self, files: FaultyFiles) -> bool:
+        files.disarm()
+        files.struck = None
+        return self.rng.random() < self.fault_chance and arm_fault(self.rng, files)
+
+    def _end_step(self, files: FaultyFiles, *, power: bool) -> bool:
+        """Draw the consequences of a fault that struck; returns whether all processes are dead."""
+        struck, files.struck = files.struck, None
+        files.disarm()
+        if struck is not None:
+            self.counts["struck"] += 1
+        if power and struck is not None:
+            self.cut_power()
+            return True
+        if struck in SYNCS:
             self.lies = True
             if not self.truth.always:
                 # Visible bytes may be lying, and no other handle knows: as bad as a power cut.
                 self.lies = False
                 self.disk.evict()
-                self._lose_power()
-                for each in [*self.processes]:
-                    each.kill()
+                for process in self.processes:
+                    process.kill()
                 self.processes.clear()
-        files.struck = None
-        if process is not None and process in self.processes:
-            self.compare()
+                self._lose_power()
+                return True
+        return False
 
-    def _arm(self, files: FaultyFiles) -> bool:
-        """Arm a random fault, or none; returns whether it stands for a power cut."""
-        rng = self.rng
-        files.disarm()
-        files.struck = None
-        if rng.random() >= self.fault_chance:
-            return False
-        after = rng.randrange(rng.choice((12, 30, 70)))
-        kind = rng.choice(("kill", "kill", "power", "interrupt", "sync", "error", "short"))
-        moment = rng.choice(("before", "middle", "after"))
-        part = rng.choice((rng.random(), 1.0 - rng.random() * 0.02))
-        if kind == "sync":
-            files.arm(Fault("error"), rng.randrange(4), SYNCS)
-        elif kind == "error":
-            number = rng.choice((28, 28, 5))
-            only = frozenset({"pwrite", "open", "mkdir", "link", "ftruncate", "rename"})
-            files.arm(Fault("error", moment, part, number), rng.randrange(6), only)
-        elif kind == "short":
-            files.arm(Fault("short", "middle", part), rng.randrange(4), frozenset({"pwrite"}))
-        else:
-            only_writes = frozenset({"pwrite"}) if moment == "middle" else None
-            after = rng.randrange(4) if only_writes else after
-            files.arm(Fault("kill" if kind == "power" else kind, moment, part), after, only_writes)
-        return kind == "power"
+    def _forgive(self, files: FaultyFiles, error: BaseException) -> None:
+        """A fault may make a call fail, but never find corruption where nothing has rotted."""
+        if isinstance(error, CorruptionError):
+            raise ViolationError(f"refused after a plain crash: {error}") from error
+        if files.struck is None and _NOT_THERE not in str(error):
+            raise ViolationError(f"failed without a fault: {error!r}") from error
 
     def _lose_power(self) -> None:
         self.power_lost = True
@@ -440,44 +460,15 @@ class History:
             elif self.truth.always:
                 self.disk.evict()
 
-    def _commit(self, process: Process) -> tuple[Tried, PreparedCommit]:
-        rng = self.rng
-        self.tried_count += 1
-        serial = self.tried_count
-        tracking = (rng.choice("ab"), serial) if rng.random() < 0.2 else None
-        count = rng.choice((0 if tracking else 1, 1, 1, 2, 3))
-        records = []
-        for item in range(count):
-            size = rng.choice((0, 3, 40, 40, 200, rng.choice((900, 900, 900, 17_000))))
-            state = f"{serial}.{item}/{count}".encode() + rng.randbytes(4) * (size // 4)
-            originator = rng.choice(("x", "y", "z"))
-            version = serial * 10 + item
-            records.append(
-                Record(topic="t", state=state, originator_id=originator, originator_version=version)
-            )
-        pairs = [row_of(record) for record in records]
-        commit_id = rng.randbytes(16)
-        commit = prepare_commit(
-            commit_id,
-            [row for row, _ in pairs],
-            [identity for _, identity in pairs],
-            None if tracking is None else tracking_data(*tracking),
-            process.journal.handle.codec,
-        )
-        return Tried(commit_id, tuple(record.state for record in records), tracking), commit
-
     def _effects(self, files: FaultyFiles) -> Effects:
         return Effects(
             files,
-            clock=self._clock,
+            clock=lambda: _START_MICROSECONDS + int(self._monotonic() * 1e6),
             monotonic=self._monotonic,
             random_bytes=self.rng.randbytes,
             sleep=self._sleep,
             reserve_bytes=self.reserve_bytes,
         )
-
-    def _clock(self) -> int:
-        return _START_MICROSECONDS + int(self._monotonic() * 1e6)
 
     def _monotonic(self) -> float:
         self._seconds += 1e-5
@@ -486,5 +477,6 @@ class History:
     def _sleep(self, seconds: float) -> None:
         self._seconds += seconds
 
-    def _note(self, text: str) -> None:
-        self.log.append(text)
+    def _note(self, step: str, error: BaseException | None = None) -> None:
+        self.log.append(step if error is None else f"{step}: {error!r}")
+        self.counts[step if error is None else f"{step}: {type(error).__name__}"] += 1

@@ -28,7 +28,7 @@ PATH = "/data/store/events"
 _HEADER = Struct("<8s4B3I4Q2H3I")
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """The journal broke a promise."""
 
 
@@ -73,7 +73,7 @@ class Truth:
         known = [commit.commit_id for commit in self.visible]
         common = min(len(names), len(known))
         if names[:common] != known[:common]:
-            raise Violation(f"other commits than those that were visible: {names} and {known}")
+            raise ViolationError(f"other commits than those that were visible: {names} and {known}")
         if len(names) < len(known) and may_lag and decided is None:
             return
         if len(names) < len(known):
@@ -82,13 +82,13 @@ class Truth:
             tried = self.open.pop(entry[0], None)
             if tried is None:
                 fate = "refused" if entry[0] in self.refused else "gone"
-                raise Violation(f"a commit that was {fate} has appeared: {entry[0].hex()}")
+                raise ViolationError(f"a commit that was {fate} has appeared: {entry[0].hex()}")
             self.visible.append(tried)
         for entry, commit in zip(found.commits, self.visible, strict=True):
             if entry != commit:
-                raise Violation(f"commit {entry[0].hex()} has another content")
+                raise ViolationError(f"commit {entry[0].hex()} has another content")
         if found.mark.epoch < self.epoch:
-            raise Violation(f"the epoch fell from {self.epoch} to {found.mark.epoch}")
+            raise ViolationError(f"the epoch fell from {self.epoch} to {found.mark.epoch}")
         self.epoch = found.mark.epoch
         self.mark = found.mark
         if self.always:
@@ -99,10 +99,15 @@ class Truth:
 
     def _lose(self, count: int, mark: Mark) -> None:
         if not self.may_shrink or count < self.durable_count:
-            raise Violation(f"{len(self.visible) - count} visible commits have vanished")
+            raise ViolationError(f"{len(self.visible) - count} visible commits have vanished")
         if count < self.vouched_count and mark.epoch <= self.epoch:
-            raise Violation(f"visible commits have vanished under the same epoch {mark.epoch}")
+            raise ViolationError(f"visible commits have vanished under the same epoch {mark.epoch}")
         del self.visible[count:]
+
+    def refuse(self, tried: Tried) -> None:
+        """Remember that ``tried`` must never appear: its caller was told so."""
+        self.open.pop(tried.commit_id, None)
+        self.refused[tried.commit_id] = tried
 
     @property
     def states(self) -> list[bytes]:
@@ -128,10 +133,10 @@ class FileReader:
         self._known: dict[str, _Segment] = {}
 
     def read(self) -> Found:
-        """Read everything, checking all that the format promises; raises Violation."""
+        """Read everything, checking all that the format promises; raises ViolationError."""
         mark = decode_mark(self.disk.content(os.path.join(self.path, "mark")))
         if mark is None:
-            raise Violation("no valid mark")
+            raise ViolationError("no valid mark")
         directory = self.disk.find(self.path)
         assert isinstance(directory, DirectoryNode)
         found = Found([], mark, {})
@@ -158,7 +163,7 @@ class FileReader:
             mark.visible_commit,
             mark.visible_position,
         ):
-            raise Violation(f"the files end at {before}; the mark says {mark}")
+            raise ViolationError(f"the files end at {before}; the mark says {mark}")
         return found
 
 
@@ -248,4 +253,4 @@ def _number(data: bytes, offset: int, length: int) -> int:
 
 def _expect(name: str, offset: int, holds: bool, what: str) -> None:  # noqa: FBT001
     if not holds:
-        raise Violation(f"{name} at {offset}: expected {what}")
+        raise ViolationError(f"{name} at {offset}: expected {what}")

@@ -21,6 +21,8 @@ PATIENCE_SECONDS = 30.0  # for what happens at once; only a failing test waits t
 UUID_1 = UUID("5fa9b1de-52a6-4ae1-9c0f-3d7e2b8c4a01")
 UUID_2 = UUID("c0ffee00-1d2e-4f3a-8b4c-5d6e7f809a0b")
 # Where syncs cost nothing, for tests that are not about them.
+# A fork beside threads, which is what some tests are about, is deprecated from Python 3.12 on.
+_WARNINGS = ("-W", "error::ResourceWarning", "-W", "ignore::DeprecationWarning")
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - only a parent
 
 T = TypeVar("T")
@@ -85,7 +87,7 @@ class Script:
     def __init__(self, source: str, *arguments: str) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error::ResourceWarning", "-c", source, *arguments],
+            [sys.executable, *_WARNINGS, "-c", source, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,285 @@
+"""Applications and subscriptions that are dropped in cycles, collected wherever it may happen.
+
+``__del__`` of the library's applications and subscriptions closes and stops. The collector runs it
+in any thread, also in the middle of an append.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eventsourcing.projection import ApplicationSubscription
+
+from aurora_es import AuroraApplicationRecorder
+from aurora_es.files.layer import Effects, SystemFiles
+from aurora_es.journal import sharing
+from aurora_es.journal.journal import Journal
+from aurora_es.testing.faulty import FaultyFiles
+from tests.face.domain import Counters, ProjectedTotals
+from tests.face.support import Task, descriptors_open, event, events, factory_on
+from tests.face.watching import NO_POLLING, SleepWatcher
+
+# Whoever waits for a lock waits longer than the test does.
+_PATIENT = {"AURORA_LOCK_TIMEOUT": "600"}
+
+
+class Cycle:
+    """Something that only the collector can free, with all that it holds."""
+
+    def __init__(self, *things: object) -> None:
+        """Close the circle."""
+        self.things = (self, *things)
+
+
+class Hook:
+    """Calls back once in the middle of the next append: before an operation on a file."""
+
+    def __init__(self, files: FaultyFiles) -> None:
+        """Use the file layer that all journals of the test have."""
+        self._files = files
+        self.called = threading.Event()
+
+    def arm(self, operation: str, callback: Callable[[], object]) -> None:
+        """Call back before the next ``operation``."""
+
+        def look(name: str) -> None:
+            if name == operation:
+                self._files.hook = None
+                callback()
+                self.called.set()
+
+        self._files.hook = look
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
+    """Let a test act in the middle of an append."""
+    faulty = FaultyFiles(SystemFiles(), random.Random(0))
+    monkeypatch.setattr(sharing, "SYSTEM_EFFECTS", Effects(faulty))
+    return Hook(faulty)
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Let the collector run when the test says so, and leave nothing for the next one."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[AuroraApplicationRecorder]:
+    """A recorder with a store of its own."""
+    factory = factory_on(tmp_path / "own", **_PATIENT)
+    recorder = factory.application_recorder()
+    recorder.insert_events([event(1)])
+    yield recorder
+    factory.close()
+
+
+def env_of(root: Path, **settings: str) -> dict[str, str]:
+    """Settings of an application."""
+    return {
+        "PERSISTENCE_MODULE": "aurora_es",
+        "AURORA_PATH": str(root),
+        **_PATIENT,
+        **NO_POLLING,
+        **settings,
+    }
+
+
+def drop_everything(root: Path, sync: str = "always") -> list[weakref.ref[Any]]:
+    """Open all kinds of things, use them, and drop them without closing, in cycles."""
+    env = env_of(root, AURORA_SYNC=sync)
+    application, projection = Counters(env), ProjectedTotals(env)
+    application.begin(2)
+    subscription = ApplicationSubscription(application)
+    next(subscription)
+    waiting = application.recorder.subscribe(gt=100)
+    follower = vars(waiting)["_follower"]
+    for _ in range(3):
+        follower.look()
+        follower.sleep(0)
+    Cycle(application, subscription, waiting)
+    Cycle(projection)
+    # What the collector finds alone: an application nobody holds, whose recorder somebody does.
+    held = Counters(env)
+    Cycle(held, application.recorder)
+    return [weakref.ref(one) for one in (application, subscription, waiting, projection, held)]
+
+
+def collect(things: list[weakref.ref[Any]]) -> None:
+    """Run the collector; everything must be gone."""
+    gc.collect()
+    assert [one() for one in things if one() is not None] == []
+
+
+@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
+def test_nothing_needs_to_be_closed(tmp_path: Path, sync: str) -> None:
+    """Dropped applications, projections and subscriptions warn of nothing and free everything."""
+    collect(drop_everything(tmp_path / "first", sync))  # opens what the process keeps
+    for thread in threading.enumerate():
+        if thread.name == "aurora-sync":
+            thread.join(10)
+    before = descriptors_open()
+    for _ in range(3):
+        collect(drop_everything(tmp_path / "second", sync)[:1])
+    for thread in threading.enumerate():
+        if thread.name == "aurora-sync":
+            thread.join(10)
+    assert descriptors_open() == before
+    with Counters(env_of(tmp_path / "second", AURORA_SYNC=sync)) as application:
+        assert application.recorder.max_notification_id() == 9
+
+
+@pytest.mark.parametrize("operation", ["flock", "pread", "pwrite", "fdatasync"])
+@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
+def test_collecting_in_the_middle_of_an_append(
+    tmp_path: Path, recorder: AuroraApplicationRecorder, hook: Hook, operation: str, sync: str
+) -> None:
+    """The appending thread closes other applications' journals, and goes on."""
+    things = drop_everything(tmp_path / "garbage", sync)
+    hook.arm(operation, lambda: collect(things))
+    assert Task(lambda: recorder.insert_events([event(2)])).result() == [2]
+    assert hook.called.is_set()
+
+
+@pytest.mark.parametrize("operation", ["pwrite", "fdatasync"])
+def test_collecting_users_of_the_same_journal(tmp_path: Path, hook: Hook, operation: str) -> None:
+    """Garbage that has leased the journal which is being appended to does no harm."""
+    application = Counters(env_of(tmp_path))
+    counter_id = application.begin(0)
+    things = drop_everything(tmp_path)
+    hook.arm(operation, lambda: collect(things))
+    assert Task(lambda: application.tick(counter_id)).result() == 5
+    assert hook.called.is_set()
+    application.close()
+
+
+def test_collecting_in_another_thread(
+    tmp_path: Path, recorder: AuroraApplicationRecorder, hook: Hook
+) -> None:
+    """While one thread is in the middle of an append, another one collects."""
+    things = drop_everything(tmp_path / "garbage")
+    hook.arm("pwrite", lambda: Task(lambda: collect(things)).result())
+    assert recorder.insert_events([event(2)]) == [2]
+    assert hook.called.is_set()
+
+
+def test_collecting_while_another_thread_closes(
+    tmp_path: Path,
+    recorder: AuroraApplicationRecorder,
+    hook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One thread waits for the append to end, and in the append garbage wants to be closed."""
+    things = drop_everything(tmp_path / "garbage")
+    closes = threading.Event()
+    close = Journal.close
+
+    def watched(journal: Journal) -> None:
+        closes.set()
+        close(journal)
+
+    def act() -> None:
+        monkeypatch.setattr(Journal, "close", watched)
+        closing.append(Task(recorder.close))
+        assert closes.wait(30)
+        collect(things)
+
+    closing: list[Task[None]] = []
+    hook.arm("pwrite", act)
+    assert Task(lambda: recorder.insert_events([event(2)])).result() == [2]
+    closing[0].result()
+
+
+def test_collecting_while_another_thread_opens(
+    tmp_path: Path, recorder: AuroraApplicationRecorder, hook: Hook
+) -> None:
+    """Opening may take long, as it recovers; no append and no collector waits for it."""
+    seed = factory_on(tmp_path / "other")
+    seed.application_recorder().insert_events(events(3))
+    seed.close()
+    things = drop_everything(tmp_path / "garbage")
+    opens, go_on = threading.Event(), threading.Event()
+
+    def act() -> None:
+        factory = factory_on(tmp_path / "other", **_PATIENT)
+
+        def open_slowly() -> None:
+            # In the middle of opening, until the append below is done.
+            hook.arm("stat", lambda: (opens.set(), go_on.wait(30)))
+            factory.application_recorder()
+            factory.close()
+
+        opening.append(Task(open_slowly))
+        assert opens.wait(30)
+        collect(things)
+
+    opening: list[Task[None]] = []
+    hook.arm("pwrite", act)
+    assert Task(lambda: recorder.insert_events([event(2)])).result() == [2]
+    go_on.set()
+    opening[0].result()
+
+
+def test_an_application_collected_in_its_own_append(tmp_path: Path, hook: Hook) -> None:
+    """Who keeps only the recorder may lose the application in the middle of an append."""
+    application = Counters(env_of(tmp_path))
+    application.begin(0)
+    recorder = application.recorder
+    Cycle(application)
+    things: list[weakref.ref[Any]] = [weakref.ref(application)]
+    del application
+    hook.arm("pwrite", lambda: collect(things))
+    assert Task(lambda: recorder.insert_events([event(1)])).result(timeout=5) == [2]
+    assert hook.called.is_set()
+
+
+def test_a_sleeping_subscription_of_a_dropped_application(
+    tmp_path: Path, sleepers: SleepWatcher
+) -> None:
+    """The thread that iterates ends when the application is collected, which closes it."""
+    application = Counters(env_of(tmp_path))
+    application.begin(1)
+    subscription = application.recorder.subscribe()
+    following = Task(lambda: [one.id for one in subscription])
+    sleepers.await_sleep()
+    Cycle(application)
+    things: list[weakref.ref[Any]] = [weakref.ref(application)]
+    del application
+    collect(things)
+    assert following.result() == [1, 2]
+
+
+def test_automatic_collections_during_appends(tmp_path: Path) -> None:
+    """With the collector running all the time, threads append, drop applications and subscribe."""
+    gc.enable()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50, 2, 2)
+
+    def work(number: int) -> int:
+        recorder = factory_on(tmp_path / "own", **_PATIENT).application_recorder()
+        for version in range(1, 16):
+            drop_everything(tmp_path / f"garbage {version % 3}")
+            recorder.insert_events([event(version, f"thread {number}")])
+        recorder.close()
+        return version
+
+    try:
+        tasks = [Task(lambda at=at: work(at)) for at in range(3)]
+        assert [task.result(timeout=60) for task in tasks] == [15, 15, 15]
+    finally:
+        gc.set_threshold(*thresholds)
+    factory = factory_on(tmp_path / "own")
+    assert factory.application_recorder().max_notification_id() == 45
+    factory.close()
