@@ -19,6 +19,7 @@ from aurora_es.format.frame import (
 from aurora_es.format.mark import Mark
 from aurora_es.journal.catch_up import advance
 from aurora_es.journal.recovery import recover
+from aurora_es.journal.roll import take_roll_cycle
 from aurora_es.journal.tail_writes import reserve, write_tail
 from aurora_es.options import Sync
 
@@ -49,8 +50,12 @@ def mark_under_lock(handle: Handle) -> Mark:
     else:
         handle.reserved_end = 0
         handle.meets_others = handle.own_mark is not None
+        before = handle.state.chain
+        segment_number = 0 if before is None else before.segment_number
         if advance(handle, mark) is not None:
             return recover(handle)
+        if mark.segment_number != segment_number:
+            take_roll_cycle(handle)
     chain = handle.state.chain
     assert chain is not None
     if handle.in_doubt:

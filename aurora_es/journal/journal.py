@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from aurora_es.errors import ArgumentError, AuroraError, ReadOnlyError, StorageError
+from aurora_es.errors import (
+    ArgumentError,
+    AuroraError,
+    HistoryChangedError,
+    ReadOnlyError,
+    StorageError,
+)
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
@@ -253,7 +259,8 @@ class Journal:
         """Read records from position ``start`` to ``stop``, both included, in order.
 
         Ends at the newest record that was visible at the call. ``limit`` bounds the number of
-        records returned, ``topics`` leaves out all others. Raises ArgumentError, CorruptionError.
+        records returned, ``topics`` leaves out all others. Raises ArgumentError, CorruptionError,
+        and HistoryChangedError if a recovery takes back visible records while they are read.
         """
         if limit is not None and limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
@@ -261,10 +268,15 @@ class Journal:
         until = self.last_position
         if stop is not None:
             until = min(until, stop)
-        return self._read(max(start, 1), until, limit, frozenset(topics))
+        return self._read(max(start, 1), until, limit, frozenset(topics), self.handle.epoch)
 
     def _read(
-        self, start: int, until: int, limit: int | None, topics: frozenset[str]
+        self,
+        start: int,
+        until: int,
+        limit: int | None,
+        topics: frozenset[str],
+        epoch: int | None,
     ) -> Iterator[StoredRecord]:
         if limit is not None:
             if limit == 0:
@@ -281,6 +293,12 @@ class Journal:
                 raise
             except OSError as error:
                 raise _unreadable(self.handle, error) from error
+            if self.handle.epoch != epoch:
+                message = (
+                    f"{self.handle.path}: the epoch changed from {epoch} to {self.handle.epoch}"
+                    " while records were read. Start again from a position that you trust"
+                )
+                raise HistoryChangedError(message)
             time = datetime_of(timestamp)
             for position, data in enumerate(records, first):
                 if not start <= position <= until or (topics and data.topic not in topics):

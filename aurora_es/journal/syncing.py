@@ -91,6 +91,8 @@ def _sync_once(handle: Handle) -> None:
                 durable = max(mark.durable_offset, remembered.visible_offset)
                 mark = _publish_durable(handle, mark, durable)
                 handle.sync_mark(mark)
+    except AuroraError:
+        raise  # a time-out of the lock among them, which is an OSError and no failed sync
     except OSError as error:
         raise _failed(handle, error) from error
 

@@ -42,6 +42,7 @@ class Tailer:
             try:
                 if self._follower.wait_beyond(self._position):
                     self._page = self._journal.read(self._position + 1, limit=_PAGE_RECORDS)
+                    self._follower.look()  # the page is of the same history: else this raises
             except ClosedError:
                 break  # closed while this thread was looking, and not waiting
         self._follower.close()

@@ -181,6 +181,7 @@ class Walk:
             or header[8] != position + 1
             or header[9] != self.chain.commit_number + 1
             or header[4] != FRAME_VERSION
+            or header[3] not in _CODECS
             or header[0] != self.file.salt
             or end + ALIGNMENT > len(buffer)
         ):

@@ -32,11 +32,10 @@ def live(mode: str, seeds: range) -> Counter[str]:
         history = History(seed, Sync.parse(mode))
         try:
             history.run()
-        except Exception as error:
+        except BaseException as error:
             steps = "\n".join(history.log[-30:])
-            pytest.fail(
-                f"History({seed}, Sync.parse({mode!r})): {error!r}; its last steps:\n{steps}"
-            )
+            error.add_note(f"History({seed}, Sync.parse({mode!r})); its last steps:\n{steps}")
+            raise
         counts += history.counts
     return counts
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from eventsourcing.persistence import InterfaceError
 
-from aurora_es import AuroraConfigurationError, AuroraFactory
-from aurora_es.journal.journal import Journal
+from aurora_es import AuroraApplicationRecorder, AuroraConfigurationError
 from tests.face.support import (
     UUID_1,
     OpenFactory,
@@ -146,19 +145,19 @@ def test_threads_that_open_at_once_get_one_journal(tmp_path: Path) -> None:
     seed.close()
     barrier = threading.Barrier(8)
 
-    def open_recorder() -> tuple[AuroraFactory, Journal]:
+    def open_recorder() -> AuroraApplicationRecorder:
         factory = factory_on(tmp_path)
         barrier.wait()
-        return factory, factory.application_recorder().journal
+        return factory.application_recorder()
 
     for _ in range(10):
         opened = [task.result() for task in [Task(open_recorder) for _ in range(8)]]
-        assert len({journal for _, journal in opened}) == 1
-        handle = opened[0][1].handle
-        for factory, _ in opened[1:]:
-            factory.close()
+        assert len({recorder.journal for recorder in opened}) == 1
+        handle = opened[0].journal.handle
+        for recorder in opened[1:]:
+            recorder.close()
         assert not handle.closed
-        opened[0][0].close()
+        opened[0].close()
         assert handle.closed
 
 

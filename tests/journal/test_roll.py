@@ -193,7 +193,6 @@ def test_another_cycle_is_recorded_and_holds_from_the_next_roll(tmp_path: Path) 
     assert bases(path) == [1, 4, 5, 6]
 
 
-@pytest.mark.xfail(strict=True, reason="reported: only the handle that rolls reads the manifest")
 def test_another_handle_takes_the_cycle_over_at_the_roll(tmp_path: Path) -> None:
     """A handle that was open when the cycle changed follows it from the next roll, too."""
     path = tmp_path / "journal"

@@ -194,7 +194,6 @@ def test_a_failed_interval_sync_makes_the_handle_final(tmp_path: Path) -> None:
         assert second.last_position == 2
 
 
-@pytest.mark.xfail(strict=True, reason="reported: LockTimeoutError is an OSError, so it poisons")
 def test_a_lock_that_is_held_puts_a_sync_off(tmp_path: Path) -> None:
     """A sync that cannot be published in time is logged and tried again; the handle goes on."""
     watch = DurableWatch(lambda: journal)
