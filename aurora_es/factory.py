@@ -21,11 +21,11 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
 from aurora_es.errors import AuroraConfigurationError
+from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.following import POLL_SECONDS_MIN
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
-from aurora_es.files.memory import memory_directory
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -99,9 +99,9 @@ class AuroraFactory(
     def application_recorder(self) -> AuroraApplicationRecorder:
         """Construct a recorder of an application sequence."""
         return self._keep(
-            self._recorder_class(
-                self.APPLICATION_RECORDER_TOPIC, None, AuroraApplicationRecorder
-            )(self.store)
+            self._recorder_class(self.APPLICATION_RECORDER_TOPIC, None, AuroraApplicationRecorder)(
+                self.store
+            )
         )
 
     def tracking_recorder(

@@ -118,10 +118,13 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
             raise ForeignDirectoryError(message) from error
         raise
     status = files.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.geteuid(), 0} and os.geteuid():
+    user = os.geteuid()
+    # The superuser may look after anybody's journal; everybody else keeps to files of his own.
+    is_ours = user == 0 or status.st_uid in {user, 0}
+    if not stat.S_ISREG(status.st_mode) or not is_ours:
         files.close(fd)
         message = (
-            f"{path}: expected a regular file of user {os.geteuid()}, found mode"
+            f"{path}: expected a regular file of user {user}, found mode"
             f" {status.st_mode:o} of user {status.st_uid}; nothing was changed"
         )
         raise ForeignDirectoryError(message)

@@ -132,9 +132,7 @@ class TailIndex:
             self.tracking[tracking.application_name] = tracking
         self.position = position
 
-    def _add_one(
-        self, identity: tuple[Key | None, int | None], offset: int, length: int
-    ) -> bool:
+    def _add_one(self, identity: tuple[Key | None, int | None], offset: int, length: int) -> bool:
         """Add the next version of one originator, the most frequent commit; False if it isn't."""
         key, version = identity
         if key is None or version is None or key in self._disordered:

@@ -114,7 +114,7 @@ def write_group(
     return published
 
 
-def _publish(  # noqa: PLR0913 - the results of the write, used nowhere else
+def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere else
     handle: Handle,
     mark_file: MarkFile,
     mark: Mark,
@@ -163,9 +163,8 @@ def _assemble(
         commit_number += 1
         commit.first_position = position
         frames = commit.frames
-        frame_number = 0
-        for payload, raw_length, count, codec, payload_checksum in frames:
-            frame_number += 1
+        for frame_number, frame in enumerate(frames, 1):
+            payload, raw_length, count, codec, payload_checksum = frame
             length = len(payload)
             header = _pack_header(
                 salt,

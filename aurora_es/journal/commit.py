@@ -58,7 +58,7 @@ class PreparedCommit:
     taken = False  # a leader has it; the caller must wait for the verdict
     done = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made by prepare_commit alone, once per append
         self,
         commit_id: bytes,
         identities: Sequence[Identity],
@@ -98,9 +98,7 @@ def prepare_commit(
             length = len(payload)
             frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
             length = (HEADER_BYTES + 7 + length) & ~7
-            return PreparedCommit(
-                commit_id, identities, tracking, frames, [(0, length, 1)], length
-            )
+            return PreparedCommit(commit_id, identities, tracking, frames, [(0, length, 1)], length)
         parts = _cut(rows)
         payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
         if len(parts) > 1:

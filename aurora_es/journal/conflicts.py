@@ -103,9 +103,7 @@ def _repeats_itself(commit: PreparedCommit, conflict: Conflict) -> bool:
     """Whether the commit holds the same originator and version twice."""
     if conflict.tracking_name is not None:
         return False
-    claims = [
-        claim for claim in commit.identities if claim[1] == conflict.originator_version
-    ]
+    claims = [claim for claim in commit.identities if claim[1] == conflict.originator_version]
     return len(claims) > len(set(claims))
 
 

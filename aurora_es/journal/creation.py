@@ -61,7 +61,9 @@ class Settings:
         ):
             value = getattr(self, what)
             if value is not None and not isinstance(value, kind):
-                message = f"{what}: expected a {kind.__name__}, found {value!r}; nothing was written"
+                message = (
+                    f"{what}: expected a {kind.__name__}, found {value!r}; nothing was written"
+                )
                 raise AuroraConfigurationError(message)
 
 

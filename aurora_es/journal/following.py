@@ -89,9 +89,13 @@ class Follower:
         wakeups = process_wakeups()
         mark_path = os.path.join(self._handle.path, MARK)
         try:
-            self._waiter = wakeups.waiter(mark_path) if self._attached else wakeups.unwatched_waiter()
+            self._waiter = (
+                wakeups.waiter(mark_path) if self._attached else wakeups.unwatched_waiter()
+            )
         except OSError as error:
-            message = f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files"
+            message = (
+                f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files"
+            )
             raise StorageError(message) from error
         if self.stopped:
             self._close_waiter()

@@ -227,7 +227,8 @@ class Handle:
         self.tail = None
         self.open_segments = {}
 
-    def _after_fork(self) -> None:
+    def close_after_fork(self) -> None:
+        """In the child: close the parent's descriptors without unlocking, and be forked."""
         descriptors, self.descriptors = self.descriptors, None
         self.forked = True
         self.attach_mutex = threading.Lock()
@@ -275,7 +276,7 @@ def _close_after_fork() -> None:
     # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
     # lock, so they are only closed. The handles raise ForkedHandle from here on.
     for handle in list(_handles):
-        handle._after_fork()
+        handle.close_after_fork()
 
 
 os.register_at_fork(after_in_child=_close_after_fork)

@@ -193,9 +193,7 @@ class Journal:
             self._prepare_to_append(has_work=bool(rows) or tracking is not None)
         if not rows and tracking is None:
             return 0
-        commit = prepare_commit(
-            handle.next_commit_id(), rows, identities, tracking, handle.codec
-        )
+        commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
         if not self._has_appended:
             self._start_appending()
         try:

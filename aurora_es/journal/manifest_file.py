@@ -83,9 +83,7 @@ def update_manifest(
                 raise CorruptionError(
                     os.path.join(directory, MANIFEST), 0, expected="a manifest", found="no file"
                 )
-            changed = msgspec.structs.replace(
-                current, generation=current.generation + 1, **changes
-            )
+            changed = msgspec.structs.replace(current, generation=current.generation + 1, **changes)
             write_manifest(files, directory, changed)
         finally:
             release_flock(effects, fd)

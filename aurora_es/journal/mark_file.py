@@ -52,9 +52,7 @@ class MarkFile:
         first, second = span[:SLOT_BYTES], span[_SECOND:]
         mark = decode_mark(span)
         if mark is None:
-            raise CorruptionError(
-                self.path, 0, expected="a valid slot in the mark", found="none"
-            )
+            raise CorruptionError(self.path, 0, expected="a valid slot in the mark", found="none")
         if seen is not None and mark.sequence < seen[2].sequence:
             return seen[2]
         self._seen = (first, second, mark)

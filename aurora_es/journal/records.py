@@ -85,7 +85,9 @@ def _checked_extras(
         message = f"tags of a record with topic {record.topic!r}: expected strs, found {tags!r}"
         raise ArgumentError(message)
     if event_uuid is not None and not isinstance(event_uuid, UUID):
-        message = f"uuid of a record with topic {record.topic!r}: expected a UUID, found {event_uuid!r}"
+        message = (
+            f"uuid of a record with topic {record.topic!r}: expected a UUID, found {event_uuid!r}"
+        )
         raise ArgumentError(message)
     if record.metadata is not None:
         check_metadata(record.metadata)

@@ -306,9 +306,7 @@ def _drop_old_copies(handle: Handle, directory: str, coming_bytes: int) -> None:
     kept = [name for name in files.listdir(directory) if name.endswith(".bytes")]
     kept.sort(key=lambda name: name.rpartition("-")[2])  # by the mark's sequence: oldest first
     sizes = [files.stat(os.path.join(directory, name)).st_size for name in kept]
-    while kept and (
-        len(kept) >= _KEPT_FILES_MAX or sum(sizes) + coming_bytes > _KEPT_BYTES_MAX
-    ):
+    while kept and (len(kept) >= _KEPT_FILES_MAX or sum(sizes) + coming_bytes > _KEPT_BYTES_MAX):
         files.unlink(os.path.join(directory, kept.pop(0)))
         sizes.pop(0)
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import CorruptionError
 from aurora_es.format.checksum import crc32c
-from aurora_es.format.frame import FRAME_VERSION, KIND_CHECKPOINT, KIND_END, FrameHeader, encode_frame
+from aurora_es.format.frame import (
+    FRAME_VERSION,
+    KIND_CHECKPOINT,
+    KIND_END,
+    FrameHeader,
+    encode_frame,
+)
 from aurora_es.format.payload import EndPayload, encode_payload
 from aurora_es.journal.catch_up import catch_up, open_successor
 from aurora_es.journal.manifest_file import read_manifest

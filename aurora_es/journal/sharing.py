@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from aurora_es.journal.following import Follower
 
 
+_UNSET = Settings()
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseOptions:
     """How a leased journal is opened; see ``Journal.open`` for the meaning of each."""
 
-    settings: Settings = Settings()
+    settings: Settings = _UNSET
     read_only: bool = False
     lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT
     poll_interval: float | None = None
@@ -176,7 +179,7 @@ class _SharedJournals:
                         idle, self._idle = self._idle, idle
         finally:
             for journal in idle:
-                journal.close()
+                _close(journal)
 
 
 def _open(path: str, options: LeaseOptions) -> Journal:
@@ -191,6 +194,16 @@ def _open(path: str, options: LeaseOptions) -> Journal:
         poll_interval=options.poll_interval,
         new_parents_max=options.new_parents_max,
     )
+
+
+def _close(journal: Journal) -> None:
+    handle = journal.handle
+    descriptors, tail = handle.descriptors, handle.tail
+    if (descriptors is not None and descriptors.mark.fd < 0) or (tail is not None and tail.fd < 0):
+        # Garbage, given back by a finalizer; the collector has run those of the descriptors first.
+        handle.closed = True
+        handle.drop()
+    journal.close()
 
 
 def _is_current(journal: Journal) -> bool:

@@ -7,6 +7,7 @@ finds it complete. The directory is synced by ``link_segment``, before anything 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -135,7 +136,5 @@ def _salt(effects: Effects) -> bytes:
 
 
 def _remove(files: Files, path: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         files.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -40,7 +40,7 @@ def checked_payload(
     says of its first record. Raises CorruptionError.
     """
     checked = buffer[at : at + CHECKED_BYTES]
-    if len(checked) < CHECKED_BYTES:
+    if len(buffer) < at + HEADER_BYTES:
         raise CorruptionError(
             file.path, offset, expected="a frame", found=f"{len(checked)} bytes up to end of file"
         )
@@ -59,7 +59,10 @@ def checked_payload(
             payload = decompress(fields[3], payload, fields[6])
         except DecompressionError as error:
             raise CorruptionError(
-                file.path, offset, expected=f"{fields[6]} bytes after decompression", found=str(error)
+                file.path,
+                offset,
+                expected=f"{fields[6]} bytes after decompression",
+                found=str(error),
             ) from error
     return payload, fields[10], fields[12]
 

@@ -232,7 +232,9 @@ class Walk:
         commit: list[WalkedFrame],
     ) -> Stop | None:
         if header.version != FRAME_VERSION:
-            return Stop("unsupported", offset, f"frame version {FRAME_VERSION}", f"{header.version}")
+            return Stop(
+                "unsupported", offset, f"frame version {FRAME_VERSION}", f"{header.version}"
+            )
         if header.codec not in _CODECS:
             return Stop("unsupported", offset, "a known codec", f"codec {header.codec}")
         if header.previous_checksum != previous:
@@ -253,7 +255,11 @@ class Walk:
             wanted = (header.kind, last, 1, 1)
         else:
             return Stop("unsupported", offset, "a known kind of frame", f"kind {header.kind}")
-        if number != wanted or not 1 <= number[2] <= number[3] or (commit and last + 1 != number[1]):
+        if (
+            number != wanted
+            or not 1 <= number[2] <= number[3]
+            or (commit and last + 1 != number[1])
+        ):
             expected = "kind {}, commit {}, frame {} of {}".format(*wanted)
             return Stop(
                 "invalid", offset, expected, "kind {}, commit {}, frame {} of {}".format(*number)
