@@ -128,9 +128,8 @@ class Walk:
             if chain.ended:
                 self.stop = Stop("ended", offset)
                 return
-            step = None if commit else self._whole_commit(offset, previous, position)
-            if step is None:
-                step = self._next_frame(offset, previous, position, commit)
+            whole = None if commit else self._whole_commit(offset, previous, position)
+            step = whole or self._next_frame(offset, previous, position, commit)
             if isinstance(step, Stop):
                 self.stop = step
                 return

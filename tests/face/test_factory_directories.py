@@ -78,7 +78,12 @@ def test_the_first_append_makes_the_directories(tmp_path: Path) -> None:
     snapshots.insert_events([event()])
     factory.tracking_recorder().insert_tracking(Tracking("up", 1))
     factory.aggregate_recorder("archive of 2024").insert_events([event()])
-    assert set(os.listdir(root / "App")) == {"events", "snapshots", "tracking", "archive%20of%202024"}
+    assert set(os.listdir(root / "App")) == {
+        "events",
+        "snapshots",
+        "tracking",
+        "archive%20of%202024",
+    }
     assert root.stat().st_mode & 0o777 == 0o700
     factory.close()
 
@@ -102,9 +107,7 @@ def test_some_purposes_are_reserved(open_factory: OpenFactory, purpose: str) -> 
 
 
 @pytest.mark.parametrize("name", DIRECTORIES)
-def test_a_name_becomes_a_directory(
-    tmp_path: Path, open_factory: OpenFactory, name: str
-) -> None:
+def test_a_name_becomes_a_directory(tmp_path: Path, open_factory: OpenFactory, name: str) -> None:
     """Any name works; the directory lies in the root, and the manifest has the exact name."""
     open_factory(name).application_recorder().insert_events([event()])
     assert os.listdir(tmp_path) == [DIRECTORIES[name]]
@@ -128,14 +131,14 @@ def test_a_name_unfit_for_a_directory_is_refused(
 @given(st.text(max_size=40))
 def test_no_name_leads_out_of_the_root(name: str) -> None:
     """Whatever the name, its directory is a child of the root."""
-    path = factory_on("/root", name).store.path if _fits(name) else "/root/x"
-    assert os.path.dirname(os.path.normpath(path)) == "/root"
+    path = factory_on("/stores", name).store.path if _fits(name) else "/stores/x"
+    assert os.path.dirname(os.path.normpath(path)) == "/stores"
     assert os.path.normpath(path) == path
 
 
 def _fits(name: str) -> bool:
     try:
-        factory_on("/root", name).store.path  # noqa: B018 - only to see whether it raises
+        factory_on("/stores", name).store.path  # noqa: B018 - only to see whether it raises
     except AuroraConfigurationError:
         return False
     return True
