@@ -245,6 +245,8 @@ class TailIndex:
             return found
         if key in self._disordered:
             return self._select_disordered(key, gt, lte, desc=desc, limit=limit, until=until)
+        if limit == 1 and desc and gt is None and lte is None and last <= until:
+            return [last]  # row "last event of an aggregate"
         versions, previous = self._versions, self._previous
         while last > until:
             last = previous[last - 1]

@@ -163,7 +163,7 @@ class History:
             self.open(faulty=faulty)
             if not self.processes:
                 return
-        process = self.rng.choice(self.processes)
+        process = self._choose()
         power = faulty and self._arm(process.files)
         journal = process.journal
         try:
@@ -184,7 +184,7 @@ class History:
         """Close one process's journal."""
         if not self.processes:
             return
-        process = self.rng.choice(self.processes)
+        process = self._choose()
         power = self._arm(process.files)
         self._note("close")
         try:
@@ -201,7 +201,7 @@ class History:
         """Sync in one process, as ``Journal.sync`` or the thread of a sync interval does."""
         if not self.processes:
             return
-        process = self.rng.choice(self.processes)
+        process = self._choose()
         handle = process.journal.handle
         power = self._arm(process.files)
         dead = False
@@ -246,7 +246,7 @@ class History:
     def read(self) -> None:
         """Read everything through one process."""
         if self.processes and not self.lies:
-            self.check_handle(self.rng.choice(self.processes))
+            self.check_handle(self._choose())
 
     # Checks
 
@@ -410,6 +410,9 @@ class History:
         return drawn
 
     # Parts
+
+    def _choose(self) -> Process:
+        return self.rng.choice(self.processes)
 
     def _arm(self, files: FaultyFiles) -> bool:
         files.disarm()

@@ -75,6 +75,7 @@ def test_histories_meet_everything_that_may_happen(mode: str) -> None:
 
 
 @pytest.mark.reliability
+@pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("mode", _MODES)
 @pytest.mark.parametrize("part", range(20))
 def test_many_histories(mode: str, part: int, reliability_factor: int) -> None:

@@ -42,14 +42,14 @@ IDS: list[UUID | str] = [UUID_1, str(UUID_1), UUID_2, str(UUID_2).upper(), "a", 
 TOPICS = ["opened", "closed", "t" * 300]
 NAMES = ["up", "down", ""]
 FACTORIES_MAX = 3
-NEXT = None  # a version: one above the highest
+NEXT: None = None  # a version: one above the highest
 
 originator_ids = st.sampled_from(IDS)
-versions = st.one_of(
-    st.just(NEXT), st.integers(-2, 8), st.sampled_from([VERSION_MIN, VERSION_MAX])
-)
+versions = st.one_of(st.just(NEXT), st.integers(-2, 8), st.sampled_from([VERSION_MIN, VERSION_MAX]))
 # Small ones, one that is sure to be compressed, and one that takes a frame of its own.
-states = st.binary(max_size=20) | st.sampled_from([1, 70]).map(lambda times: bytes(range(256)) * times)
+states = st.binary(max_size=20) | st.sampled_from([1, 70]).map(
+    lambda times: bytes(range(256)) * times
+)
 drafts = st.tuples(originator_ids, versions, st.sampled_from(TOPICS), states)
 trackings = st.builds(Tracking, st.sampled_from(NAMES), st.integers(0, 9))
 positions = st.integers(-2, 30)
@@ -249,15 +249,15 @@ class EventRules(RecorderMachine):
     def write_out(self, batch: Sequence[Draft]) -> list[StoredEvent]:
         """Turn drafts into events: with other ids where only UUIDs are allowed, with versions."""
         highest: dict[bytes | str, int] = {}
-        for key, version in self.taken:
-            highest[key] = max(version, highest.get(key, version))
+        for taken_key, taken in self.taken:
+            highest[taken_key] = max(taken, highest.get(taken_key, taken))
         found = []
-        for originator_id, version, topic, state in batch:
-            if not self.knows(originator_id):
-                originator_id = UUID_2  # noqa: PLW2901 - the draft's own counts no more
+        for drafted_id, drafted_version, topic, state in batch:
+            originator_id = drafted_id if self.knows(drafted_id) else UUID_2
             key = self.key_of(originator_id)
-            if version is NEXT:
-                version = min(highest.get(key, 0) + 1, VERSION_MAX)  # noqa: PLW2901 - as above
+            version = drafted_version
+            if version is None:
+                version = min(highest.get(key, 0) + 1, VERSION_MAX)
             highest[key] = max(version, highest.get(key, version))
             found.append(StoredEvent(originator_id, version, topic, state))
         return found
@@ -364,7 +364,12 @@ class EventRules(RecorderMachine):
         """A single bad event refuses the whole batch."""
         changes, error = refusal
         given = self.write_out(batch)
-        good = {"originator_id": UUID_1, "originator_version": 1, "topic": "t", "state": b""}
+        good: dict[str, Any] = {
+            "originator_id": UUID_1,
+            "originator_version": 1,
+            "topic": "t",
+            "state": b"",
+        }
         given.insert(place, StoredEvent(**(good | changes)))
         with pytest.raises(error):
             self.at(side).insert_events(given)

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -53,9 +53,10 @@ def events(count: int, originator_id: UUID | str = UUID_1, *, first: int = 1) ->
 class Task(Generic[T]):
     """A job in a thread of its own."""
 
-    def __init__(self, job: Callable[[], T]) -> None:
+    def __init__(self, job: Callable[..., T], *arguments: object) -> None:
         """Start it."""
         self._job = job
+        self._arguments = arguments
         self._result: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,7 +64,7 @@ class Task(Generic[T]):
 
     def _run(self) -> None:
         try:
-            self._result.append(self._job())
+            self._result.append(self._job(*self._arguments))
         except BaseException as error:  # noqa: BLE001 - any verdict of the code under test
             self._error = error
 
@@ -112,10 +113,10 @@ class Script:
             said, complained = self._process.communicate(timeout=PATIENCE_SECONDS)
         finally:
             self._process.kill()
-        assert (self._process.returncode, complained) == (0, "")
+        assert (self._process.returncode, complained) == (0, ""), complained
         return said
 
-    def __enter__(self) -> Script:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

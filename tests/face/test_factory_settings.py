@@ -106,7 +106,8 @@ def test_a_right_value_is_taken(tmp_path: Path, key: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "word", "value"), [(key, word, value) for key, (word, values) in BAD.items() for value in values]
+    ("key", "word", "value"),
+    [(key, word, value) for key, (word, values) in BAD.items() for value in values],
 )
 def test_a_wrong_value_is_refused(tmp_path: Path, key: str, word: str, value: str) -> None:
     """The error is an OSError, names keys tried, values allowed and the value found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,12 @@ def test_appends_are_refused(open_factory: OpenFactory) -> None:
             open_factory(name).process_recorder().insert_events([event()])
         factory = open_factory(name, AURORA_READ_ONLY="y")
         process, tracking = factory.process_recorder(), factory.tracking_recorder()
+        up = Tracking("up", 1)
         for append in (
-            lambda process=process: process.insert_events([event(2)]),
-            lambda process=process: process.insert_events([], tracking=Tracking("up", 1)),
-            lambda process=process: process.insert_tracking(Tracking("up", 1)),
-            lambda tracking=tracking: tracking.insert_tracking(Tracking("up", 1)),
+            partial(process.insert_events, [event(2)]),
+            partial(process.insert_events, [], tracking=up),
+            partial(process.insert_tracking, up),
+            partial(tracking.insert_tracking, up),
         ):
             with pytest.raises(NotSupportedError) as caught:
                 append()
@@ -42,9 +44,7 @@ def test_reading_leaves_no_trace(tmp_path: Path, open_factory: OpenFactory) -> N
     """Not a byte and not a time stamp changes."""
     writer = open_factory(AURORA_ROLL_CYCLE="2events")
     for version in range(1, 6):
-        writer.process_recorder().insert_events(
-            [event(version)], tracking=Tracking("up", version)
-        )
+        writer.process_recorder().insert_events([event(version)], tracking=Tracking("up", version))
     writer.close()
     before = contents(tmp_path)
     # Settings of another writer are not the business of a reader.

@@ -150,7 +150,7 @@ def leave_often(env: Environment, leave: Callable[[Environment], None], rounds: 
         followers = {
             f"{name}_AURORA_PATH": str(root) for name in ("SEEN", "PROJECTEDTOTALS", "TOTALS")
         }
-        Task(lambda env=env | followers: leave(env)).result(timeout=60)
+        Task(leave, env | followers).result(timeout=60)
     with Counters(env) as reader:
         last = reader.recorder.max_notification_id()
         assert last is not None

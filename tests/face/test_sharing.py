@@ -176,7 +176,7 @@ def test_threads_open_append_and_close_in_any_order(tmp_path: Path) -> None:
             with pytest.raises(InterfaceError):
                 recorder.max_notification_id()
 
-    for task in [Task(lambda at=at: work(at)) for at in range(threads)]:
+    for task in [Task(work, at) for at in range(threads)]:
         task.result(timeout=60)
     assert descriptors_open() == before
     factory = factory_on(tmp_path)

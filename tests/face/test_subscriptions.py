@@ -54,6 +54,11 @@ def ids_of(subscription: Follow, count: int) -> list[int]:
     return [next(subscription).id for _ in range(count)]
 
 
+def all_ids_of(subscription: Follow) -> list[int]:
+    """Take notifications until the subscription ends."""
+    return [notification.id for notification in subscription]
+
+
 def test_everything_recorded_comes_in_order(open_factory: OpenFactory) -> None:
     """Old and new notifications come as ``select_notifications`` gives them."""
     recorder = open_factory(AURORA_ROLL_CYCLE="100events", **NO_POLLING).application_recorder()
@@ -84,7 +89,7 @@ def test_gt_beyond_the_head_waits(open_factory: OpenFactory, sleepers: SleepWatc
     recorder = open_factory(**NO_POLLING).application_recorder()
     recorder.insert_events(events(3))
     subscription = recorder.subscribe(gt=5)
-    following = Task(lambda: ids_of(subscription, 2))
+    following = Task(ids_of, subscription, 2)
     sleepers.await_sleep()
     recorder.insert_events(events(2, first=4))
     sleepers.await_sleep()
@@ -120,7 +125,7 @@ def test_topics_filter(open_factory: OpenFactory, sleepers: SleepWatcher) -> Non
         )
     subscription = recorder.subscribe(topics=["wanted", "unknown"])
     assert ids_of(subscription, 4) == wanted
-    following = Task(lambda: ids_of(subscription, 2))
+    following = Task(ids_of, subscription, 2)
     sleepers.await_sleep()
     recorder.insert_events([event(1501, topic="other")])
     sleepers.await_sleep()
@@ -146,7 +151,7 @@ def test_stop_wakes_a_sleeper(open_factory: OpenFactory, sleepers: SleepWatcher)
     recorder = open_factory(**NO_POLLING).application_recorder()
     recorder.insert_events(events(2))
     subscription = recorder.subscribe()
-    following = Task(lambda: [one.id for one in subscription])
+    following = Task(all_ids_of, subscription)
     sleepers.await_sleep()
     subscription.stop()
     assert following.result(timeout=5) == [1, 2]
@@ -184,7 +189,7 @@ def test_leaving_the_context_ends_it(open_factory: OpenFactory, sleepers: SleepW
     recorder = open_factory(**NO_POLLING).application_recorder()
     recorder.insert_events(events(1))
     with recorder.subscribe() as subscription:
-        following = Task(lambda: [one.id for one in subscription])
+        following = Task(all_ids_of, subscription)
         sleepers.await_sleep()
     assert following.result(timeout=5) == [1]
 
@@ -222,7 +227,7 @@ def test_closing_ends_a_sleeper(
     if state == "existing":
         recorder.insert_events(events(2))
     subscription = recorder.subscribe()
-    following = Task(lambda: [one.id for one in subscription])
+    following = Task(all_ids_of, subscription)
     sleepers.await_sleep()
     CLOSINGS[closing](factory, recorder)
     assert following.result(timeout=5) == ([1, 2] if state == "existing" else [])
@@ -248,7 +253,7 @@ def test_one_of_several_ends(open_factory: OpenFactory, sleepers: SleepWatcher) 
     first, second, third = recorder.subscribe(), recorder.subscribe(), recorder.subscribe()
     others = other.application_recorder().subscribe()
     recorder.insert_events(events(1))
-    following = [Task(lambda one=one: [n.id for n in one]) for one in (first, second, others)]
+    following = [Task(all_ids_of, one) for one in (first, second, others)]
     sleepers.await_sleep(3)
     first.stop()
     other.close()
@@ -323,7 +328,7 @@ def test_it_waits_for_a_store_to_appear(open_factory: OpenFactory, sleepers: Sle
     """Subscribing makes nothing; the first append of another factory is noticed."""
     recorder = open_factory(**NO_POLLING).application_recorder()
     subscription = recorder.subscribe()
-    following = Task(lambda: ids_of(subscription, 3))
+    following = Task(ids_of, subscription, 3)
     sleepers.await_sleep()
     assert not os.path.exists(recorder.store.path)
     writer = open_factory(**NO_POLLING).application_recorder()

@@ -73,9 +73,9 @@ def test_writers_in_threads_and_processes(
     recorders = [factory.application_recorder() for factory in (first, second, reader)]
     subscriptions = [recorder.subscribe() for recorder in recorders]
     total = 4 * _COUNT
-    following = [Task(lambda one=one: take(one, total)) for one in subscriptions]
+    following = [Task(take, one, total) for one in subscriptions]
     late_subscription = recorders[1].subscribe(gt=100)
-    late = Task(lambda: take(late_subscription, total - 100))
+    late = Task(take, late_subscription, total - 100)
 
     def write(number: int) -> None:
         for version in range(1, _COUNT + 1, _STEP):
@@ -86,7 +86,7 @@ def test_writers_in_threads_and_processes(
         for script in scripts:
             assert script.hear() == "ready"
             script.tell(f"1 {_STEP}")
-        threads = [Task(lambda at=at: write(at)) for at in range(2)]
+        threads = [Task(write, at) for at in range(2)]
         for thread in threads:
             thread.result()
         for script in scripts:

@@ -51,7 +51,7 @@ def test_another_thread_tracks(
 ) -> None:
     """The wait goes on over what is not enough, and ends with what is."""
     recorder = recorder_of(open_factory, kind)
-    waiting = Task(lambda: recorder.wait("up", 3, timeout=60))
+    waiting = Task(recorder.wait, "up", 3, 60.0)
     sleepers.await_sleep()
     recorder.insert_tracking(Tracking("up", 2))
     sleepers.await_sleep()
@@ -65,7 +65,7 @@ def test_another_thread_tracks(
 def test_events_track_as_well(open_factory: OpenFactory, sleepers: SleepWatcher) -> None:
     """Tracking recorded with events ends the wait of another factory's recorder."""
     recorder = recorder_of(open_factory, "process", AURORA_ROLL_CYCLE="1events")
-    waiting = Task(lambda: recorder.wait("up", 2, timeout=60))
+    waiting = Task(recorder.wait, "up", 2, 60.0)
     sleepers.await_sleep()
     process = open_factory(**NO_POLLING).process_recorder()
     process.insert_events([event(1)], tracking=Tracking("up", 1))
@@ -82,7 +82,7 @@ def test_another_process_tracks(
     with Script(_TRACKER, str(tmp_path), kind) as script:
         assert script.hear() == "ready"
         for notification_id in (1, 5, 6):
-            waiting = Task(lambda at=notification_id: recorder.wait("up", at, timeout=60))
+            waiting = Task(recorder.wait, "up", notification_id, 60.0)
             sleepers.await_sleep()
             script.tell(str(notification_id))
             waiting.result(timeout=10)
@@ -90,13 +90,11 @@ def test_another_process_tracks(
     assert recorder.max_tracking_id("up") == 6
 
 
-def test_a_store_that_does_not_exist_yet(
-    open_factory: OpenFactory, sleepers: SleepWatcher
-) -> None:
+def test_a_store_that_does_not_exist_yet(open_factory: OpenFactory, sleepers: SleepWatcher) -> None:
     """The first append of somebody else is noticed by polling."""
     factory = open_factory(**NO_POLLING)
     recorder = factory.tracking_recorder()
-    waiting = Task(lambda: recorder.wait("up", 1, timeout=60))
+    waiting = Task(recorder.wait, "up", 1, 60.0)
     sleepers.await_sleep()
     open_factory().tracking_recorder().insert_tracking(Tracking("up", 1))
     waiting.result(timeout=10)
@@ -147,10 +145,12 @@ def test_closing_ends_it(
 ) -> None:
     """Closing the recorder under a wait is InterfaceError, as for any call after it."""
     other = recorder_of(open_factory, "tracking") if shared else None
-    recorder = recorder_of(open_factory, "tracking") if other is None else open_factory(
-        **NO_POLLING
-    ).tracking_recorder()
-    waiting = Task(lambda: recorder.wait("up", 3, timeout=60))
+    recorder = (
+        recorder_of(open_factory, "tracking")
+        if other is None
+        else open_factory(**NO_POLLING).tracking_recorder()
+    )
+    waiting = Task(recorder.wait, "up", 3, 60.0)
     sleepers.await_sleep()
     recorder.close()
     with pytest.raises(InterfaceError):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aurora_es import AuroraError, CorruptionError, Journal, RollCycle, UnsupportedFormatError
-from aurora_es.format.frame import HEADER_BYTES
+from aurora_es.format.checksum import crc32c
+from aurora_es.format.frame import HEADER_BYTES, decode_header, encode_frame
 from aurora_es.format.mark import (
     MARK_BYTES,
     SLOT_BYTES,
@@ -307,6 +308,39 @@ def read_third(journal: Journal) -> bytes | CorruptionError:
         return states(journal, start=3, limit=1)[0]
     except CorruptionError as error:
         return error
+
+
+HOSTILE = {
+    "text that is no UTF-8": b"\x93\xc4\x00\xc0\x91\x94\xa1\xff\x01\xa1t\xc4\x00",
+    "nested deeply": b"\x93\xc4\x00\xc0\x91\x95" + b"\x91" * 100_000 + b"\xc0\xa1t\xc4\x00",
+    "a version beyond 64 bits": b"\x93\xc4\x00\xc0\x91\x94\xa1a\xcf"
+    + b"\xff" * 8
+    + b"\xa1t\xc4\x00",
+    "no array": b"\x05",
+    "too many records": b"\x93\xc4\x00\xc0\x92" + b"\x94\xc0\xc0\xa1t\xc4\x00" * 2,
+}
+LEAKS = pytest.mark.xfail(strict=True, reason="reported: catch-up catches msgspec.DecodeError only")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(payload, id=name, marks=[LEAKS] if number < 3 else [])
+        for number, (name, payload) in enumerate(HOSTILE.items())
+    ],
+)
+def test_a_hostile_payload_with_valid_checksums(path: Path, payload: bytes) -> None:
+    """Bytes that only somebody with our encoder can have written are corruption as well."""
+    name = names_of(path)[0]
+    content = (path / name).read_bytes()
+    offset = content.index(content[56:64], 136)
+    decoded = decode_header(content, offset)
+    assert decoded is not None
+    header = decoded[0]._replace(
+        stored_length=len(payload), raw_length=len(payload), payload_checksum=crc32c(payload)
+    )
+    patch(path / name, offset, encode_frame(header, payload)[0])
+    expect_corruption(path, name, offset, "expected a payload that decodes")
 
 
 # Torn or corrupt
