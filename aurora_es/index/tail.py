@@ -97,7 +97,7 @@ class TailIndex:
         ``base_offset`` is added to every offset.
         """
         position = self.position
-        if len(identities) == 1 and tracking is None:
+        if len(identities) == 1 == len(frames) and tracking is None:
             offset, length, _ = frames[0]
             if self._add_one(identities[0], base_offset + offset, length):
                 return

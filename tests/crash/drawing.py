@@ -30,17 +30,24 @@ class Drawn(NamedTuple):
     claims: Sequence[Claim]
 
 
-def draw_commit(rng: random.Random, serial: int, codec: int, claims: Sequence[Claim] = ()) -> Drawn:
+def draw_commit(
+    rng: random.Random,
+    serial: int,
+    codec: int,
+    claims: Sequence[Claim] = (),
+    sizes: Sequence[int] = (),
+) -> Drawn:
     """Draw a commit of 0 to 3 records, now and then with tracking or with a large record.
 
-    ``claims`` are versions to ask for; new ones are made up when it is empty.
+    ``claims`` are versions to ask for, ``sizes`` those of states; where they are empty, they are
+    made up.
     """
     tracking = (rng.choice("ab"), serial) if rng.random() < 0.2 and not claims else None
     count = len(claims) or rng.choice((0 if tracking else 1, 1, 1, 2, 3))
     claims = claims or [(rng.choice("xyz"), serial * 10 + item) for item in range(count)]
     records = []
     for item, (originator, version) in enumerate(claims):
-        size = rng.choice((*_SIZES, rng.choice(_LARGE_SIZES)))
+        size = rng.choice(sizes or (*_SIZES, rng.choice(_LARGE_SIZES)))
         state = f"{serial}.{item}/{count}".encode() + rng.randbytes(4) * (size // 4)
         records.append(
             Record(topic="t", state=state, originator_id=originator, originator_version=version)

@@ -298,7 +298,7 @@ class History:
     def _append_group(self, process: Process) -> None:
         group = process.journal._group
         settled = self._settled()
-        batch = [self._draw(process) for _ in range(self.rng.choice((1, 1, 1, 2, 3, 5)))]
+        batch = self._draw_batch(process)
         process.pending += batch
         for drawn in batch:
             self.truth.open[drawn.tried.commit_id] = drawn.tried
@@ -388,6 +388,9 @@ class History:
         except PoisonedHandleError:
             return
         raise ViolationError("a handle whose sync failed goes on")
+
+    def _draw_batch(self, process: Process) -> list[Drawn]:
+        return [self._draw(process) for _ in range(self.rng.choice((1, 1, 1, 2, 3, 5)))]
 
     def _draw(self, process: Process) -> Drawn:
         rng = self.rng

@@ -123,9 +123,9 @@ class SeenView(AuroraTrackingRecorder):
         self.seen: list[int] = []
 
     def see(self, tracking: Tracking) -> None:
-        """Track an event, and remember it."""
-        self.insert_tracking(tracking)
+        """Remember an event, and track it, which ends the wait of whoever will look at it."""
         self.seen.append(tracking.notification_id)
+        self.insert_tracking(tracking)
 
 
 class SeenProjection(Projection[SeenView]):
