@@ -144,6 +144,7 @@ class GroupCommit:
         """Take what waits into ``group``, write it, and note the verdict of each member."""
         handle = self._handle
         is_writing = False
+        published: Mark | None = None
         try:
             with AppendLock(handle, deadline):
                 mark = mark_under_lock(handle)
@@ -164,12 +165,14 @@ class GroupCommit:
                 winners = admit(handle.state.index, group)
                 if winners:
                     is_writing = True
-                    mark = write_group(handle, mark, winners, now)
+                    mark = published = write_group(handle, mark, winners, now)
         except (AuroraError, OSError) as error:
             if not group:
                 raise
-            self._fail(group, error)
-            return None
+            if published is None:
+                self._fail(group, error)
+                return None
+            # Only unlocking failed; what is published is acknowledged.
         except BaseException:
             self._leave_unresolved(group, commit, is_writing=is_writing)
             group.clear()

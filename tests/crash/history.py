@@ -19,6 +19,7 @@ from aurora_es.errors import (
     CommitOutcomeUnknownError,
     ConflictError,
     CorruptionError,
+    LockTimeoutError,
     PoisonedHandleError,
 )
 from aurora_es.files.layer import Effects
@@ -54,6 +55,7 @@ class Process:
         """Keep both; nothing is pending."""
         self.files = files
         self.journal = journal
+        self.seen_position = 0
         self.pending: list[Drawn] = []  # queued, not answered yet
 
     def kill(self) -> None:
@@ -87,6 +89,8 @@ class History:
         self.conflicting: set[bytes] = set()  # commits that claim what is taken
         self.power_lost = False  # since the last opening that succeeded
         self.lies = False  # a sync failed: the cache may hold what the disk does not
+        self.active: Process | None = None  # whose step it is
+        self.nested = False  # in a step within a step
         self.unrest = rng.choice((0.0, 0.0, 0.02))  # chance of write-back or eviction per operation
         self.fault_chance = rng.choice((0.2, 0.5))
         self.log: list[str] = []
@@ -118,6 +122,7 @@ class History:
 
     def open(self, *, faulty: bool = True) -> None:
         """Open the journal in a new process."""
+        self.active = None
         if len(self.processes) == _PROCESSES_MAX:
             self.processes.pop(self.rng.randrange(_PROCESSES_MAX)).kill()
         files = FaultyFiles(CrashableFiles(self.disk), self.rng)
@@ -163,7 +168,7 @@ class History:
             self.open(faulty=faulty)
             if not self.processes:
                 return
-        process = self._choose()
+        process = self.active = self._choose()
         power = faulty and self._arm(process.files)
         journal = process.journal
         try:
@@ -184,7 +189,7 @@ class History:
         """Close one process's journal."""
         if not self.processes:
             return
-        process = self._choose()
+        process = self.active = self._choose()
         power = self._arm(process.files)
         self._note("close")
         try:
@@ -201,7 +206,7 @@ class History:
         """Sync in one process, as ``Journal.sync`` or the thread of a sync interval does."""
         if not self.processes:
             return
-        process = self._choose()
+        process = self.active = self._choose()
         handle = process.journal.handle
         power = self._arm(process.files)
         dead = False
@@ -244,9 +249,19 @@ class History:
         self.disk.evict()
 
     def read(self) -> None:
-        """Read everything through one process."""
-        if self.processes and not self.lies:
-            self.check_handle(self._choose())
+        """Read everything through one process, while the others stand still."""
+        if not self.processes:
+            return
+        process = self._choose()
+        if not self.lies:
+            self.check_handle(process)
+        if process.journal.handle.descriptors is not None and self.truth.always:
+            hook, process.files.hook = process.files.hook, None
+            position = process.journal.last_position
+            process.files.hook = hook
+            if position < process.seen_position:
+                raise ViolationError("a reader went back behind a position that it had seen")
+            process.seen_position = position
 
     # Checks
 
@@ -269,7 +284,13 @@ class History:
 
     def check_handle(self, process: Process) -> None:
         """Compare what a journal reads and indexes with what is known, and with a fresh scan."""
-        journal = process.journal
+        hook, process.files.hook = process.files.hook, None
+        try:
+            self._check_handle(process.journal)
+        finally:
+            process.files.hook = hook
+
+    def _check_handle(self, journal: Journal) -> None:
         if journal.handle.descriptors is None:
             if not journal.attach():  # which recovers
                 return
@@ -327,12 +348,12 @@ class History:
         return lead
 
     def _answer(self, process: Process, member: Drawn, call: Callable[[], object]) -> Answer:
-        process.pending.remove(member)
         raised: BaseException | None = None
         try:
             call()
         except FAILURES as error:
             raised = error
+        process.pending.remove(member)
         if isinstance(raised, SimulatedKill):
             process.pending.clear()
         return member, raised or member.commit.error
@@ -448,6 +469,8 @@ class History:
         """A fault may make a call fail, but never find corruption where nothing has rotted."""
         if isinstance(error, CorruptionError):
             raise ViolationError(f"refused after a plain crash: {error}") from error
+        if isinstance(error, LockTimeoutError) and self.nested:
+            return
         if files.struck is None and _NOT_THERE not in str(error):
             raise ViolationError(f"failed without a fault: {error!r}") from error
 
@@ -460,11 +483,35 @@ class History:
             self.truth.vouched_count = mark.visible_commit if mark is not None else 0
 
     def _stir(self, name: str) -> None:
-        if self.unrest and self.rng.random() < self.unrest:
-            if self.rng.random() < 0.5:
-                self.disk.write_back(self.rng)
-            elif self.truth.always:
+        """What the rest of the machine may be about while a process makes a call."""
+        if not self.unrest or self.rng.random() >= self.unrest:
+            return
+        chance = self.rng.random()
+        if chance < 0.3:
+            self.disk.write_back(self.rng)
+        elif chance < 0.5:
+            if self.truth.always:
                 self.disk.evict()
+        elif chance < 0.7:
+            # A reader looks at the files. What it sees must not be taken back any more.
+            self.compare()
+        elif not self.nested:
+            self.nested = True
+            try:
+                self._append_between()
+            finally:
+                self.nested = False
+
+    def _append_between(self) -> None:
+        """Append in another process, in the middle of a step; it may find the lock taken."""
+        others = [each for each in self.processes if each is not self.active]
+        if others and not self.power_lost:
+            process = self.rng.choice(others)
+            if process.journal.handle.descriptors is not None:
+                process.files.disarm()
+                process.files.struck = None
+                process.journal._has_appended = True
+                self._append_group(process)
 
     def _effects(self, files: FaultyFiles) -> Effects:
         return Effects(

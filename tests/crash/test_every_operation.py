@@ -1,0 +1,98 @@
+"""Every file operation of creation, append, group, roll, close and recovery is struck, each way.
+
+A run is repeated by what a failure names: ``Scripted(scene, strikes, seed).play()``.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.scripted import KINDS, SCENES, Scene, Scripted, Strike
+
+# What shows that a scene is what its name says.
+_TELLING = {
+    "creation": "mkdir",
+    "append": "fdatasync",
+    "roll": "link",
+    "recovery of half a write": "mkdir",
+    "recovery of a whole write": "ftruncate",
+    "recovery of a roll": "link",
+    "recovery by an open handle": "mkdir",
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def operations_of(scene: Scene) -> list[str]:
+    """Names of the file operations of a scene's act."""
+    run = Scripted(scene)
+    run.play()
+    return run.operations[len(scene.steps) - 1]
+
+
+def strikes_on(names: list[str]) -> Iterator[Strike]:
+    """Every kind of fault at every operation where it makes a difference."""
+    for at, name in enumerate(names):
+        for kind, (fault, _) in KINDS.items():
+            # Outside of writes the middle is the start.
+            is_repeated = fault.moment == "middle" and fault.kind != "error" and name != "pwrite"
+            # Death before an operation is death behind the one before.
+            is_repeated |= fault.kind == "kill" and fault.moment == "before" and at > 0
+            if not is_repeated:
+                yield Strike(kind, at)
+
+
+def play(scene: Scene, strikes: tuple[Strike, ...], seed: int) -> Scripted:
+    """Run a scene, naming it on failure."""
+    run = Scripted(scene, strikes, seed)
+    try:
+        run.play()
+    except BaseException as error:
+        steps = "\n".join(run.log)
+        error.add_note(f"Scripted({scene!r}, {strikes!r}, {seed}); its steps:\n{steps}")
+        raise
+    return run
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+def test_every_operation(scene: Scene) -> None:
+    """Whatever happens at whichever operation, nothing acknowledged is lost or split.
+
+    The seed decides what a power cut leaves; under odd ones lying pages are dropped.
+    """
+    names = operations_of(scene)
+    assert _TELLING.get(scene.name, "flock") in names
+    for seed, strike in enumerate(strikes_on(names)):
+        play(scene, (strike,), seed)
+
+
+def nested(scene: Scene, stride: int) -> None:
+    """Strike at the act and, after that, at every ``stride``-th operation of the next opening."""
+    turn = 0
+    for strike in strikes_on(operations_of(scene)):
+        run = play(scene, (strike,), 1)
+        following = max(run.operations[len(scene.steps) :], key=len)
+        for second in strikes_on(following):
+            turn += 1
+            if turn % stride == 0:
+                play(scene, (strike, second), turn)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+def test_a_struck_recovery_is_struck_again(scene: Scene) -> None:
+    """Recovery may itself be killed, cut off or refused at some of its operations."""
+    nested(scene, stride=211)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(7_200)
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+def test_every_operation_of_every_struck_recovery(scene: Scene, reliability_factor: int) -> None:
+    """The same at every operation of every recovery, in the long run."""
+    nested(scene, stride=max(1, 20 // reliability_factor))

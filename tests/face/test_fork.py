@@ -1,0 +1,294 @@
+"""After a fork recorders reopen by themselves in the child; subscriptions of before do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.face.support import Script, factory_on
+
+_PREPARE = """
+import os, sys, threading
+from eventsourcing.persistence import (
+    InterfaceError, StoredEvent, Tracking, WaitInterruptedError,
+)
+from eventsourcing.utils import Environment
+from aurora_es import AuroraFactory
+
+def event(name, version):
+    return StoredEvent(name, version, "t", b"")
+
+def factory_of(**settings):
+    settings.setdefault("AURORA_PATH", sys.argv[1])
+    return AuroraFactory(Environment("App", settings))
+
+def in_child(job):
+    # Returns a function that waits for the child.
+    pid = os.fork()
+    if pid:
+        return lambda: check(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        job()
+        code = 0
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+def check(status):
+    assert status == 0, f"the child ended with {status}"
+"""
+
+# Everything that was open before the fork, used in the child and in the parent.
+_BOTH_APPEND = """
+factory = factory_of(AURORA_SYNC=sys.argv[2], AURORA_ROLL_CYCLE="10events")
+recorder, tracking = factory.process_recorder(), factory.tracking_recorder()
+snapshots = factory.aggregate_recorder("snapshots")
+absent = factory.aggregate_recorder("absent")
+recorder.insert_events([event("parent", 0)], tracking=Tracking("up", 1))
+snapshots.insert_events([event("parent", 0)])
+tracking.insert_tracking(Tracking("up", 1))
+
+def child():
+    assert recorder.max_notification_id() >= 1
+    assert recorder.select_events("parent", limit=1) == [event("parent", 0)]
+    assert recorder.max_tracking_id("up") == 1
+    for version in range(30):
+        recorder.insert_events([event("child", version)])
+    recorder.insert_events([], tracking=Tracking("up", 2))
+    snapshots.insert_events([event("child", 0)])
+    tracking.insert_tracking(Tracking("up", 2))
+    assert absent.select_events("child") == []
+    absent.insert_events([event("child", 0)])
+    assert len(recorder.select_events("child")) == 30
+    factory.close()
+    try:
+        recorder.max_notification_id()
+    except InterfaceError:
+        pass
+    else:
+        raise AssertionError("closed, and yet it reads")
+
+wait = in_child(child)
+for version in range(1, 31):
+    recorder.insert_events([event("parent", version)])
+wait()
+assert recorder.max_notification_id() == 61, recorder.max_notification_id()
+assert recorder.max_tracking_id("up") == tracking.max_tracking_id("up") == 2
+assert len(snapshots.select_events("child")) == len(absent.select_events("child")) == 1
+recorder.insert_events([event("parent", 31)])
+factory.close()
+"""
+
+# A subscription made before is finished in the child, a new one works; the parent's goes on.
+_SUBSCRIPTIONS = """
+factory = factory_of(AURORA_POLL_INTERVAL="3600")
+recorder = factory.process_recorder()
+if sys.argv[2] == "existing":
+    recorder.insert_events([event("parent", 0)])
+subscription = recorder.subscribe()
+seen = []
+if sys.argv[2] == "existing":
+    seen.append(next(subscription).originator_version)
+    try:
+        # Loads what waiting needs: a fork in the middle of an import leaves the child without.
+        recorder.wait("nobody", 1, timeout=0.001)
+    except TimeoutError:
+        pass
+
+def follow():
+    for notification in subscription:
+        seen.append(notification.originator_version)
+        if notification.topic == "end":
+            break
+
+thread = threading.Thread(target=follow)
+thread.start()
+
+def child():
+    for _ in range(2):
+        try:
+            next(subscription)
+        except (InterfaceError, StopIteration):
+            pass
+        else:
+            raise AssertionError("the parent's subscription yields in the child")
+    subscription.stop()
+    assert list(subscription) == []
+    mine = recorder.subscribe()
+    recorder.insert_events([event("child", 1)])
+    while next(mine).originator_id != "child":
+        pass
+    mine.stop()
+    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=30))
+    waiting.start()
+    recorder.insert_tracking(Tracking("up", 1))
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+wait = in_child(child)
+wait()
+recorder.insert_events([StoredEvent("parent", 2, "end", b"")])
+thread.join(30)
+assert not thread.is_alive()
+assert seen == ([0] if sys.argv[2] == "existing" else []) + [1, 2], seen
+factory.close()
+"""
+
+# Forks while other threads are in the middle of appends, openings and closings.
+_BUSY = """
+factory = factory_of(AURORA_LOCK_TIMEOUT="60")
+recorder = factory.application_recorder()
+recorder.insert_events([event("first", 0)])
+stopping = threading.Event()
+counts = [0, 0]
+
+def append(number):
+    while not stopping.is_set():
+        recorder.insert_events([event(f"thread {number}", counts[number])])
+        counts[number] += 1
+
+def open_and_close():
+    while not stopping.is_set():
+        other = AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]}))
+        other.application_recorder().max_notification_id()
+        AuroraFactory(Environment("Memory", {"AURORA_PATH": ":memory:"}))
+        other.close()
+
+threads = [threading.Thread(target=append, args=(number,)) for number in range(2)]
+threads.append(threading.Thread(target=open_and_close))
+for thread in threads:
+    thread.start()
+
+def child(number):
+    for version in range(3):
+        recorder.insert_events([event(f"child {number}", version)])
+    assert len(recorder.select_events(f"child {number}")) == 3
+    fresh = AuroraFactory(Environment("Memory", {"AURORA_PATH": ":memory:"}))
+    fresh.application_recorder().insert_events([event("child", 0)])
+    fresh.close()
+    AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]})).application_recorder().insert_events([event(f"child {number}", 0)])
+
+waits = [in_child(lambda: child(number)) for number in range(8)]
+for wait in waits:
+    wait()
+stopping.set()
+for thread in threads:
+    thread.join()
+assert recorder.max_notification_id() == 1 + 8 * 3 + sum(counts)
+factory.close()
+"""
+
+# A child of a child, and a child that ends as an ordinary process does.
+_GENERATIONS = """
+factory = factory_of(AURORA_SYNC="20ms")
+recorder = factory.application_recorder()
+recorder.insert_events([event("first", 0)])
+
+def grandchild():
+    recorder.insert_events([event("third", 0)])
+
+def child():
+    wait = in_child(grandchild)
+    recorder.insert_events([event("second", 0)])
+    wait()
+    recorder.insert_events([event("second", 1)])
+
+in_child(child)()
+pid = os.fork()
+if pid == 0:
+    recorder.insert_events([event("fourth", 0)])
+    sys.exit(0)
+check(os.waitpid(pid, 0)[1])
+assert recorder.max_notification_id() == 5
+print("parent")
+"""
+
+_MEMORY = """
+factory = factory_of(AURORA_PATH=":memory:")
+recorder = factory.application_recorder()
+recorder.insert_events([event("parent", 0)])
+root = factory.store.root
+pid = os.fork()
+if pid == 0:
+    assert recorder.max_notification_id() == 1
+    recorder.insert_events([event("child", 0)])
+    factory.close()
+    del factory, recorder
+    sys.exit(0)
+check(os.waitpid(pid, 0)[1])
+assert os.path.isdir(root)
+assert recorder.max_notification_id() == 2
+factory.close()
+del factory, recorder
+assert not os.path.isdir(root)
+"""
+
+# What was closed, or had failed, before the fork stays so in the child.
+_CLOSED = """
+factory = factory_of()
+recorder, other = factory.application_recorder(), factory.application_recorder()
+other.insert_events([event("parent", 0)])
+recorder.close()
+
+def child():
+    try:
+        recorder.max_notification_id()
+    except InterfaceError:
+        pass
+    else:
+        raise AssertionError("closed, and yet it reads")
+    recorder.close()
+    assert other.insert_events([event("child", 0)]) == [2]
+
+in_child(child)()
+assert other.max_notification_id() == 2
+factory.close()
+"""
+
+
+def run(source: str, *arguments: str) -> str:
+    """Run a script that must end well and complain of nothing."""
+    with Script(_PREPARE + source, *arguments) as script:
+        return script.end()
+
+
+@pytest.mark.parametrize("sync", ["always", "never", "20ms"])
+def test_parent_and_child_append(tmp_path: Path, sync: str) -> None:
+    """Recorders of before the fork work in both, at the same time, and closing is separate."""
+    run(_BOTH_APPEND, str(tmp_path), sync)
+    recorder = factory_on(tmp_path).application_recorder()
+    for name, count in (("parent", 32), ("child", 30)):
+        found = recorder.select_events(name)
+        assert [one.originator_version for one in found] == [*range(count)]
+    recorder.close()
+
+
+@pytest.mark.parametrize("state", ["absent", "existing"])
+def test_subscriptions(tmp_path: Path, state: str) -> None:
+    """In the child the parent's end or raise, and new ones work; the parent's sees the child."""
+    run(_SUBSCRIPTIONS, str(tmp_path), state)
+
+
+def test_forks_beside_busy_threads(tmp_path: Path) -> None:
+    """Locks that other threads held at the fork stop nobody, and nothing is lost."""
+    run(_BUSY, str(tmp_path))
+
+
+def test_children_of_children(tmp_path: Path) -> None:
+    """Each generation reopens; a child that exits normally takes nothing with it."""
+    assert run(_GENERATIONS, str(tmp_path)) == "parent\n"
+
+
+def test_a_memory_store(tmp_path: Path) -> None:
+    """The child uses its parent's directory and does not remove it."""
+    run(_MEMORY, str(tmp_path))
+
+
+def test_closed_stays_closed(tmp_path: Path) -> None:
+    """A fork opens nothing that was closed."""
+    run(_CLOSED, str(tmp_path))

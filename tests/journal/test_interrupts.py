@@ -1,0 +1,118 @@
+"""Interrupts that come at awkward moments, to the leader of a group or to one who waits.
+
+``test_every_call_fails`` interrupts every system call; here are the moments between them.
+"""
+
+import itertools
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aurora_es import Journal
+from aurora_es.journal.commit import PreparedCommit
+from aurora_es.journal.group import GroupCommit
+from tests.journal.support import (
+    PATIENCE_SECONDS,
+    Call,
+    Crowd,
+    ScriptedFiles,
+    effects_with,
+    message,
+    open_with,
+    run_threads,
+    states,
+)
+
+COMMITS = [[message(b"%d" % number)] for number in range(4)]
+
+
+@pytest.mark.xfail(strict=True, reason="reported: members are marked done only when they are woken")
+def test_a_leader_interrupted_before_it_wakes_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commits that were published are acknowledged, though the leader did not come to say it."""
+    wake = GroupCommit._wake
+    interrupts = itertools.count()
+
+    def wake_or_be_interrupted(self: GroupCommit, group: list[PreparedCommit]) -> None:
+        if len(group) > 1 and next(interrupts) == 0:
+            raise KeyboardInterrupt
+        wake(self, group)
+
+    monkeypatch.setattr(GroupCommit, "_wake", wake_or_be_interrupted)
+    crowd = Crowd(ScriptedFiles(), lambda: None)
+    with open_with(tmp_path / "journal", crowd.effects()) as journal:
+        given = crowd.append(journal, COMMITS)
+        interrupted = [one for one in given if isinstance(one, KeyboardInterrupt)]
+        acknowledged = [one for one in given if isinstance(one, range)]
+        assert (len(interrupted), len(acknowledged)) == (1, 3)
+        assert len(states(journal)) == 4
+
+
+def test_a_waiter_that_is_interrupted_leaves_the_queue(tmp_path: Path) -> None:
+    """An interrupt while nobody has taken the commit means that it is never written."""
+    files = ScriptedFiles()
+    is_syncing, may_sync = threading.Event(), threading.Event()
+
+    def hold_up(call: Call, fd: int) -> Any:
+        files.reactions.clear()
+        is_syncing.set()
+        assert may_sync.wait(PATIENCE_SECONDS)
+        return call()
+
+    with open_with(tmp_path / "journal", effects_with(files)) as journal:
+        journal.append([message(b"first")])
+        files.reactions["fdatasync"] = hold_up
+
+        def wait_in_vain() -> None:
+            assert is_syncing.wait(PATIENCE_SECONDS)
+            group = journal._group
+            with pytest.raises(KeyboardInterrupt):
+                interrupted_append(journal, group)
+            may_sync.set()
+
+        run_threads([lambda: journal.append([message(b"second")]), wait_in_vain])
+        journal.append([message(b"third")])
+        assert states(journal) == [b"first", b"second", b"third"]
+
+
+def interrupted_append(journal: Journal, group: GroupCommit) -> None:
+    """Append, and be interrupted as soon as the commit is in the queue."""
+
+    def patience(commit: PreparedCommit, deadline: float) -> float:
+        raise KeyboardInterrupt
+
+    group._patience = patience  # type: ignore[method-assign]
+    try:
+        journal.append([message(b"never")])
+    finally:
+        del group._patience
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupted_append_can_be_followed_by_anything(tmp_path: Path, moment: str) -> None:
+    """With nobody waiting, the next call on the handle recovers, whatever it is."""
+    path = tmp_path / "journal"
+    for number in range(3):
+        files = ScriptedFiles()
+        with open_with(path, effects_with(files, reserve_bytes=0)) as journal:
+            before = journal.last_position
+            if not before:
+                journal.append([message(b"first")])
+                before = 1
+            files.fail("fdatasync", KeyboardInterrupt(), late=moment == "after")
+            with pytest.raises(KeyboardInterrupt):
+                journal.append([message(b"interrupted")])
+            files.obey()
+            assert journal.last_position == before  # not published
+            if number == 0:
+                journal.append([message(b"next")])
+            elif number == 1:
+                journal.sync()
+        with open_with(path) as again:
+            found = states(again)
+            # A commit that is complete is adopted: its caller was told nothing.
+            assert found[before] == b"interrupted"
+            assert len(found) == before + (2 if number == 0 else 1)
