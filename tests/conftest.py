@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, settings
 # A shared machine stalls now and then: neither a deadline nor a slow draw says that code is wrong.
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The same examples each time, so that a failure belongs to the change at hand and can be repeated.
-settings.register_profile("default", _patient, derandomize=True, max_examples=100)
+settings.register_profile(
+    "default", _patient, derandomize=True, max_examples=40, stateful_step_count=30
+)
 # New examples each time, remembered in .hypothesis/ and printed in a form that can be pasted.
 settings.register_profile(
     "long", _patient, max_examples=2_000, stateful_step_count=100, print_blob=True

@@ -167,37 +167,41 @@ def blank_mark(disk: CrashableDisk) -> None:
     disk_node(disk, f"{PATH}/mark").write(bytes(8192), 0)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        cut_tail,
-        swap_first_segments,
-        blank_mark,
-        lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[0]),
-        lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[1]),
-        lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[-1]),
-        lambda disk: CrashableFiles(disk).unlink(f"{PATH}/mark"),
-        lambda disk: CrashableFiles(disk).unlink(f"{PATH}/manifest"),
-    ],
-    ids=[
-        "tail-cut",
-        "swapped",
-        "no-slot",
-        "no-first",
-        "no-second",
-        "no-tail",
-        "no-mark",
-        "no-manifest",
-    ],
-)
-@pytest.mark.parametrize("read_only", [False, True])
-def test_a_missing_or_foreign_file_is_refused(
-    damage: Callable[[CrashableDisk], None], *, read_only: bool
-) -> None:
+def cases() -> dict[str, Callable[[CrashableDisk], None]]:
+    """Damages to whole files, by name."""
+    return {
+        "tail cut": cut_tail,
+        "segments swapped": swap_first_segments,
+        "no valid slot": blank_mark,
+        "no first segment": lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[0]),
+        "no second segment": lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[1]),
+        "no tail": lambda disk: CrashableFiles(disk).unlink(segment_paths(disk)[-1]),
+        "no mark": lambda disk: CrashableFiles(disk).unlink(f"{PATH}/mark"),
+        "no manifest": lambda disk: CrashableFiles(disk).unlink(f"{PATH}/manifest"),
+        "segment of another journal": lambda disk: swap_journals(disk, 1),
+        "tail of another journal": lambda disk: swap_journals(disk, -1),
+    }
+
+
+def swap_journals(disk: CrashableDisk, which: int) -> None:
+    """Put the segment of an equally long journal, with another history, into this one."""
+    other = closed_journal(8)
+    path, foreign = segment_paths(disk)[which], segment_paths(other)[which]
+    disk_node(disk, path).cached = disk_node(other, foreign).cached
+
+
+def try_damage(damage: Callable[[CrashableDisk], None]) -> None:
+    """Damage a journal and expect that it is refused, unchanged, by appenders and readers."""
+    for read_only in (False, True):
+        disk = closed_journal(7)
+        damage(disk)
+        before = contents(disk)
+        with pytest.raises(CorruptionError):
+            states_read(disk, read_only=read_only)
+        assert contents(disk) == before
+
+
+@pytest.mark.parametrize("damage", cases().values(), ids=cases().keys())
+def test_a_missing_or_foreign_file_is_refused(damage: Callable[[CrashableDisk], None]) -> None:
     """A file that is gone, cut or another one is corruption, and nothing is made up for it."""
-    disk = closed_journal(7)
-    damage(disk)
-    before = contents(disk)
-    with pytest.raises(CorruptionError):
-        states_read(disk, read_only=read_only)
-    assert contents(disk) == before
+    try_damage(damage)

@@ -228,6 +228,45 @@ del factory, recorder
 assert not os.path.isdir(root)
 """
 
+# Other threads hold, at the fork, the locks that openings need.
+_HELD = """
+from aurora_es.files import memory
+from aurora_es.journal import sharing
+factory = factory_of()
+recorder = factory.application_recorder()
+recorder.insert_events([event("parent", 0)])
+handle = recorder.journal.handle
+locks = [
+    memory._lock, sharing._shared._lock, handle.attach_mutex, handle.append_mutex, handle.index_lock
+]
+held, release = threading.Event(), threading.Event()
+
+def hold():
+    for lock in locks:
+        lock.acquire()
+    held.set()
+    release.wait()
+    for lock in locks:
+        lock.release()
+
+def child():
+    assert recorder.insert_events([event("child", 0)]) == [2]
+    for path in (sys.argv[1], ":memory:"):
+        other = AuroraFactory(Environment("Other", {"AURORA_PATH": path}))
+        assert other.application_recorder().insert_events([event("child", 0)]) == [1]
+        other.close()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+wait = in_child(child)
+wait()
+release.set()
+thread.join()
+assert recorder.max_notification_id() == 2
+factory.close()
+"""
+
 # What was closed, or had failed, before the fork stays so in the child.
 _CLOSED = """
 factory = factory_of()
@@ -277,6 +316,11 @@ def test_subscriptions(tmp_path: Path, state: str) -> None:
 def test_forks_beside_busy_threads(tmp_path: Path) -> None:
     """Locks that other threads held at the fork stop nobody, and nothing is lost."""
     run(_BUSY, str(tmp_path))
+
+
+def test_locks_held_at_the_fork(tmp_path: Path) -> None:
+    """The threads that hold them do not exist in the child; it has locks of its own."""
+    run(_HELD, str(tmp_path))
 
 
 def test_children_of_children(tmp_path: Path) -> None:

@@ -246,6 +246,16 @@ def test_closing_ends_what_does_not_sleep(open_factory: OpenFactory) -> None:
     assert list(subscription) == []
 
 
+def test_closing_between_two_looks_ends_it(open_factory: OpenFactory) -> None:
+    """A thread that finds the recorder closed before it is told so just ends."""
+    recorder = open_factory().application_recorder()
+    recorder.insert_events(events(1))
+    subscription = recorder.subscribe()
+    recorder._lease._closed = True  # as in the middle of ``close`` in another thread
+    assert list(subscription) == []
+    recorder._lease._closed = False
+
+
 def test_one_of_several_ends(open_factory: OpenFactory, sleepers: SleepWatcher) -> None:
     """Stopping one subscription, or closing another factory, leaves the others alone."""
     factory, other = open_factory(**NO_POLLING), open_factory(**NO_POLLING)

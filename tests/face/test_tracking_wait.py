@@ -9,6 +9,7 @@ import pytest
 from eventsourcing.persistence import InterfaceError, Tracking, WaitInterruptedError
 
 from aurora_es import AuroraTrackingRecorder
+from aurora_es.files.mounts import file_system_type, needs_polling
 from tests.face.support import OpenFactory, Script, Task, descriptors_open, event
 from tests.face.watching import NO_POLLING, SleepWatcher
 
@@ -60,6 +61,20 @@ def test_another_thread_tracks(
     assert waiting.is_running
     recorder.insert_tracking(Tracking("up", 4))
     waiting.result(timeout=10)
+
+
+def test_it_sleeps_until_it_is_woken(
+    tmp_path: Path, open_factory: OpenFactory, sleepers: SleepWatcher
+) -> None:
+    """The kernel tells of the commit where it can, so that a wait takes no polling interval."""
+    if needs_polling(file_system_type(str(tmp_path))):
+        pytest.skip("the kernel does not tell of all changes on this file system")
+    recorder = recorder_of(open_factory, "tracking")
+    waiting = Task(recorder.wait, "up", 3, 60.0)
+    sleepers.await_sleep()
+    recorder.insert_tracking(Tracking("up", 3))
+    waiting.result(timeout=10)
+    assert not sleepers.polling
 
 
 def test_events_track_as_well(open_factory: OpenFactory, sleepers: SleepWatcher) -> None:

@@ -20,11 +20,13 @@ class SleepWatcher:
         """Watch all followers until the end of the test."""
         self._changed = threading.Condition()
         self._asleep: set[Follower] = set()
+        self.polling = False  # somebody slept without a watcher of the kernel's
         sleep = Follower.sleep
 
         def watched(follower: Follower, seconds: float) -> None:
             if follower._waiter is not None:
                 with self._changed:
+                    self.polling |= follower._waiter.polling
                     self._asleep.add(follower)
                     self._changed.notify_all()
             sleep(follower, seconds)

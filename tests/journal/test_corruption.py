@@ -1,6 +1,7 @@
 """Bytes that changed under us: found, named, and never skipped, cut or served."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -268,14 +269,17 @@ def test_a_segment_behind_one_that_was_not_ended(path: Path) -> None:
 
 
 def test_a_successor_that_does_not_chain(path: Path) -> None:
-    """A segment of the same journal from another place in its history is not the next one."""
-    with open_with(path.parent / "other", roll_cycle=RollCycle.events(2)) as other:
-        for number in range(5):
-            other.append([message(b"other %d" % number)])
-    (path / MANIFEST).write_bytes((path.parent / "other" / MANIFEST).read_bytes())
-    (path / names_of(path)[0]).write_bytes((path.parent / "other" / names_of(path)[0]).read_bytes())
-    name = names_of(path)[1]
-    expect_corruption(path, name, 0, "expected journal .* segment 2")
+    """A segment of a copy that has gone its own way since is not the next one of ours."""
+    other = path.parent / "other"
+    shutil.copytree(path, other)
+    for journal_path, state in ((path, b"ours"), (other, b"theirs")):
+        with open_with(journal_path) as journal:
+            for _ in range(2):
+                journal.append([message(state)])
+    name = names_of(path)[3]
+    assert name == names_of(other)[3]
+    (path / name).write_bytes((other / name).read_bytes())
+    expect_corruption(path, name, 0, "expected predecessor's end .*, found end")
 
 
 def test_damage_under_a_living_handle(path: Path) -> None:

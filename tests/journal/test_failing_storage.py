@@ -135,6 +135,27 @@ def test_readers_do_not_see_a_commit_whose_sync_failed(
             assert second.append([message(b"last")]) == range(5, 6)
 
 
+def test_recovery_writes_again_what_it_adopts(journal: Journal, files: ScriptedFiles) -> None:
+    """After a failed sync pages look clean and are not on disk: the same bytes are written anew."""
+    path = journal.handle.path
+    begin = journal.statistics().tail_bytes
+    files.fail("fdatasync", error_of(errno.EIO))
+    with pytest.raises(CommitOutcomeUnknownError):
+        journal.append(COMMIT)
+    second_files = ScriptedFiles()
+    with open_with(path, effects_with(second_files)) as second:
+        end = second.statistics().tail_bytes
+        content = Path(segment_paths(path)[0]).read_bytes()[begin:end]
+        writes = [
+            number
+            for number, (name, arguments) in enumerate(second_files.calls)
+            if name == "pwrite" and arguments[1:] == (content, begin)
+        ]
+        assert len(writes) == 1
+        following = [name for name, _ in second_files.calls[writes[0] :]]
+        assert "pwrite" not in following[1 : following.index("fsync")]
+
+
 @pytest.mark.parametrize("lost_from", [0, 8, 72, 80, 100])
 def test_a_commit_whose_pages_were_lost_is_gone_as_a_whole(
     journal: Journal, files: ScriptedFiles, lost_from: int

@@ -1,0 +1,480 @@
+"""One-line breakages of the package; each must make the histories fail.
+
+Theory of operation: a mutant is a list of replacements in the source of ``aurora_es``. They are
+made in a copy of the package, never in the working tree, and a process of its own imports the copy
+and lives through histories until one fails (``tests.crash.hunt``). A mutant that no history kills
+is a check that is missing here, or an *equivalent*: then ``why_alive`` says what else protects.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+Edit = tuple[str, str, str]  # file below aurora_es/, old text, new text
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A breakage; ``why_alive`` is set where it breaks no promise that can be observed."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    why_alive: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the hunt found: the number of histories or scenes until one failed, 0 for none."""
+
+    rounds: int
+    harness: str
+    message: str
+
+
+def hunt(mutant: Mutant, directory: Path, factor: float) -> Verdict:
+    """Apply ``mutant`` to a copy of the package in ``directory`` and hunt it."""
+    package = directory / "aurora_es"
+    shutil.copytree(ROOT / "aurora_es", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, old, new in mutant.edits:
+        source = (package / name).read_text("utf-8")
+        if source.count(old) != 1:
+            message = f"mutant {mutant.name!r}: its text occurs {source.count(old)} times in {name}"
+            raise LookupError(message)
+        (package / name).write_text(source.replace(old, new), "utf-8")
+    tests = directory / "tests"
+    tests.mkdir()
+    (tests / "__init__.py").touch()
+    shutil.copytree(ROOT / "tests/crash", tests / "crash")
+    environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.crash.hunt", str(factor)],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = ended.stdout.strip().rpartition("\n")[2]
+    rounds, separator, rest = line.partition("|")
+    if ended.returncode or not separator:
+        message = (
+            f"the hunt for {mutant.name!r} broke off: {ended.stdout[-500:]}{ended.stderr[-2000:]}"
+        )
+        raise RuntimeError(message)
+    harness, _, text = rest.partition("|")
+    return Verdict(int(rounds), harness, text)
+
+
+_APPEND, _ROLL, _RECOVERY = "journal/append.py", "journal/roll.py", "journal/recovery.py"
+_WALK, _MARK, _WRITES = "segment/walk.py", "journal/mark_file.py", "journal/tail_writes.py"
+_CREATE, _LOCK, _GROUP = "segment/create.py", "journal/append_lock.py", "journal/group.py"
+
+MUTANTS = (
+    # Append
+    Mutant(
+        "no sync on append",
+        ((_APPEND, "            handle.files.fdatasync(tail.fd)\n", "            pass\n"),),
+    ),
+    Mutant(
+        "published before the sync",
+        (
+            (
+                _APPEND,
+                "        if durable:\n            handle.files.fdatasync(tail.fd)\n        _publish(handle,",
+                "        _publish(handle,",
+            ),
+            (
+                _APPEND,
+                "published, group, previous, timestamp)\n    except",
+                (
+                    "published, group, previous, timestamp)\n"
+                    "        handle.files.fdatasync(tail.fd)\n    except"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "synced_to is the frame's own end",
+        (
+            (
+                _APPEND,
+                "    synced_to = mark.durable_offset\n",
+                "    synced_to = mark.visible_offset + sum(each.stored_bytes for each in group)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no look at the bytes ahead",
+        ((_APPEND, "    if ahead and ahead != _NOT_WRITTEN[: len(ahead)]:", "    if False:"),),
+    ),
+    Mutant(
+        "a failed sync is tried again",
+        (
+            (
+                _APPEND,
+                "            handle.files.fdatasync(tail.fd)\n",
+                (
+                    "            try:\n                handle.files.fdatasync(tail.fd)\n"
+                    "            except OSError:\n                handle.files.fdatasync(tail.fd)\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "a failed sync does not poison",
+        (
+            (
+                _APPEND,
+                "        handle.poison_with(error)\n",
+                "        handle.in_doubt = False\n        handle.forget_state()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a begun write leaves no doubt",
+        ((_WRITES, "    handle.in_doubt = True\n", "    handle.in_doubt = False\n"),),
+        why_alive="the bytes ahead of the mark and the lookup of unresolved commits tell as much",
+    ),
+    Mutant(
+        "a failed write is not cut back",
+        (
+            (
+                _WRITES,
+                "            handle.files.ftruncate(tail.fd, mark.visible_offset)\n",
+                "            pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "cutting back is not synced",
+        ((_WRITES, "            handle.files.fsync(tail.fd)\n", "            pass\n"),),
+    ),
+    Mutant(
+        "appends go to the old tail after a roll",
+        (
+            (
+                _APPEND,
+                "    tail = handle.open_tail(chain)  #",
+                "    tail = handle.tail or handle.open_tail(chain)  #",
+            ),
+        ),
+    ),
+    Mutant(
+        "no lock",
+        (
+            (
+                _LOCK,
+                "            self._handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)\n",
+                "            return True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an interrupt leaks the lock",
+        (
+            (
+                _LOCK,
+                (
+                    "            if descriptors is not None and descriptors.lock_fd >= 0:\n"
+                    "                self._unlock(descriptors.lock_fd)\n"
+                    "            handle.append_mutex.release()\n"
+                ),
+                "            handle.append_mutex.release()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an interrupted group is queued again though it may be written",
+        (
+            (
+                _GROUP,
+                "        if is_writing:\n            handle.forget",
+                "        if handle.in_doubt:\n            handle.forget",
+            ),
+            (
+                _GROUP,
+                "                elif is_writing:\n",
+                "                elif handle.in_doubt:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an unresolved commit is answered with a wrong position",
+        ((_GROUP, "member.first_position = found - 1", "member.first_position = found"),),
+    ),
+    # Mark
+    Mutant(
+        "both slots in one place",
+        (
+            (
+                _MARK,
+                "slot, SLOT_OFFSETS[odd]) != SLOT_BYTES",
+                "slot, SLOT_OFFSETS[0]) != SLOT_BYTES",
+            ),
+        ),
+    ),
+    Mutant(
+        "the mark's reader may go back",
+        (
+            (
+                _MARK,
+                "        if seen is not None and mark.sequence < seen[2].sequence:\n            return seen[2]\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "the mark is not synced by recovery",
+        (
+            (
+                _WRITES,
+                "        descriptors.mark.publish(mark)\n        handle.sync_mark(mark)\n",
+                "        descriptors.mark.publish(mark)\n",
+            ),
+            (
+                _WRITES,
+                "        mark = descriptors.mark.renew(mark)\n        handle.sync_mark(mark)\n",
+                "        mark = descriptors.mark.renew(mark)\n",
+            ),
+            (_MARK, "            self.sync()\n        else", "            pass\n        else"),
+        ),
+    ),
+    Mutant(
+        "a torn slot stays torn",
+        ((_MARK, "        if decode_slot(slot) is None:", "        if False:"),),
+    ),
+    Mutant(
+        "the mark is renewed from the cache",
+        (
+            (
+                _MARK,
+                "        write_all(self.files, self.fd, encode_slot(mark), at)\n",
+                (
+                    "        again = self.files.pread(self.fd, SLOT_BYTES, at)\n"
+                    "        write_all(self.files, self.fd, again, at)\n"
+                ),
+            ),
+        ),
+    ),
+    # Roll
+    Mutant(
+        "the old segment is not synced at a roll",
+        ((_ROLL, "        handle.files.fsync(tail.fd)\n", "        pass\n"),),
+    ),
+    Mutant(
+        "the old segment keeps its slack",
+        ((_ROLL, "        handle.files.ftruncate(tail.fd, ended.offset)\n", "        pass\n"),),
+    ),
+    Mutant(
+        "the directory is not synced at a roll",
+        ((_CREATE, "    files.sync_directory(directory)\n", ""),),
+    ),
+    Mutant(
+        "the new segment is not synced",
+        ((_CREATE, "        files.fsync(fd)\n", "        pass\n"),),
+    ),
+    Mutant(
+        "the mark moves behind the end frame at once",
+        (
+            (
+                _ROLL,
+                "    finish_roll(handle, ended, handle.state.index.tracking.values(), epoch=mark.epoch)\n",
+                (
+                    "    mark = mark._replace(\n        sequence=mark.sequence + 1,\n"
+                    "        visible_offset=ended.offset,\n        durable_offset=ended.offset,\n    )\n"
+                    "    publish_synced(handle, mark)\n"
+                    "    finish_roll(handle, ended, handle.state.index.tracking.values(), epoch=mark.epoch)\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "the tracking table is not carried over",
+        ((_ROLL, "            tracking=tracking,\n", "            tracking=(),\n"),),
+        why_alive="this version's index covers every segment and reads no checkpoint but the first",
+    ),
+    # Recovery
+    Mutant(
+        "recovery does not cut",
+        ((_RECOVERY, "        files.ftruncate(file.fd, end)\n", ""),),
+    ),
+    Mutant(
+        "recovery does not write again",
+        (
+            (
+                _RECOVERY,
+                "        if not _rewrite(file, tail.durable_offset, end):",
+                "        if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "recovery writes again what it has not checked",
+        (
+            (
+                _RECOVERY,
+                "            length = _whole_frames(block, file.salt)\n            if not",
+                "            length = len(block)\n            if not",
+            ),
+        ),
+    ),
+    Mutant(
+        "recovery does not sync",
+        ((_RECOVERY, "        files.fsync(file.fd)\n    except", "    except"),),
+    ),
+    Mutant(
+        "complete commits are dropped, not adopted",
+        (
+            (
+                _RECOVERY,
+                "    size = file.size_bytes()\n",
+                "    size = max(visible_offset, chain.offset)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "any valid frame behind a hole is corruption",
+        ((_RECOVERY, " and header.synced_to > end:", ":"),),
+    ),
+    Mutant(
+        "acknowledged bytes may be cut",
+        ((_RECOVERY, " or end < tail.durable_offset:", ":"),),
+    ),
+    Mutant(
+        "the successor's name is not synced by recovery",
+        ((_RECOVERY, "    handle.files.sync_directory(handle.path)\n    return", "    return"),),
+    ),
+    Mutant(
+        "the epoch stays though visible commits are gone",
+        ((_RECOVERY, "    epoch = mark.epoch + 1\n", "    epoch = mark.epoch\n"),),
+    ),
+    Mutant(
+        "the epoch of an old mark is used again",
+        ((_RECOVERY, "max(mark.epoch, manifest.epoch)", "mark.epoch"),),
+    ),
+    # Opening and creation
+    Mutant(
+        "the directory is not synced at opening",
+        (("journal/opening.py", "        handle.files.sync_directory(handle.path)\n", ""),),
+    ),
+    Mutant(
+        "new parents are not synced",
+        (
+            (
+                "journal/creation.py",
+                "            _sync_parents(files, path, made, new_parents_max)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "the manifest is not synced before it is renamed",
+        (("journal/manifest_file.py", "        files.fsync(fd)\n", "        pass\n"),),
+    ),
+    Mutant(
+        "the first mark is not synced",
+        (
+            (
+                "journal/creation.py",
+                "        write_all(files, fd, bytes(data), 0)\n        files.fsync(fd)\n",
+                "        write_all(files, fd, bytes(data), 0)\n",
+            ),
+        ),
+    ),
+    # Weak modes
+    Mutant(
+        "sync only says so",
+        (("journal/syncing.py", "                handle.files.fdatasync(handle.tail.fd)\n", ""),),
+    ),
+    Mutant(
+        "the interval's sync only says so",
+        (("journal/syncing.py", "        handle.files.fdatasync(tail.fd)\n", ""),),
+    ),
+    # Format
+    Mutant(
+        "the payload checksum is not looked at",
+        (
+            (
+                _WALK,
+                "        if crc32c(checked) != checksum or crc32c(payload) != header[15]:",
+                "        if crc32c(checked) != checksum:",
+            ),
+            (_WALK, "        if crc32c(payload) != header.payload_checksum:", "        if False:"),
+        ),
+    ),
+    Mutant(
+        "the header checksum leaves out the length",
+        (
+            (
+                "format/frame.py",
+                "    checksum = crc32c(packed)\n",
+                "    checksum = crc32c(packed[:12] + packed[16:])\n",
+            ),
+            ("format/frame.py", "crc32c(buffer[offset:end])", "crc32c(_short(buffer[offset:end]))"),
+            (
+                "format/frame.py",
+                "def decode_header(",
+                "def _short(data: bytes) -> bytes:\n    return data[:12] + data[16:]\n\n\ndef decode_header(",
+            ),
+            (_APPEND, "crc32c(header)", "crc32c(header[:12] + header[16:])"),
+            (_WALK, "if crc32c(checked) != ", "if crc32c(checked[:12] + checked[16:]) != "),
+            ("segment/read.py", "crc32c(checked)", "crc32c(checked[:12] + checked[16:])"),
+        ),
+    ),
+    Mutant(
+        "the chain of checksums is not looked at",
+        (
+            (
+                _WALK,
+                "            or header[12:15] != (1, 1, previous)\n",
+                "            or header[12:14] != (1, 1)\n",
+            ),
+            (_WALK, "        if header.previous_checksum != previous:", "        if False:"),
+        ),
+    ),
+    Mutant(
+        "the commit number is not looked at",
+        (
+            (_WALK, "            or header[9] != self.chain.commit_number + 1\n", ""),
+            (
+                _WALK,
+                "            wanted = (KIND_RECORDS, last + 1,",
+                "            wanted = (KIND_RECORDS, header.commit_number,",
+            ),
+            (_WALK, "            or (commit and last + 1 != number[1])\n", ""),
+        ),
+        why_alive="the chain of checksums and the positions fix the order as well",
+    ),
+    Mutant(
+        "a frame may end without its padding",
+        (
+            (
+                _WALK,
+                "        if len(self._buffer) - at < length:",
+                "        if len(payload) < header.stored_length:",
+            ),
+        ),
+    ),
+    Mutant(
+        "the successor's header is not compared",
+        (("journal/catch_up.py", "    if expected != found:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "commits are indexed twice",
+        (("journal/catch_up.py", " or header.commit_number <= state.indexed_commit:", ":"),),
+    ),
+)
+# Killed within seconds, one of each kind; the normal run tries these.
+SOME = (
+    "no sync on append",
+    "the directory is not synced at a roll",
+    "recovery does not write again",
+    "no look at the bytes ahead",
+    "the epoch stays though visible commits are gone",
+)

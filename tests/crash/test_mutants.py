@@ -1,0 +1,42 @@
+"""The histories fail on broken code: each mutant is killed, or it is known why it lives."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.mutants import MUTANTS, SOME, Mutant, hunt
+
+_BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_some_mutants(name: str, tmp_path: Path) -> None:
+    """A broken rule is noticed within a hundred histories."""
+    assert hunt(_BY_NAME[name], tmp_path, 0.5).rounds
+
+
+def test_mutants_still_fit_the_source() -> None:
+    """The text that each mutant replaces occurs once; the names are different."""
+    package = Path(__file__).parent.parent.parent / "aurora_es"
+    for mutant in MUTANTS:
+        for name, old, _ in mutant.edits:
+            assert (package / name).read_text("utf-8").count(old) == 1, (mutant.name, name)
+    assert len(_BY_NAME) == len(MUTANTS)
+
+
+def test_unbroken_code_survives_the_hunt(tmp_path: Path) -> None:
+    """The hunt itself finds nothing where nothing is broken."""
+    assert hunt(Mutant("none", ()), tmp_path, 0.04).rounds == 0
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(7_200)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+def test_every_mutant(
+    mutant: Mutant, tmp_path: Path, reliability_factor: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every mutant is killed, but for those that break no promise; the table is printed."""
+    verdict = hunt(mutant, tmp_path, max(2.0, reliability_factor / 5))
+    with capsys.disabled():
+        pass
+    assert verdict.rounds or mutant.why_alive
