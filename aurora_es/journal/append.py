@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aurora_es.segment.walk import Chain
 
 _NOT_WRITTEN = bytes(8)
+_CONTENDED_APPENDS = 64  # own appends in a row after which others are taken to have gone
 _pack_header = HEADER.pack
 _pack_checksum = CHECKSUM.pack
 
@@ -46,10 +47,12 @@ def mark_under_lock(handle: Handle) -> Mark:
     assert descriptors is not None
     mark = descriptors.mark.read()
     if mark is handle.own_mark and handle.state.chain is not None:
-        handle.meets_others = False
+        if handle.contended:
+            handle.contended -= 1
     else:
         handle.reserved_end = 0
-        handle.meets_others = handle.own_mark is not None
+        if handle.own_mark is not None:
+            handle.contended = _CONTENDED_APPENDS
         before = handle.state.chain
         segment_number = 0 if before is None else before.segment_number
         if advance(handle, mark) is not None:

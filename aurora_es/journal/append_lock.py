@@ -3,6 +3,11 @@
 Theory of operation: the thread lock of the handle first (flock does not exclude threads that share
 a descriptor), then ``turn``, ``lock``, and ``turn`` is released. If the file named ``lock`` is not
 the one that is open, somebody removed it: two owners would be possible, so it is opened again.
+
+Handing the lock over costs as much as an append: the next owner sleeps between two looks, and has
+to walk over what was written. So a process may append a few times in a row before it queues at
+``turn`` again, and without end while nobody else appends. Who comes anew gets ``lock`` between two
+appends of another; his first commit is the sign for taking turns.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from aurora_es.journal.manifest_file import read_manifest
 
 if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
+
+_STREAK_MAX = 4
 
 
 class AppendLock:
@@ -41,8 +48,12 @@ class AppendLock:
         try:
             descriptors = handle.descriptors or handle.usable()
             assert descriptors is not None
-            if handle.meets_others or not self._try_lock(descriptors):
+            if handle.streak < _STREAK_MAX and self._try_lock(descriptors):
+                # While this process appends alone, nobody queues, and a streak has no end.
+                handle.streak += handle.contended > 0
+            else:
                 self._take_turns(descriptors)
+                handle.streak = 0
             while not self._is_named(descriptors):
                 self._unlock(descriptors.lock_fd)
                 descriptors = self._reopen()
@@ -86,11 +97,7 @@ class AppendLock:
             raise
 
     def _try_lock(self, descriptors: Descriptors) -> bool:
-        """Take ``lock`` without queueing, while this process appends alone.
-
-        Nobody queues then, and the turnstile would only cost two calls on each append. Who comes
-        gets ``lock`` between two of our appends; his commit is the sign for taking turns.
-        """
+        """Take ``lock`` without queueing, which saves two calls."""
         try:
             self._handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)
         except BlockingIOError:
@@ -123,7 +130,7 @@ class AppendLock:
         turn_fd = descriptors.turn_fd
         try:
             acquire_flock(effects, turn_fd, descriptors.turn_path, deadline, TURN_PAUSES)
-            if handle.meets_others:
+            if handle.contended:
                 # Next in the row: walk over what others wrote while ``lock`` is still theirs.
                 refresh(handle)
             acquire_flock(effects, descriptors.lock_fd, descriptors.lock_path, deadline)

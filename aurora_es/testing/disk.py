@@ -40,6 +40,7 @@ class FileNode:
         "dirty",
         "durable",
         "durable_size",
+        "ghosts",
         "inode",
         "links",
         "lying",
@@ -59,6 +60,8 @@ class FileNode:
         self.durable_size = 0
         self.dirty: set[int] = set()  # numbers of the sectors that the next sync writes
         self.lying: set[int] = set()  # sectors that no sync writes though they are not durable
+        # Sectors that were dirty when the file was cut: the kernel may have written them before.
+        self.ghosts: dict[int, bytes] = {}
         self.cut_at: int | None = None  # shortest size since the last sync, if it was cut
         self.owners: dict[OpenFile, int] = {}  # who holds a flock, and which
 
@@ -83,9 +86,13 @@ class FileNode:
         if length >= len(self.cached):
             self._extend(length)
             return
+        size = self.sector_bytes
+        for sector in self.dirty:
+            if (sector + 1) * size > length:
+                self.ghosts[sector] = bytes(self.cached[sector * size : (sector + 1) * size])
         del self.cached[length:]
         self.cut_at = length if self.cut_at is None else min(self.cut_at, length)
-        beyond = -(-length // self.sector_bytes)
+        beyond = -(-length // size)
         self.dirty = {sector for sector in self.dirty if sector < beyond}
         self.lying = {sector for sector in self.lying if sector < beyond}
 
@@ -134,8 +141,11 @@ class FileNode:
 
     def crash(self, rng: random.Random) -> None:
         """Cut the power: keep or drop each unsynced sector and size change."""
-        if self.cut_at is not None and rng.random() < 0.5:
-            self._cut()
+        if self.cut_at is not None:
+            if rng.random() < 0.5:
+                self._cut()
+            else:
+                self._raise_ghosts(rng)
         if self.dirty:
             chance = rng.choice(_KEEP_CHANCES)
             self._persist({sector for sector in sorted(self.dirty) if rng.random() < chance})
@@ -147,6 +157,7 @@ class FileNode:
         self.cached = bytearray(self.durable)
         self.dirty.clear()
         self.lying.clear()
+        self.ghosts.clear()
         self.cut_at = None
         self.owners.clear()
 
@@ -168,6 +179,18 @@ class FileNode:
             del self.durable[self.cut_at :]
             self.durable_size = min(self.durable_size, self.cut_at)
             self.cut_at = None
+            self.ghosts.clear()
+
+    def _raise_ghosts(self, rng: random.Random) -> None:
+        """Let sectors be on the disk that were written back before the file was cut."""
+        chance = rng.choice(_KEEP_CHANCES)
+        for sector, content in sorted(self.ghosts.items()):
+            if rng.random() < chance:
+                begin = sector * self.sector_bytes
+                if len(self.durable) < begin:
+                    self.durable += bytes(begin - len(self.durable))
+                self.durable[begin : begin + len(content)] = content
+                self.durable_size = max(self.durable_size, begin + len(content))
 
     def _persist(self, sectors: set[int]) -> None:
         size = self.sector_bytes

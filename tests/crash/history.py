@@ -45,6 +45,7 @@ _PROCESSES_MAX = 3
 _NOT_THERE = "is not in the journal"  # an unknown outcome that says that much
 
 FAILURES = (SimulatedKill, SimulatedInterrupt, AuroraError, OSError)
+_DEATHS = (SimulatedKill, SimulatedInterrupt)
 Answer = tuple[Drawn, BaseException | None]
 
 
@@ -370,6 +371,9 @@ class History:
             self.processes.remove(process)
             process.pending.clear()
         self.compare(decided=settled if succeeded else None)
+        unharmed = not any(isinstance(error, _DEATHS) for _, error in answers)
+        if process.files.struck == "fdatasync" and unharmed and handle.poison is None:
+            raise ViolationError("a sync failed, and the handle is not final")
         for drawn, error in answers:
             self._judge_one(drawn, error, process.files)
         if handle.poison is not None and not dead:
@@ -391,7 +395,9 @@ class History:
                 raise ViolationError("acknowledged at a wrong position, or against a conflict")
             return
         if isinstance(error, ConflictError):
-            if not conflicting:
+            # With tracking, a later commit of another process may have come in between.
+            name, notification_id = tried.tracking or ("", 0)
+            if not conflicting and notification_id > truth.tracking.get(name, -1):
                 raise ViolationError(f"a conflict with nothing: {error}") from error
         else:
             self._forgive(files, error)

@@ -35,11 +35,16 @@ def _histories(mode: str, first: int, count: int) -> Iterator[Callable[[], None]
         yield History(seed, Sync.parse(mode)).run
 
 
+def _unstruck_scenes() -> Iterator[Callable[[], None]]:
+    for scene in SCENES:
+        yield Scripted(scene).play
+
+
 def _scenes(stride: int) -> Iterator[Callable[[], None]]:
     turn = 0
     for scene in SCENES:
         run = Scripted(scene)
-        yield run.play
+        run.play()
         for strike in strikes_on(run.operations[len(scene.steps) - 1]):
             turn += 1
             if turn % stride == 0:
@@ -58,6 +63,7 @@ def _rot(seed: int, count: int) -> Iterator[Callable[[], None]]:
 def _rounds(factor: float) -> Iterator[tuple[str, Callable[[], None]]]:
     many = int(100 * factor)
     plan: tuple[tuple[str, Iterator[Callable[[], None]]], ...] = (
+        ("scenes", _unstruck_scenes()),
         ("always", _histories("always", 0, many)),
         ("never", _histories("never", 0, many)),
         ("rot", _rot(1, 100)),

@@ -139,7 +139,6 @@ MUTANTS = (
     Mutant(
         "a begun write leaves no doubt",
         ((_WRITES, "    handle.in_doubt = True\n", "    handle.in_doubt = False\n"),),
-        why_alive="the bytes ahead of the mark and the lookup of unresolved commits tell as much",
     ),
     Mutant(
         "a failed write is not cut back",

@@ -42,6 +42,11 @@ SCENES = (
     Scene("recovery of a whole write", ("start", "append", "finish_unseen", "start")),
     Scene("recovery of a roll", ("start", "append", "append", "finish_unseen", "start"), cycle=2),
     Scene("recovery by an open handle", ("start", "start", "append", "tear", "append")),
+    Scene(
+        "roll finished by an open handle",
+        ("start", "start", "append", "append", "finish_unseen", "append"),
+        cycle=2,
+    ),
 )
 # Kind, moment, error number, whether the power goes, too.
 KINDS: dict[str, tuple[Fault, bool]] = {

@@ -19,6 +19,7 @@ _TELLING = {
     "recovery of a whole write": "ftruncate",
     "recovery of a roll": "link",
     "recovery by an open handle": "mkdir",
+    "roll finished by an open handle": "link",
 }
 
 

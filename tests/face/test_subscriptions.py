@@ -12,6 +12,7 @@ import pytest
 from eventsourcing.persistence import ApplicationRecorder, ProgrammingError, Subscription
 
 from aurora_es import AuroraApplicationRecorder, AuroraFactory
+from aurora_es.files.mounts import file_system_type, needs_polling
 from tests.face.support import (
     UUID_2,
     OpenFactory,
@@ -345,6 +346,13 @@ def test_it_waits_for_a_store_to_appear(open_factory: OpenFactory, sleepers: Sle
     writer.insert_events(events(2))
     writer.insert_events(events(1, first=3))
     assert following.result() == [1, 2, 3]
+    # From here on it is woken, where the kernel tells of changes.
+    sleepers.polling = False
+    following = Task(ids_of, subscription, 1)
+    sleepers.await_sleep()
+    writer.insert_events(events(1, first=4))
+    assert following.result() == [4]
+    assert sleepers.polling == needs_polling(file_system_type(recorder.store.root))
     subscription.stop()
 
 
