@@ -72,6 +72,7 @@ class AuroraSubscription(Subscription["ApplicationRecorder"]):
             topics=self._topics,
             inclusive_of_start=False,
         )
+        follower.look()  # the page is of the same history: else this raises
         # A short page has looked at everything that was visible, whatever the topics left out.
         self._position = page[-1].id if len(page) == _PAGE_NOTIFICATIONS else visible
         self._page, self._page_index = page, 0

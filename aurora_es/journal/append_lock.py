@@ -4,10 +4,9 @@ Theory of operation: the thread lock of the handle first (flock does not exclude
 a descriptor), then ``turn``, ``lock``, and ``turn`` is released. If the file named ``lock`` is not
 the one that is open, somebody removed it: two owners would be possible, so it is opened again.
 
-Handing the lock over costs as much as an append: the next owner sleeps between two looks, and has
-to walk over what was written. So a process may append a few times in a row before it queues at
-``turn`` again, and without end while nobody else appends. Who comes anew gets ``lock`` between two
-appends of another; his first commit is the sign for taking turns.
+While a process appends alone, nobody queues, and it takes ``lock`` without ``turn``, which would
+cost two calls on each append. Who comes anew gets ``lock`` between two of its appends; his first
+commit is the sign for taking turns from there on. Only fairness depends on ``turn``.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ from aurora_es.journal.manifest_file import read_manifest
 
 if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
-
-_STREAK_MAX = 4
 
 
 class AppendLock:
@@ -48,12 +45,8 @@ class AppendLock:
         try:
             descriptors = handle.descriptors or handle.usable()
             assert descriptors is not None
-            if handle.streak < _STREAK_MAX and self._try_lock(descriptors):
-                # While this process appends alone, nobody queues, and a streak has no end.
-                handle.streak += handle.contended > 0
-            else:
+            if handle.contended or not self._try_lock(descriptors):
                 self._take_turns(descriptors)
-                handle.streak = 0
             while not self._is_named(descriptors):
                 self._unlock(descriptors.lock_fd)
                 descriptors = self._reopen()

@@ -12,13 +12,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from aurora_es.codecs.compression import CODEC_NONE, DecompressionError, decompress
 from aurora_es.errors import CorruptionError, NeedsRecoveryError, UnsupportedFormatError
 from aurora_es.format.frame import KIND_CHECKPOINT, KIND_RECORDS, frame_bytes
 from aurora_es.format.names import segment_name
 from aurora_es.format.payload import (
+    UNDECODABLE,
     TrackingData,
     decode_checkpoint,
     decode_first_identities,
@@ -99,21 +98,24 @@ def _index_commit(
     if header.kind != KIND_RECORDS or header.commit_number <= state.indexed_commit:
         return
     commit_id, tracking_record, identities = decode_commit(file, frames)
-    state.index.add_commit(
-        [
-            (
-                # The bytes of a UUID are its key already.
-                key if type(key := item.originator_id) is bytes else originator_key(key),
-                item.originator_version,
-            )
-            for item in identities
-        ],
-        [
-            (frame.offset, frame_bytes(len(frame.payload)), frame.header.record_count)
-            for frame in frames
-        ],
-        tracking_record,
-    )
+    try:
+        state.index.add_commit(
+            [
+                (
+                    # The bytes of a UUID are its key already.
+                    key if type(key := item.originator_id) is bytes else originator_key(key),
+                    item.originator_version,
+                )
+                for item in identities
+            ],
+            [
+                (frame.offset, frame_bytes(len(frame.payload)), frame.header.record_count)
+                for frame in frames
+            ],
+            tracking_record,
+        )
+    except OverflowError as error:  # a number that no writer of ours lets pass
+        raise _undecodable(file, frames[0], error) from error
     state.indexed_commit = header.commit_number
     if commit_id in handle.unresolved:
         handle.unresolved[commit_id] = header.first_position + 1
@@ -130,7 +132,7 @@ def decode_commit(
         for frame in frames[1:]:
             identities += decode_identities(_raw(frame))
             count += frame.header.record_count
-    except (DecompressionError, msgspec.DecodeError) as error:
+    except (DecompressionError, *UNDECODABLE) as error:
         raise _undecodable(file, frames[0], error) from error
     if len(identities) != count:
         raise _undecodable(file, frames[0], ValueError(f"{len(identities)} records"))
@@ -141,7 +143,7 @@ def read_checkpoint(file: SegmentFile, frame: WalkedFrame) -> list[TrackingData]
     """Tracking table of a checkpoint frame."""
     try:
         return decode_checkpoint(_raw(frame)).tracking
-    except (DecompressionError, msgspec.DecodeError) as error:
+    except (DecompressionError, *UNDECODABLE) as error:
         raise _undecodable(file, frame, error) from error
 
 

@@ -72,7 +72,9 @@ class GroupCommit:
         try:
             while not commit.wakeup.acquire(timeout=self._patience(commit, deadline)):
                 with self._mutex:
-                    if commit.done or commit.promoted:
+                    if commit.done:
+                        break  # its leader was interrupted before it could wake this thread
+                    if commit.promoted:
                         continue
                     if not self._leading:
                         # The last leader was interrupted before it could hand over.
@@ -128,7 +130,10 @@ class GroupCommit:
             elif commit.error is None and not commit.done:
                 raise
         finally:
-            # First, so that the disk has work again while this thread wakes its group.
+            # The verdicts first: an interrupt from here on takes none of them back. Then the lead,
+            # so that the disk has work again while this thread wakes its group.
+            for member in group:
+                member.done = True
             self._hand_over()
             self._wake(group)
         handle = self._handle

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-_SECONDS_MAX = 10  # for one round: a mutant may loop for ever
+_SECONDS_MAX = 10  # of computing, for one round: a mutant may loop for ever
 
 
 class _Stuck(BaseException):
@@ -84,13 +84,13 @@ def _alarm(number: int, frame: FrameType | None) -> None:
 def main(factor: float) -> str:
     """Hunt; returns the line that tells the outcome."""
     logging.disable(logging.CRITICAL)
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGVTALRM, _alarm)
     count = 0
     name = "none"
     try:
         for harness, run in _rounds(factor):
             name, count = harness, count + 1
-            signal.alarm(_SECONDS_MAX)
+            signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS_MAX)
             run()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -98,7 +98,7 @@ def main(factor: float) -> str:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return f"{count}|{name}|{message[:160]}"
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return "0||"
 
 

@@ -16,7 +16,8 @@ from aurora_es.journal.creation import Settings
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.testing.faulty import Fault, FaultyFiles
 from tests.crash.drawing import Drawn, draw_commit
-from tests.crash.history import History, Process
+from tests.crash.history import History
+from tests.crash.machine import Process
 
 
 class Scene(NamedTuple):
@@ -45,6 +46,11 @@ SCENES = (
     Scene(
         "roll finished by an open handle",
         ("start", "start", "append", "append", "finish_unseen", "append"),
+        cycle=2,
+    ),
+    Scene(
+        "new segment found by an open handle",
+        ("start", "start", "append", "append", "link_unseen", "append"),
         cycle=2,
     ),
 )
@@ -87,7 +93,7 @@ class Scripted(History):
         self.operations: list[list[str]] = []  # of every step
         self._strikes = [*strikes]
         self._next: Strike | None = None
-        self._at_write: Fault | None = None  # strikes at the first write of the next step
+        self._planted: tuple[Fault, str] | None = None  # strikes at the next operation so named
 
     def play(self) -> None:
         """Run the scene with its strikes, and what follows."""
@@ -120,12 +126,17 @@ class Scripted(History):
 
     def tear(self) -> None:
         """Die in the middle of the write of a commit."""
-        self._at_write = Fault("kill", "middle", 0.6)
+        self._planted = Fault("kill", "middle", 0.6), "pwrite"
         self.append()
 
     def finish_unseen(self) -> None:
         """Die between the write of a commit, or of an end frame, and its sync."""
-        self._at_write = Fault("kill", "after")
+        self._planted = Fault("kill", "after"), "pwrite"
+        self.append()
+
+    def link_unseen(self) -> None:
+        """Die when the next segment has its name, and the mark does not know it."""
+        self._planted = Fault("kill", "after"), "link"
         self.append()
 
     # Hooks of History
@@ -134,9 +145,9 @@ class Scripted(History):
         files.disarm()
         files.struck = None
         files.names = []
-        if self._at_write is not None:
-            files.arm(self._at_write, 0, frozenset({"pwrite"}))
-            self._at_write = None
+        if self._planted is not None:
+            (fault, name), self._planted = self._planted, None
+            files.arm(fault, 0, frozenset({name}))
             return False
         if self._next is None:
             return False

@@ -12,6 +12,7 @@ from tests.crash.scripted import KINDS, SCENES, Scene, Scripted, Strike
 
 # What shows that a scene is what its name says.
 _TELLING = {
+    "close": "fdatasync",
     "creation": "mkdir",
     "append": "fdatasync",
     "roll": "link",
@@ -20,6 +21,7 @@ _TELLING = {
     "recovery of a roll": "link",
     "recovery by an open handle": "mkdir",
     "roll finished by an open handle": "link",
+    "new segment found by an open handle": "sync_directory",
 }
 
 

@@ -109,9 +109,7 @@ class TestAggregateRecorder(StoreCase, AggregateRecorderTestCase):
         return self.factory_of().aggregate_recorder()
 
 
-class TestApplicationRecorder(
-    StoreCase, ApplicationRecorderTestCase[AuroraApplicationRecorder]
-):
+class TestApplicationRecorder(StoreCase, ApplicationRecorderTestCase[AuroraApplicationRecorder]):
     """The library's application recorder case."""
 
     def create_recorder(self) -> AuroraApplicationRecorder:

@@ -28,7 +28,6 @@ from tests.journal.support import (
 COMMITS = [[message(b"%d" % number)] for number in range(4)]
 
 
-@pytest.mark.xfail(strict=True, reason="reported: members are marked done only when they are woken")
 def test_a_leader_interrupted_before_it_wakes_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

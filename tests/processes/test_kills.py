@@ -18,7 +18,7 @@ from aurora_es import Journal, Record, RollCycle, Sync
 from tests.processes.workers import Worker
 
 BLOCKED_SECONDS_MAX = 2.0
-KILLS = 150
+KILLS = 100
 WRITERS = 3
 
 
