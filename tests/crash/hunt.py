@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aurora_es.options import Sync
 from tests.crash.history import History
 from tests.crash.scripted import SCENES, Scripted
-from tests.crash.test_every_operation import strikes_on
+from tests.crash.test_every_operation import UNSTRUCK_SEEDS, strikes_on
 from tests.crash.test_rot import cases, closed_journal, flip_used, split, try_damage
 from tests.crash.truth import FileReader
 
@@ -37,7 +37,8 @@ def _histories(mode: str, first: int, count: int) -> Iterator[Callable[[], None]
 
 def _unstruck_scenes() -> Iterator[Callable[[], None]]:
     for scene in SCENES:
-        yield Scripted(scene).play
+        for seed in range(UNSTRUCK_SEEDS):
+            yield Scripted(scene, (), seed).play
 
 
 def _scenes(stride: int) -> Iterator[Callable[[], None]]:

@@ -39,6 +39,8 @@ SCENES = (
     Scene("roll", ("start", "append", "append", "append"), cycle=2),
     Scene("close", ("start", "append", "close")),
     Scene("clean opening", ("start", "append", "append", "close", "start")),
+    Scene("manifest found unsynced", ("start", "rename_unseen", "start", "append")),
+    Scene("full disk", ("start", "append", "fill_disk"), group=4),
     Scene("recovery of half a write", ("start", "append", "tear", "start")),
     Scene("recovery of a whole write", ("start", "append", "finish_unseen", "start")),
     Scene("recovery of a roll", ("start", "append", "append", "finish_unseen", "start"), cycle=2),
@@ -137,6 +139,16 @@ class Scripted(History):
     def link_unseen(self) -> None:
         """Die when the next segment has its name, and the mark does not know it."""
         self._planted = Fault("kill", "after"), "link"
+        self.append()
+
+    def rename_unseen(self) -> None:
+        """Die when the manifest has its name, before the directory is synced."""
+        self._planted = Fault("kill", "after"), "rename"
+        self.append()
+
+    def fill_disk(self) -> None:
+        """Have no room for the second half of a group."""
+        self._planted = Fault("error", "middle", 0.6, errno.ENOSPC), "pwrite"
         self.append()
 
     # Hooks of History

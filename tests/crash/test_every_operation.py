@@ -10,6 +10,7 @@ import pytest
 
 from tests.crash.scripted import KINDS, SCENES, Scene, Scripted, Strike
 
+UNSTRUCK_SEEDS = 24
 # What shows that a scene is what its name says.
 _TELLING = {
     "close": "fdatasync",
@@ -73,6 +74,13 @@ def test_every_operation(scene: Scene) -> None:
     assert _TELLING.get(scene.name, "flock") in names
     for seed, strike in enumerate(strikes_on(names)):
         play(scene, (strike,), seed)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+def test_scenes_without_a_further_fault(scene: Scene) -> None:
+    """What a scene itself leaves behind survives power cuts of all kinds."""
+    for seed in range(UNSTRUCK_SEEDS):
+        play(scene, (), seed)
 
 
 def nested(scene: Scene, stride: int) -> None:
