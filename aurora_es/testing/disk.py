@@ -296,7 +296,7 @@ class CrashableDisk:
         for process in [*self.processes]:
             process.kill()
         node = self.find(garbled) if garbled is not None else None
-        if isinstance(node, FileNode) and rng.random() < 0.3:
+        if isinstance(node, FileNode) and rng.random() < 0.5:
             node.garble(rng)
         self._crash_below(self.root, rng)
 

@@ -321,6 +321,8 @@ class History(Machine):
 
     def _stir(self, name: str) -> None:
         """What the rest of the machine may be about while a process makes a call."""
+        if self.lies and self.truth.always and self.rng.random() < 0.03:
+            self.disk.evict()
         if not self.unrest or self.rng.random() >= self.unrest:
             return
         chance = self.rng.random()

@@ -139,6 +139,7 @@ MUTANTS = (
     Mutant(
         "a begun write leaves no doubt",
         ((_WRITES, "    handle.in_doubt = True\n", "    handle.in_doubt = False\n"),),
+        why_alive="the bytes ahead of the mark and the lookup of unresolved commits tell as much",
     ),
     Mutant(
         "a failed write is not cut back",
@@ -227,6 +228,7 @@ MUTANTS = (
                 "",
             ),
         ),
+        why_alive="an index never goes back, and an append finds bytes ahead of the older mark",
     ),
     Mutant(
         "the mark is not synced by recovery",
@@ -467,6 +469,7 @@ MUTANTS = (
     Mutant(
         "commits are indexed twice",
         (("journal/catch_up.py", " or header.commit_number <= state.indexed_commit:", ":"),),
+        why_alive="the chain moves together with the index, so that nothing is walked twice",
     ),
 )
 # Killed within seconds, one of each kind; the normal run tries these.

@@ -105,6 +105,8 @@ class Scripted(History):
         self._strike()
         getattr(self, act)()
         self.rng = random.Random(self.crash_seed)
+        if self.crash_seed % 3 == 2:
+            self.cut_power()
         if self.processes:
             self.append()
         if self.crash_seed % 2:
@@ -114,7 +116,7 @@ class Scripted(History):
         self.start()
         self.append()
         self.read()
-        self.close()
+        self.cut_power()
         self.start()
 
     def _strike(self) -> None:

@@ -11,6 +11,7 @@ from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import Effects
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
+from aurora_es.journal.records import Record
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.testing.crashable import CrashableFiles
 from aurora_es.testing.disk import CrashableDisk, FileNode
@@ -179,8 +180,47 @@ def cases() -> dict[str, Callable[[CrashableDisk], None]]:
         "no mark": lambda disk: CrashableFiles(disk).unlink(f"{PATH}/mark"),
         "no manifest": lambda disk: CrashableFiles(disk).unlink(f"{PATH}/manifest"),
         "segment of another journal": lambda disk: swap_journals(disk, 1),
+        "frame of another history": graft_frame,
+        "segment of another history": graft_segment,
         "tail of another journal": lambda disk: swap_journals(disk, -1),
     }
+
+
+def grow(disk: CrashableDisk, seed: int, commits: int) -> None:
+    """Append commits of equal size, whose content ``seed`` decides."""
+    rng = random.Random(seed)
+    with Journal(effects_on(disk, seed), PATH, Settings()) as journal:
+        for serial in range(100, 100 + commits):
+            state = rng.randbytes(40)
+            journal.append(
+                [Record(topic="t", state=state, originator_id="g", originator_version=serial)]
+            )
+
+
+def two_histories(disk: CrashableDisk, commits: int) -> CrashableDisk:
+    """Append to ``disk`` and, another content, to a copy of it, which is returned."""
+    other = copy.deepcopy(disk)
+    grow(disk, 1, commits)
+    grow(other, 2, commits)
+    return other
+
+
+def graft_frame(disk: CrashableDisk) -> None:
+    """Put the last frame of another history of this journal, valid in itself, in the place of ours."""
+    other = two_histories(disk, 2)
+    end = FileReader(disk).read().mark.visible_offset
+    begin = FileReader(disk).read().acknowledged[segment_paths(disk)[-1].rpartition("/")[2]][-1][0]
+    path = segment_paths(disk)[-1]
+    disk_node(disk, path).write(other.content(path)[begin:end], begin)
+
+
+def graft_segment(disk: CrashableDisk) -> None:
+    """Put the tail of another history of this journal behind our sealed segments."""
+    segments = len(segment_paths(disk))
+    other = two_histories(disk, 14)
+    path = segment_paths(disk)[-1]
+    assert len(segment_paths(disk)) > segments
+    disk_node(disk, path).cached = disk_node(other, path).cached
 
 
 def swap_journals(disk: CrashableDisk, which: int) -> None:
