@@ -168,13 +168,18 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         try:
             if metadata is not None:
                 check_metadata(metadata)
+            last_given: object = rows  # no id is this list
+            originator_id: bytes | str = b""
+            key: bytes | str = b""
             for event in stored_events:
                 given = event.originator_id
-                if type(given) is UUID:
-                    originator_id: bytes | str = given.bytes
-                    key: bytes | str = originator_id
-                else:
-                    originator_id, key = self._identify(given)
+                # Most events of one call are of one aggregate, and name it by the same object.
+                if given is not last_given:
+                    last_given = given
+                    if type(given) is UUID:
+                        originator_id = key = given.bytes
+                    else:
+                        originator_id, key = self._identify(given)
                 version, topic, state = event.originator_version, event.topic, event.state
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)

@@ -17,36 +17,47 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import LockTimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aurora_es.files.layer import Effects
 
 # Seconds between two tries; the last one repeats while others append one after the other. A holder
 # needs about as long as a sync, so the lock must not lie idle for long while somebody waits.
-LOCK_PAUSES = (20e-6, 40e-6, 80e-6)
-TURN_PAUSES = (160e-6, 120e-6, 80e-6)
+LOCK_PAUSES = (20e-6, 40e-6, 60e-6)
+# Several may wait for their turn while one appends a few times in a row (``append_lock``): each
+# try costs the appender processor time, and most are in vain.
+TURN_PAUSES = (1e-3, 800e-6, 600e-6)
 _BUSY_SECONDS = 0.1
 _PAUSE_SECONDS_MAX = 1e-3
 _EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
-def acquire_flock(
+def acquire_flock(  # noqa: PLR0913 - which lock, until when, and how
     effects: Effects,
     fd: int,
     path: str,
     deadline: float,
+    *,
     pauses: tuple[float, ...] = LOCK_PAUSES,
+    meanwhile: Callable[[], object] | None = None,
 ) -> None:
     """Take an exclusive flock on ``fd`` before ``deadline`` (monotonic seconds).
 
-    Raises LockTimeoutError, which names ``path``.
+    ``meanwhile`` is called between two tries. Raises LockTimeoutError, which names ``path``.
     """
     try:
         effects.files.flock(fd, _EXCLUSIVE)
     except BlockingIOError:
-        _poll_flock(effects, fd, path, deadline, pauses)
+        _poll_flock(effects, fd, path, deadline, pauses, meanwhile)
 
 
-def _poll_flock(
-    effects: Effects, fd: int, path: str, deadline: float, pauses: tuple[float, ...]
+def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
+    effects: Effects,
+    fd: int,
+    path: str,
+    deadline: float,
+    pauses: tuple[float, ...],
+    meanwhile: Callable[[], object] | None,
 ) -> None:
     coming = iter(pauses)
     pause = next(coming)
@@ -60,6 +71,8 @@ def _poll_flock(
             )
             raise LockTimeoutError(message)
         effects.sleep(pause)
+        if meanwhile is not None:
+            meanwhile()
         try:
             effects.files.flock(fd, _EXCLUSIVE)
         except BlockingIOError:

@@ -38,6 +38,8 @@ _PLAIN_ROW_FIELDS = 4
 _ROW_OVERHEAD_BYTES = 48
 # From this estimate on the encoded size is looked at exactly: UTF-8 may take 4 bytes a character.
 _LARGE_ROW_BYTES = RECORD_BYTES_MAX // 8
+# Larger commits are not encoded as a whole first, to see how many frames they take.
+_EVEN_BYTES_MAX = 1 << 22
 
 
 class PreparedCommit:
@@ -99,10 +101,9 @@ def prepare_commit(
             frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
             length = (HEADER_BYTES + 7 + length) & ~7
             return PreparedCommit(commit_id, identities, tracking, frames, [(0, length, 1)], length)
-        parts = _cut(rows)
-        payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
-        if len(parts) > 1:
-            payloads += [(encode_payload(part), len(part)) for part in parts[1:]]
+        payloads = _encode_evenly(commit_id, rows, tracking) or _encode_cut(
+            commit_id, rows, tracking
+        )
     except AuroraError:
         raise
     except _UNENCODABLE as error:
@@ -145,6 +146,42 @@ def tracking_data(application_name: object, notification_id: object) -> Tracking
         message = f"notification id: expected 0 to {NOTIFICATION_ID_MAX}, found {notification_id}"
         raise TooLargeError(message)
     return TrackingData(application_name, notification_id)
+
+
+def _encode_evenly(
+    commit_id: bytes, rows: Sequence[Row], tracking: TrackingData | None
+) -> list[tuple[bytes, int]] | None:
+    """Encode rows into frames of equally many; None if those would not be about 16 KiB each.
+
+    Most commits hold events of about one size; looking at the size of each would take as long as
+    encoding them all (row "insert of 100 events").
+    """
+    if not rows:
+        return [(encode_payload((commit_id, tracking, rows)), 0)]
+    if len(rows) * len(rows[0][3]) > _EVEN_BYTES_MAX:
+        return None
+    whole = encode_payload((commit_id, tracking, rows))
+    count = -(-len(whole) // FRAME_BYTES_TARGET)
+    if count == 1:
+        return [(whole, len(rows))]
+    step = -(-len(rows) // count)
+    payloads = [(encode_payload((commit_id, tracking, rows[:step])), step)]
+    for begin in range(step, len(rows), step):
+        part = rows[begin : begin + step]
+        payloads.append((encode_payload(part), len(part)))
+    if max(len(payload) for payload, _ in payloads) > FRAME_BYTES_TARGET * 5 // 4:
+        return None
+    return payloads
+
+
+def _encode_cut(
+    commit_id: bytes, rows: Sequence[Row], tracking: TrackingData | None
+) -> list[tuple[bytes, int]]:
+    """Encode rows into frames that are cut by the size of each row."""
+    parts = _cut(rows)
+    payloads = [(encode_payload((commit_id, tracking, parts[0])), len(parts[0]))]
+    payloads += [(encode_payload(part), len(part)) for part in parts[1:]]
+    return payloads
 
 
 def _cut(rows: Sequence[Row]) -> list[Sequence[Row]]:

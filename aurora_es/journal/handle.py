@@ -119,6 +119,7 @@ class Handle:
         self.reserved_end = 0  # offset up to which the tail is filled with zeros
         self.own_mark: Mark | None = None  # published last by this handle, its state is there
         self.contended = 0  # above 0: another process has appended not long ago
+        self.turn_ends = 0.0  # monotonic seconds; until then appends need not queue for ``turn``
         self.mark_synced_at = 0.0  # monotonic seconds
         self.mark_synced_sequence = 0
         self.unresolved: dict[bytes, int] = {}  # commit id -> first position + 1, 0: not found
