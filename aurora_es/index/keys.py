@@ -51,9 +51,9 @@ def text_key(text: str) -> bytes | str:
 
 
 def key_range(kind: Kind) -> tuple[int, int]:
-    """Lowest key64 of a kind, and the first one beyond it."""
+    """Lowest and highest key64 of a kind."""
     number = KINDS.index(kind)
-    return number << HASH_BITS, (number + 1) << HASH_BITS
+    return number << HASH_BITS, number << HASH_BITS | _HASH_MASK
 
 
 def key64(genesis_id: bytes, kind: Kind, value: bytes | str) -> int:
