@@ -52,7 +52,7 @@ RUN_HEADER = Struct(
     "B"  # width of a position: 4 or 8
     "B"  # monotone: 1 if versions only rise
     "B"  # topics listed: 0 if the directory leaves them out
-    "x"  # zero
+    "1x"  # zero
     "I"  # incompatible flags: unknown ones refuse the file
     "I"  # compatible flags: unknown ones are ignored
     "I"  # number of the first segment covered

@@ -50,6 +50,7 @@ class PostingCollector:
 
     def __init__(self, genesis_id: bytes, base_position: int) -> None:
         """Start with the record at ``base_position``."""
+        self.batch_records = _BATCH_RECORDS
         self._base_position = base_position
         self._position = base_position  # of the next record to be turned into columns
         self._pending: list[RecordData] = []
@@ -67,7 +68,7 @@ class PostingCollector:
         """Add the records from ``first_position`` on, which follow those added before."""
         assert first_position == self._position + len(self._pending)
         self._pending += records
-        if len(self._pending) >= _BATCH_RECORDS:
+        if len(self._pending) >= self.batch_records:
             self._flush()
 
     @property
