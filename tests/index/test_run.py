@@ -132,7 +132,7 @@ def test_threads_share_a_run() -> None:
     """Look-ups of several threads at once give each its own answers."""
     run = written(SMALL)
     expected = {key: SMALL.of_key(key) for key in (1, 5, 1 << 62)}
-    wrong = []
+    wrong: list[int] = []
 
     def ask(key: int) -> None:
         wrong.extend(key for _ in range(200) if run.select(key) != expected[key])
