@@ -3,7 +3,7 @@
 Theory of operation: what is to be indexed is gathered in lists and turned into columns some
 thousand records at a time, by loops that run in C: ``map`` over a dictionary that computes the key
 of an id the first time it is asked for it. So an id is hashed once, and memory is bounded by the
-records of the segment: at most 50 bytes for each, and its different ids.
+records of the segment, some tens of bytes for each posting, and by its different ids.
 """
 
 from __future__ import annotations
