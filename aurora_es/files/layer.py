@@ -117,7 +117,11 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
             message = f"{path}: expected a regular file, found a link, a FIFO or a directory"
             raise ForeignDirectoryError(message) from error
         raise
-    status = files.fstat(fd)
+    try:
+        status = files.fstat(fd)
+    except BaseException:
+        files.close(fd)
+        raise
     user = os.geteuid()
     # The superuser may look after anybody's journal; everybody else keeps to files of his own.
     is_ours = user == 0 or status.st_uid in {user, 0}

@@ -14,3 +14,7 @@ METADATA_DEPTH_MAX = 64
 VERSION_MIN, VERSION_MAX = -(1 << 63), (1 << 63) - 1
 NOTIFICATION_ID_MAX = (1 << 63) - 1
 MANIFEST_BYTES_MAX = 1 << 26
+# A fence of this many blocks takes 128 MiB of memory, for a run of a thousand million entries.
+RUN_BLOCKS_MAX = 1 << 24
+RUN_DIRECTORY_BYTES_MAX = 1 << 26
+RUN_TOPICS_BYTES_MAX = 1 << 20

@@ -15,6 +15,7 @@ LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
 NEW_SUFFIX = ".new"
 
 _SEGMENT_PATTERN = re.compile(r"([0-9]{10})-([0-9]{20})\.segment")
+_RUN_PATTERN = re.compile(r"([0-9]{2})-([0-9]{10})-([0-9]{10})\.index")
 _UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9_.-]")
 NAME_BYTES_MAX = 200
 
@@ -28,6 +29,17 @@ def parse_segment_name(name: str) -> tuple[int, int] | None:
     """Segment number and base position of a segment file's name; None for any other name."""
     matched = _SEGMENT_PATTERN.fullmatch(name)
     return (int(matched[1]), int(matched[2])) if matched else None
+
+
+def run_name(*, level: int, first_segment: int, last_segment: int) -> str:
+    """Name of an index run's file."""
+    return f"{level:02d}-{first_segment:010d}-{last_segment:010d}.index"
+
+
+def parse_run_name(name: str) -> tuple[int, int, int] | None:
+    """Level, first and last segment number of a run's name; None for any other name."""
+    matched = _RUN_PATTERN.fullmatch(name)
+    return (int(matched[1]), int(matched[2]), int(matched[3])) if matched else None
 
 
 def directory_name(application_name: str) -> str | None:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from aurora_es.format import frame, manifest, mark, segment_header
+from aurora_es.format import frame, manifest, mark, run, segment_header
 from tests.docs.pages import field_tables
 
 TABLES = field_tables()
@@ -13,6 +13,9 @@ STRUCTURES = {
     "segment header": segment_header.SEGMENT_HEADER.format + "I",
     "frame header": frame.HEADER.format + "I",
     "mark slot": mark.SLOT.format,
+    "run header": run.RUN_HEADER.format + "I",
+    "run source": run.SOURCE.format,
+    "run block head": run.BLOCK_HEAD.format,
     "manifest header": manifest.MANIFEST_HEADER.format + "I",
 }
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from aurora_es.format.names import (
     NAME_BYTES_MAX,
     directory_name,
+    parse_run_name,
     parse_segment_name,
+    run_name,
     segment_name,
 )
 
@@ -101,3 +103,13 @@ def test_other_names_are_no_segments(name: str) -> None:
 def test_any_name_is_parsed_or_none(name: str) -> None:
     """No name found in a directory makes the parser raise."""
     assert parse_segment_name(name) is None
+
+
+def test_names_of_runs() -> None:
+    """A run is named by its level and segments; whatever else has no level and segments."""
+    name = run_name(level=2, first_segment=7, last_segment=4_000_000_000)
+    assert name == "02-0000000007-4000000000.index"
+    assert parse_run_name(name) == (2, 7, 4_000_000_000)
+    assert parse_segment_name(name) is None
+    for other in (name + ".new", "2" + name[2:], name.replace("7", "\N{ARABIC-INDIC DIGIT SEVEN}")):
+        assert parse_run_name(other) is None

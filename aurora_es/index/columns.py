@@ -1,0 +1,78 @@
+"""Whole stretches of an index run as numpy columns: for merging and for listing keys.
+
+Imported late, by whoever needs it, since numpy takes longer to import than all else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aurora_es.format.run import BLOCK_BYTES, RUN_HEADER_BYTES, decode_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aurora_es.format.run import Columns
+    from aurora_es.index.run_file import RunFile
+
+PIECE_BLOCKS = 1 << 10  # 64 Ki entries, 1 MiB
+
+
+def read_columns(run: RunFile, first_block: int, end_block: int) -> Columns:
+    """Keys, ordinals and absolute positions of the blocks from ``first_block`` to ``end_block``.
+
+    Raises RunDamagedError. The range may not be empty.
+    """
+    header = run.header
+    length = (end_block - first_block) * BLOCK_BYTES
+    data = run.read(RUN_HEADER_BYTES + first_block * BLOCK_BYTES, length)
+    widths = header.ordinal_width, header.position_width
+    columns = decode_blocks(data, widths, header.salt, first_block)
+    full = end_block * run.block_entries
+    expected = min(full, header.entry_count) - first_block * run.block_entries
+    if columns is None or len(columns[0]) != expected:
+        raise run.damaged(
+            f"blocks {first_block} to {end_block - 1} with valid checksums", "other bytes"
+        )
+    keys, ordinals, positions = columns
+    return keys, ordinals, positions + np.uint64(header.base_position)
+
+
+def key_entries(run: RunFile, low: int, high: int) -> Iterator[tuple[int, int, int, int]]:
+    """Key, count, last ordinal and lowest position of each key from ``low`` to ``high``."""
+    fence = run.fence
+    first, end = max(bisect_left(fence, low) - 1, 0), bisect_right(fence, high)
+    open_group: tuple[int, int, int, int] | None = None  # may go on in the next piece
+    for start in range(first, end, PIECE_BLOCKS):
+        columns = read_columns(run, start, min(start + PIECE_BLOCKS, end))
+        for group in _groups(columns, low, high):
+            if open_group is None:
+                open_group = group
+            elif open_group[0] == group[0]:
+                _, count, _, position = open_group
+                open_group = (group[0], count + group[1], group[2], min(position, group[3]))
+            else:
+                yield open_group
+                open_group = group
+    if open_group is not None:
+        yield open_group
+
+
+def _groups(columns: Columns, low: int, high: int) -> Iterator[tuple[int, int, int, int]]:
+    first = int(np.searchsorted(columns[0], np.uint64(low)))
+    end = int(np.searchsorted(columns[0], np.uint64(high), side="right"))
+    if first == end:
+        return iter(())
+    keys, ordinals, positions = (column[first:end] for column in columns)
+    starts = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1))
+    ends = np.append(starts[1:], end - first)
+    return zip(
+        keys[starts].tolist(),
+        (ends - starts).tolist(),
+        ordinals[ends - 1].tolist(),
+        np.minimum.reduceat(positions, starts).tolist(),
+        strict=True,
+    )
