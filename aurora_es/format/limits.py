@@ -14,3 +14,5 @@ METADATA_DEPTH_MAX = 64
 VERSION_MIN, VERSION_MAX = -(1 << 63), (1 << 63) - 1
 NOTIFICATION_ID_MAX = (1 << 63) - 1
 MANIFEST_BYTES_MAX = 1 << 26
+# More than a segment of 1 GiB and one commit of the greatest size can hold.
+FRAME_TABLE_ENTRIES_MAX = 1 << 24
