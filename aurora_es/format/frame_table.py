@@ -234,4 +234,5 @@ def _column_bytes(column: array[int]) -> bytes:
 
 
 def _block_checksum(salt: bytes, block_number: int, checked: bytes) -> int:
-    return crc32c(salt + block_number.to_bytes(4, "little") + checked)
+    checksum: int = crc32c(salt + block_number.to_bytes(4, "little") + checked)
+    return checksum

@@ -96,7 +96,7 @@ class SealedEndPayload(msgspec.Struct, array_like=True, gc=False):
     digest: bytes = b""
 
 
-NIL = b"\xc0"  # a tracking field that holds none
+NIL = msgspec.Raw(b"\xc0")  # a tracking field that holds none
 
 decode_packed_records = msgspec.msgpack.Decoder(PackedRecords).decode
 decode_packed_groups = msgspec.msgpack.Decoder(PackedGroups).decode

@@ -9,7 +9,6 @@ fit raises TableDamagedError, and the caller walks the segment instead.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from array import array
 from bisect import bisect_right
@@ -35,6 +34,7 @@ from aurora_es.format.frame_table import (
     table_bytes,
 )
 from aurora_es.format.names import NEW_SUFFIX, frames_name
+from aurora_es.segment.create import new_salt, remove_if_there
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
@@ -78,11 +78,10 @@ def write_frame_table(
     files = effects.files
     name = frames_name(identity.segment_number, identity.base_position, identity.revision)
     path = os.path.join(directory, name)
-    with contextlib.suppress(FileNotFoundError):
-        files.unlink(path + NEW_SUFFIX)
+    remove_if_there(files, path + NEW_SUFFIX)
     fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        _write_table(files, fd, effects.random_bytes(8), identity, places)
+        _write_table(files, fd, new_salt(effects), identity, places)
         files.fsync(fd)
     finally:
         files.close(fd)
