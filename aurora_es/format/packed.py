@@ -22,8 +22,8 @@ from aurora_es.format.payload import RecordData, TrackingData
 
 COMMIT_ID_BYTES = 16
 DIGEST_BYTES = 32
-# Room that a commit takes in the table besides its tracking: array, numbers, commit id.
-COMMIT_ENTRY_BYTES = 48
+# About what a commit takes in the table besides its tracking: array, numbers, commit id.
+COMMIT_ENTRY_BYTES = 40
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 

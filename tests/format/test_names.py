@@ -89,12 +89,12 @@ def test_names_of_revisions_round_trip(
     place = (segment_number, base_position)
     raw, cooled = segment_name(*place), segment_name(*place, revision)
     assert parse_cooled_name(cooled) == (*place, revision)
-    assert parse_segment_name(cooled) is parse_cooled_name(raw) is None
+    assert (parse_segment_name(cooled), parse_cooled_name(raw)) == (None, None)
     for number in (0, revision):
         frames = frames_name(*place, number)
         assert parse_frames_name(frames) == (*place, number)
-        assert parse_segment_name(frames) is parse_cooled_name(frames) is None
-    assert parse_frames_name(cooled) is parse_frames_name(raw) is None
+        assert (parse_segment_name(frames), parse_cooled_name(frames)) == (None, None)
+    assert (parse_frames_name(cooled), parse_frames_name(raw)) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -103,17 +103,17 @@ def in_bytes(commits: Any) -> list[tuple[Any, ...]]:
 
 
 states = st.binary(max_size=40) | st.integers(0, 40_000).map(lambda size: b"state " * (size // 6))
-rows = st.tuples(
+plain_rows: st.SearchStrategy[Row] = st.tuples(
     st.none() | st.text(max_size=5) | st.binary(min_size=16, max_size=16),
     st.none() | st.integers(-(1 << 63), (1 << 63) - 1),
     st.text(max_size=5),
     states,
 )
 # With further fields, known ones and one of a later version.
-rows = rows | rows.map(lambda row: (*row, ("tag",), None, {"key": 1}, "later"))
-trackings = st.tuples(st.text(max_size=5), st.integers(0, 100), st.just(0)) | st.just(
-    ("name " * 4000, 1, 0, "later")
-)
+rows = plain_rows | plain_rows.map(lambda row: (*row, ("tag",), None, {"key": 1}, "later"))
+trackings: st.SearchStrategy[Row] = st.tuples(
+    st.text(max_size=5), st.integers(0, 100), st.just(0)
+) | st.just(("name " * 4000, 1, 0, "later"))
 commit_lists = st.lists(
     st.builds(
         Commit,

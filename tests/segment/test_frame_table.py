@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -194,7 +194,7 @@ def answers(path: Path, model: Model) -> bool:
     """Ask for every frame; whether all was answered, rightly, or TableDamagedError came."""
     try:
         table = FrameTable(FILES, str(path), IDENTITY)
-        for first in (*model.firsts[::40], model.last):
+        for first in (model.firsts[0], model.last):
             check(table, model, first, model.last, 1 << 20)
     except TableDamagedError:
         return False
@@ -296,11 +296,11 @@ def test_threads_share_a_table(tmp_path: Path) -> None:
     entries = entries_of([(2, 12, 0)] * 1000)
     model, table = Model(entries), table_of(str(tmp_path), entries)
 
-    def ask(seed: int) -> Iterator[None]:
+    def ask(seed: int) -> int:
         rng = Random(seed)
         for _ in range(300):
             position = rng.randint(BASE, model.last)
             check(table, model, position, position + rng.randint(0, 600), rng.randint(0, 30_000))
-            yield
+        return seed
 
-    assert run_threads([lambda seed=seed: len(list(ask(seed))) for seed in range(6)]) == [300] * 6
+    assert run_threads(partial(ask, seed) for seed in range(6)) == [*range(6)]
