@@ -8,6 +8,7 @@ cut or lose any of them; descriptors are plain integers.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -45,6 +46,7 @@ class Files(Protocol):
     def listdir(self, path: str, /) -> list[str]: ...  # noqa: D102
     def flock(self, fd: int, operation: int, /) -> None: ...  # noqa: D102
     def sync_directory(self, path: str, /) -> None: ...  # noqa: D102
+    def drop_cached(self, fd: int, /) -> None: ...  # noqa: D102
 
 
 def _full_sync(fd: int) -> None:
@@ -83,6 +85,13 @@ class SystemFiles:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    @staticmethod
+    def drop_cached(fd: int) -> None:
+        """Ask that what was synced of a file be read from the medium again; only a wish."""
+        if sys.platform != "darwin":
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _clock() -> int:

@@ -18,3 +18,5 @@ MANIFEST_BYTES_MAX = 1 << 26
 RUN_BLOCKS_MAX = 1 << 24
 RUN_DIRECTORY_BYTES_MAX = 1 << 26
 RUN_TOPICS_BYTES_MAX = 1 << 20
+# More than a segment of 1 GiB and one commit of the greatest size can hold.
+FRAME_TABLE_ENTRIES_MAX = 1 << 24

@@ -14,19 +14,32 @@ RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
 NEW_SUFFIX = ".new"
 
-_SEGMENT_PATTERN = re.compile(r"([0-9]{10})-([0-9]{20})\.segment")
+_PLACE = r"([0-9]{10})-([0-9]{20})"
+_SEGMENT_PATTERN = re.compile(_PLACE + r"\.segment")
+# A revision has no leading zero, so that no two names mean one file.
+_COOLED_PATTERN = re.compile(_PLACE + r"\.r([1-9][0-9]{0,8})\.segment")
+_FRAMES_PATTERN = re.compile(_PLACE + r"(?:\.r([1-9][0-9]{0,8}))?\.frames")
 _RUN_PATTERN = re.compile(r"([0-9]{2})-([0-9]{10})-([0-9]{10})\.index")
 _UNSAFE_PATTERN = re.compile(r"[^A-Za-z0-9_.-]")
 NAME_BYTES_MAX = 200
+REVISION_MAX = 999_999_999
 
 
-def segment_name(segment_number: int, base_position: int) -> str:
-    """Name of a segment file."""
-    return f"{segment_number:010d}-{base_position:020d}.segment"
+def segment_name(segment_number: int, base_position: int, revision: int = 0) -> str:
+    """Name of a segment file; revision 0 is the segment as it was appended to, others are cooled."""
+    return f"{_stem(segment_number, base_position, revision)}.segment"
+
+
+def frames_name(segment_number: int, base_position: int, revision: int = 0) -> str:
+    """Name of the table of frames beside a segment file."""
+    return f"{_stem(segment_number, base_position, revision)}.frames"
 
 
 def parse_segment_name(name: str) -> tuple[int, int] | None:
-    """Segment number and base position of a segment file's name; None for any other name."""
+    """Segment number and base position of a segment file's name; None for any other name.
+
+    A cooled revision is another name: see ``parse_cooled_name``.
+    """
     matched = _SEGMENT_PATTERN.fullmatch(name)
     return (int(matched[1]), int(matched[2])) if matched else None
 
@@ -40,6 +53,23 @@ def parse_run_name(name: str) -> tuple[int, int, int] | None:
     """Level, first and last segment number of a run's name; None for any other name."""
     matched = _RUN_PATTERN.fullmatch(name)
     return (int(matched[1]), int(matched[2]), int(matched[3])) if matched else None
+
+
+def parse_cooled_name(name: str) -> tuple[int, int, int] | None:
+    """Segment number, base position and revision (from 1) of a cooled segment's name, or None."""
+    matched = _COOLED_PATTERN.fullmatch(name)
+    return (int(matched[1]), int(matched[2]), int(matched[3])) if matched else None
+
+
+def parse_frames_name(name: str) -> tuple[int, int, int] | None:
+    """Segment number, base position and revision (from 0) of a table of frames' name, or None."""
+    matched = _FRAMES_PATTERN.fullmatch(name)
+    return (int(matched[1]), int(matched[2]), int(matched[3] or 0)) if matched else None
+
+
+def _stem(segment_number: int, base_position: int, revision: int) -> str:
+    place = f"{segment_number:010d}-{base_position:020d}"
+    return f"{place}.r{revision}" if revision else place
 
 
 def directory_name(application_name: str) -> str | None:

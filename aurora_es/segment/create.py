@@ -69,7 +69,7 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
             genesis_id,
             base_position,
             after.commit_number + 1,
-            _salt(effects),
+            new_salt(effects),
             created_at,
             epoch,
             codec,
@@ -103,7 +103,7 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
     )
     data = header + frame
     path = os.path.join(directory, name + NEW_SUFFIX)
-    _remove(files, path)
+    remove_if_there(files, path)
     fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         write_all(files, fd, data + bytes(effects.reserve_bytes if reserve else 0), 0)
@@ -125,16 +125,18 @@ def link_segment(files: Files, directory: str, name: str) -> None:
         if name in files.listdir(directory):
             raise FileExistsError(errno.EEXIST, "segment exists", path) from error
         files.rename(path + NEW_SUFFIX, path)
-    _remove(files, path + NEW_SUFFIX)
+    remove_if_there(files, path + NEW_SUFFIX)
     files.sync_directory(directory)
 
 
-def _salt(effects: Effects) -> bytes:
+def new_salt(effects: Effects) -> bytes:
+    """Draw the salt of a new file; never zeros, which stand for "not written"."""
     while not any(salt := effects.random_bytes(8)):
         pass
     return salt
 
 
-def _remove(files: Files, path: str) -> None:
+def remove_if_there(files: Files, path: str) -> None:
+    """Remove a file that may be missing."""
     with contextlib.suppress(FileNotFoundError):
         files.unlink(path)

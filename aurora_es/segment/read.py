@@ -7,13 +7,25 @@ an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aurora_es.codecs.compression import DecompressionError, decompress
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
-from aurora_es.format.frame import CHECKED_BYTES, CHECKSUM, HEADER, HEADER_BYTES
+from aurora_es.format.frame import (
+    CHECKED_BYTES,
+    CHECKSUM,
+    HEADER,
+    HEADER_BYTES,
+    KIND_PACKED,
+    KIND_RECORDS,
+)
+from aurora_es.format.packed import (
+    decode_packed_groups,
+    decode_packed_one,
+    decode_packed_records,
+)
 from aurora_es.format.payload import (
     UNDECODABLE,
     RecordData,
@@ -33,11 +45,11 @@ _unpack_checksum = CHECKSUM.unpack_from
 
 def checked_payload(
     file: SegmentFile, buffer: bytes, at: int, offset: int, position: int
-) -> tuple[bytes, int, int]:
+) -> tuple[bytes, tuple[Any, ...]]:
     """Check the frame at index ``at`` of ``buffer``, which is at ``offset`` in the file.
 
-    Returns its raw payload, timestamp, and number inside its commit. ``position`` is what the index
-    says of its first record. Raises CorruptionError.
+    Returns its raw payload and the fields of its header, in the order of ``FrameHeader``.
+    ``position`` is what the index says of its first record. Raises CorruptionError.
     """
     checked = buffer[at : at + CHECKED_BYTES]
     if len(buffer) < at + HEADER_BYTES:
@@ -64,7 +76,7 @@ def checked_payload(
                 expected=f"{fields[6]} bytes after decompression",
                 found=str(error),
             ) from error
-    return payload, fields[10], fields[12]
+    return payload, fields
 
 
 def read_frame(
@@ -78,29 +90,100 @@ def read_frame(
 def decode_frame(
     file: SegmentFile, buffer: bytes, at: int, offset: int, position: int
 ) -> tuple[list[RecordData], int]:
-    """Decode all records of a frame that was read already, with its timestamp."""
-    payload, timestamp, number = checked_payload(file, buffer, at, offset, position)
+    """Decode all records of a frame that was read already, with its timestamp.
+
+    That of a packed frame is the time of its last commit: see ``decode_groups``.
+    """
+    payload, fields = checked_payload(file, buffer, at, offset, position)
     try:
-        if number == 1:
-            return decode_first(payload).records, timestamp
-        return decode_records(payload), timestamp
+        if fields[1] == KIND_RECORDS:
+            if fields[12] == 1:
+                return decode_first(payload).records, fields[10]
+            return decode_records(payload), fields[10]
+        records = decode_packed_records(payload).records
     except UNDECODABLE as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
+    _check_packed(file, fields, offset, position, len(records))
+    return records, fields[10]
+
+
+def read_groups(
+    file: SegmentFile, offset: int, length: int, position: int
+) -> list[tuple[int, int, list[RecordData]]]:
+    """Read the records of the frame at ``offset``, commit by commit."""
+    buffer = read_exactly(file.files, file.fd, length, offset)
+    return decode_groups(file, buffer, 0, offset, position)
+
+
+def decode_groups(
+    file: SegmentFile, buffer: bytes, at: int, offset: int, position: int
+) -> list[tuple[int, int, list[RecordData]]]:
+    """Decode a frame that was read already, commit by commit.
+
+    Returns (first position, timestamp, records) of each commit that has records in this frame; a
+    *records* frame is one of them.
+    """
+    payload, fields = checked_payload(file, buffer, at, offset, position)
+    try:
+        if fields[1] == KIND_RECORDS:
+            if fields[12] == 1:
+                return [(position, fields[10], decode_first(payload).records)]
+            return [(position, fields[10], decode_records(payload))]
+        decoded = decode_packed_groups(payload)
+    except UNDECODABLE as error:
+        raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
+    records = decoded.records
+    groups: list[tuple[int, int, list[RecordData]]] = []
+    begin = 0
+    for commit in decoded.commits:
+        count = commit.record_count
+        if count:
+            end = begin + count
+            groups.append((position + begin, commit.timestamp, records[begin:end]))
+            begin = end
+    _check_packed(file, fields, offset, position, begin)
+    _check_packed(file, fields, offset, position, len(records))
+    return groups
 
 
 def read_record(
     file: SegmentFile, offset: int, length: int, position: int, ordinal: int
 ) -> tuple[RecordData, int]:
-    """Read one record, the ``ordinal``-th (from 0) of its frame, with its timestamp."""
+    """Read one record, the ``ordinal``-th (from 0) of its frame, with its commit's timestamp."""
     buffer = file.files.pread(file.fd, length, offset)
     if len(buffer) < length:
         buffer = read_exactly(file.files, file.fd, length, offset)
-    payload, timestamp, number = checked_payload(file, buffer, 0, offset, position)
+    payload, fields = checked_payload(file, buffer, 0, offset, position)
     try:
-        raw = decode_first_raw(payload).records if number == 1 else decode_raw_records(payload)
-        return decode_record(raw[ordinal]), timestamp
+        if fields[1] == KIND_RECORDS:
+            raw = (
+                decode_first_raw(payload).records
+                if fields[12] == 1
+                else decode_raw_records(payload)
+            )
+            return decode_record(raw[ordinal]), fields[10]
+        _check_packed(file, fields, offset, position, fields[7])
+        decoded = decode_packed_one(payload)
+        end = 0
+        for commit in decoded.commits:
+            end += commit.record_count
+            if ordinal < end:
+                return decode_record(decoded.records[ordinal]), commit.timestamp
     except (*UNDECODABLE, IndexError) as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
+    raise CorruptionError(
+        file.path, offset, expected=f"{ordinal + 1} records", found=f"{end} in the table of commits"
+    )
+
+
+def _check_packed(
+    file: SegmentFile, fields: tuple[Any, ...], offset: int, position: int, count: int
+) -> None:
+    """Refuse what is no packed frame with ``count`` records; other kinds are in no index."""
+    if fields[1] != KIND_PACKED:
+        raise _damaged(file, offset, position)
+    if fields[7] != count:
+        raise CorruptionError(file.path, offset, expected=f"{fields[7]} records", found=f"{count}")
 
 
 def _damaged(file: SegmentFile, offset: int, position: int) -> CorruptionError:

@@ -5,6 +5,11 @@ what it has to name. A walk advances a chain over complete, valid, chained commi
 first thing that is none. It never judges: that a chain ends in zeros, in half a frame or in rot
 are three findings, and whether they mean "nothing more yet", a torn tail or corruption depends on
 the mark and is decided by the caller (catch-up or recovery).
+
+A cooled segment holds *packed* frames, each of which is yielded alone. Which commits it completes
+stands in its payload, which a walk does not decode: whoever iterates sets ``chain.commit_number``
+to that of the last one before going on. In a tail, which is what most walks see, they are
+unsupported.
 """
 
 from __future__ import annotations
@@ -12,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.codecs.compression import CODEC_OF
+from aurora_es.codecs.compression import CODEC_OF, CODEC_ZSTD
+from aurora_es.errors import CorruptionError, UnsupportedFormatError
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
@@ -25,6 +31,7 @@ from aurora_es.format.frame import (
     HEADER_BYTES,
     KIND_CHECKPOINT,
     KIND_END,
+    KIND_PACKED,
     KIND_RECORDS,
     FrameHeader,
     decode_header,
@@ -44,6 +51,7 @@ _PLAIN_RECORDS = (KIND_RECORDS, 0)  # kind and flags
 _unpack_header = HEADER.unpack
 _make_header = FrameHeader._make
 _CODECS = frozenset(CODEC_OF.values())
+_PACKED_CODECS = _CODECS | {CODEC_ZSTD}
 
 
 @dataclass(slots=True)
@@ -110,9 +118,13 @@ class Walk:
     why it ended.
     """
 
-    def __init__(self, file: SegmentFile, chain: Chain, end: int) -> None:
-        """Prepare to walk ``file`` from ``chain.offset`` to the offset ``end``."""
+    def __init__(self, file: SegmentFile, chain: Chain, end: int, *, packed: bool = False) -> None:
+        """Prepare to walk ``file`` from ``chain.offset`` to the offset ``end``.
+
+        ``packed`` says that packed frames are expected, too.
+        """
         self.file = file
+        self.packed = packed
         self.chain = chain
         self.end = end
         self.stop = Stop("end", chain.offset)
@@ -234,7 +246,7 @@ class Walk:
             return Stop(
                 "unsupported", offset, f"frame version {FRAME_VERSION}", f"{header.version}"
             )
-        if header.codec not in _CODECS:
+        if header.codec not in (_PACKED_CODECS if header.kind == KIND_PACKED else _CODECS):
             return Stop("unsupported", offset, "a known codec", f"codec {header.codec}")
         if header.previous_checksum != previous:
             expected = f"previous checksum {previous:#010x}"
@@ -248,6 +260,9 @@ class Walk:
         if header.kind == KIND_RECORDS:
             frames = commit[0].header.frames_in_commit if commit else header.frames_in_commit
             wanted = (KIND_RECORDS, last + 1, len(commit) + 1, frames)
+        elif header.kind == KIND_PACKED and self.packed:
+            # It may begin with the rest of the last commit.
+            wanted = (KIND_PACKED, last + (header.commit_number != last), 1, 1)
         elif header.kind == KIND_CHECKPOINT and offset == SEGMENT_HEADER_BYTES:
             wanted = (KIND_CHECKPOINT, last, 1, 1)
         elif header.kind == KIND_END or header.flags & FLAG_COMPATIBLE:
@@ -274,3 +289,17 @@ class Walk:
             self._buffer_offset = offset
             return 0
         return at
+
+
+def stop_error(file: SegmentFile, stop: Stop) -> CorruptionError | UnsupportedFormatError:
+    """The error for a walk that ended where it may not."""
+    if stop.reason == "unsupported":
+        message = (
+            f"{file.path}, offset {stop.offset}: expected {stop.expected}, found {stop.found};"
+            " nothing was changed. Open it with the version of aurora_es that wrote it"
+        )
+        return UnsupportedFormatError(message)
+    expected = stop.expected or "a frame, or an end frame"
+    return CorruptionError(
+        file.path, stop.offset, expected=expected, found=stop.found or "end of file"
+    )

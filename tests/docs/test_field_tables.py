@@ -4,13 +4,14 @@ import struct
 
 import pytest
 
-from aurora_es.format import frame, manifest, mark, run, segment_header
+from aurora_es.format import frame, frame_table, manifest, mark, run, segment_header
 from tests.docs.pages import field_tables
 
 TABLES = field_tables()
 # Most structures end with their own checksum, which the code packs apart.
 STRUCTURES = {
     "segment header": segment_header.SEGMENT_HEADER.format + "I",
+    "frame table header": frame_table.TABLE_HEADER.format + "I",
     "frame header": frame.HEADER.format + "I",
     "mark slot": mark.SLOT.format,
     "run header": run.RUN_HEADER.format + "I",

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from aurora_es.format.names import (
     NAME_BYTES_MAX,
+    REVISION_MAX,
     directory_name,
+    frames_name,
+    parse_cooled_name,
+    parse_frames_name,
     parse_run_name,
     parse_segment_name,
     run_name,
@@ -79,6 +83,43 @@ def test_segment_name_round_trip(segment_number: int, base_position: int) -> Non
         assert segment_name(segment_number - 1, 10**20 - 1) < name
 
 
+@given(st.integers(0, 10**10 - 1), st.integers(0, 10**20 - 1), st.integers(1, REVISION_MAX))
+def test_names_of_revisions_round_trip(
+    segment_number: int, base_position: int, revision: int
+) -> None:
+    """Names of cooled segments and of tables give their parts back, and are not one another's."""
+    place = (segment_number, base_position)
+    raw, cooled = segment_name(*place), segment_name(*place, revision)
+    assert parse_cooled_name(cooled) == (*place, revision)
+    assert (parse_segment_name(cooled), parse_cooled_name(raw)) == (None, None)
+    for number in (0, revision):
+        frames = frames_name(*place, number)
+        assert parse_frames_name(frames) == (*place, number)
+        assert (parse_segment_name(frames), parse_cooled_name(frames)) == (None, None)
+    assert (parse_frames_name(cooled), parse_frames_name(raw)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        ".r0",
+        ".r01",
+        ".r",
+        ".r-1",
+        ".r1234567890",
+        ".r1.r1",
+        "r1",
+        ".R1",
+        ".r\N{ARABIC-INDIC DIGIT ONE}",
+    ],
+)
+def test_other_revisions_are_none(suffix: str) -> None:
+    """A revision is a number from 1 without leading zeros: no two names mean one file."""
+    stem = segment_name(1, 1).removesuffix(".segment") + suffix
+    assert parse_cooled_name(stem + ".segment") is None
+    assert parse_frames_name(stem + ".frames") is None
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -103,6 +144,8 @@ def test_other_names_are_no_segments(name: str) -> None:
 def test_any_name_is_parsed_or_none(name: str) -> None:
     """No name found in a directory makes the parser raise."""
     assert parse_segment_name(name) is None
+    assert parse_cooled_name(name) is None
+    assert parse_frames_name(name) is None
 
 
 def test_names_of_runs() -> None:

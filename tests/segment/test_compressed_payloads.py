@@ -1,23 +1,29 @@
 """Compressed payloads: what goes in comes out, and hostile bytes take neither memory nor process."""
 
 import contextlib
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_es.codecs import compression
 from aurora_es.codecs.compression import (
     CODEC_LZ4,
     CODEC_NONE,
     CODEC_SNAPPY,
+    CODEC_ZSTD,
     DecompressionError,
     compress,
     decompress,
 )
+from aurora_es.errors import AuroraConfigurationError, UnsupportedFormatError
 from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
 
-codecs = st.sampled_from([CODEC_NONE, CODEC_LZ4, CODEC_SNAPPY])
+codecs = st.sampled_from([CODEC_NONE, CODEC_LZ4, CODEC_SNAPPY, CODEC_ZSTD])
 payloads = st.binary(max_size=300) | st.integers(0, 3000).map(lambda count: b"ab" * count)
 
 
@@ -72,11 +78,62 @@ def test_a_length_beyond_limit_or_ratio_takes_no_memory(codec: int, raw_length: 
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("codec", [3, 77, 255])
+@pytest.mark.parametrize("codec", [4, 77, 255])
 def test_an_unknown_codec_is_refused(codec: int) -> None:
     """A codec that this version does not know raises, by its number."""
     with pytest.raises(DecompressionError, match=f"unknown codec {codec}"):
         decompress(codec, b"data", 4)
+
+
+@pytest.mark.parametrize("raw_length", [FRAME_RAW_BYTES_MAX + 1, FRAME_RAW_BYTES_MAX, 999, 1001, 0])
+def test_a_zstandard_frame_of_another_length_takes_no_memory(raw_length: int) -> None:
+    """The length that the frame claims must be that of the header, whatever it would take."""
+    _, stored = compress(CODEC_ZSTD, bytes(1000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecompressionError, match=f"raw length {raw_length}"):
+            decompress(CODEC_ZSTD, stored, raw_length)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1000)),
+        zstandard.ZstdCompressor().compress(bytes(1000)) + b"more",
+        zstandard.ZstdCompressor().compress(bytes(1000)) * 2,
+        b"\x50\x2a\x4d\x18\xe8\x03\0\0" + bytes(1000),
+        b"",
+    ],
+    ids=["without length", "bytes behind it", "two frames", "skippable", "nothing"],
+)
+def test_only_one_whole_zstandard_frame_is_decompressed(stored: bytes) -> None:
+    """Frames that do not say their length, and what is not one frame, are refused."""
+    with pytest.raises(DecompressionError):
+        decompress(CODEC_ZSTD, stored, 1000)
+
+
+def test_threads_do_not_share_a_zstandard_context() -> None:
+    """Threads that compress and decompress at the same time get what they gave."""
+
+    def round_trips(seed: int) -> bool:
+        data = b"%d " % seed * 5000
+        return all(decompress(*compress(CODEC_ZSTD, data), len(data)) == data for _ in range(50))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(round_trips, range(16)))
+
+
+def test_without_zstandard_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has cooled with the extra and reads without it is told its name; nothing is corrupt."""
+    monkeypatch.setattr(compression, "_zstd", None)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(AuroraConfigurationError, match=r"pip install 'aurora-es\[zstd\]'"):
+        compress(CODEC_ZSTD, b"data")
+    with pytest.raises(UnsupportedFormatError, match=r"pip install 'aurora-es\[zstd\]'"):
+        decompress(CODEC_ZSTD, b"data", 4)
 
 
 def test_without_compression_the_lengths_are_equal() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from aurora_es.errors import CorruptionError
-from aurora_es.format.frame import HEADER_BYTES, frame_bytes
+from aurora_es.format.frame import HEADER_BYTES, KIND_CHECKPOINT, KIND_PACKED, frame_bytes
 from aurora_es.format.payload import RecordData, encode_payload
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.read import read_frame, read_record
+from aurora_es.segment.read import read_frame, read_groups, read_record
 from tests.journal.support import QuickFiles, flip
 from tests.segment.test_walk import BASE_POSITION, Segment
 
@@ -30,6 +30,13 @@ class Frame:
         self.path = path
         self.length = frame_bytes(len(payload))
         self.file = SegmentFile(QuickFiles(), str(path), writable=False)
+
+    def groups(self) -> Any:
+        """Read all records, commit by commit; gives them or the error."""
+        try:
+            return read_groups(self.file, OFFSET, self.length, BASE_POSITION)
+        except CorruptionError as error:
+            return error
 
     def read(self) -> Iterator[Any]:
         """Read all records, and each alone; yields results or errors."""
@@ -136,3 +143,82 @@ def test_a_payload_that_cannot_be_decompressed_is_an_error(
     for outcome in frame.read():
         assert isinstance(outcome, CorruptionError)
         assert "after decompression" in str(outcome)
+
+
+TABLE = [[6, COMMIT_ID, 1, 50, None], [7, COMMIT_ID, 0, 60, None], [8, COMMIT_ID, 1, 70, None]]
+
+
+def packed(path: Path, payload: bytes, **wrong: Any) -> Frame:
+    """Write a packed frame."""
+    fields = {"kind": KIND_PACKED, "record_count": 2, "commit_number": 6, "timestamp": 70}
+    return Frame(path, payload, **{**fields, **wrong})
+
+
+def test_packed_frames(path: Path) -> None:
+    """Records of a packed frame come alone, all together, or by commit; each has its own time."""
+    frame = packed(path, encode_payload((TABLE, ROWS)))
+    assert list(frame.read()) == [*RECORDS, RECORDS]
+    assert frame.groups() == [
+        (BASE_POSITION, 50, RECORDS[:1]),
+        (BASE_POSITION + 1, 70, RECORDS[1:]),
+    ]
+    times = [
+        read_record(frame.file, OFFSET, frame.length, BASE_POSITION, ordinal)[1]
+        for ordinal in (0, 1)
+    ]
+    assert times == [50, 70]
+    assert read_frame(frame.file, OFFSET, frame.length, BASE_POSITION)[1] == 70
+
+
+@pytest.mark.parametrize("frame_number", [1, 2])
+def test_groups_of_a_records_frame(path: Path, frame_number: int) -> None:
+    """A frame of a raw segment is one group, with the time of its header."""
+    payload = encode_payload((COMMIT_ID, None, ROWS) if frame_number == 1 else ROWS)
+    frame = Frame(path, payload, frame_number=frame_number, frames_in_commit=2, timestamp=44)
+    assert frame.groups() == [(BASE_POSITION, 44, RECORDS)]
+
+
+def test_every_flipped_byte_of_a_packed_frame_is_an_error(path: Path) -> None:
+    """Whichever byte is wrong, in a table or a record, nothing is answered from it."""
+    payload = encode_payload((TABLE, ROWS))
+    frame = packed(path, payload)
+    for at in range(HEADER_BYTES + len(payload)):
+        flip(path, OFFSET + at, 1 << at % 8)
+        for outcome in (*frame.read(), frame.groups()):
+            assert isinstance(outcome, CorruptionError)
+            assert (outcome.path, outcome.offset) == (str(path), OFFSET)
+        flip(path, OFFSET + at, 1 << at % 8)
+    assert list(frame.read()) == [*RECORDS, RECORDS]
+
+
+@pytest.mark.parametrize(
+    ("payload", "wrong"),
+    [
+        (b"", {}),
+        (b"\xc1", {}),
+        (encode_payload(TABLE), {}),
+        (encode_payload((5, 5)), {}),
+        (encode_payload((5, [5, 5])), {}),
+        (encode_payload(([], [])), {}),
+        (encode_payload((TABLE, ROWS[:1], ROWS)), {}),
+        (encode_payload(([[6, COMMIT_ID, 1]], ROWS)), {"record_count": 1}),
+        (encode_payload(([[6, COMMIT_ID, -1, 5, None]], [5, 5])), {}),
+        (encode_payload((TABLE, [5, 5])), {}),
+        (encode_payload((TABLE[:2], ROWS)), {"record_count": 1}),
+        (b"\x92\xdd\xff\xff\xff\xff", {}),
+        (encode_payload((TABLE, ROWS)), {"codec": 3, "raw_length": 1 << 24}),
+        (encode_payload((TABLE, ROWS)), {"kind": KIND_CHECKPOINT}),
+        (encode_payload((70, [])), {"kind": KIND_CHECKPOINT, "record_count": 0}),
+        (encode_payload((TABLE, ROWS)), {"kind": 99}),
+    ],
+)
+def test_a_packed_payload_that_is_none_is_an_error(
+    path: Path, payload: bytes, wrong: dict[str, Any]
+) -> None:
+    """Bytes whose checksums hold but which are no packed records are named, and harm nothing."""
+    frame = packed(path, payload, **wrong)
+    outcomes = [*frame.read(), frame.groups()]
+    assert isinstance(frame.groups(), CorruptionError)
+    for outcome in outcomes:
+        # One reader may pass over what another one needs; what it answers is right then.
+        assert isinstance(outcome, CorruptionError) or outcome in [*RECORDS, RECORDS]

@@ -40,7 +40,7 @@ BASE_POSITION, BASE_COMMIT = 11, 6
 class Segment:
     """Builds the bytes of a segment, frame by frame; any field can be made wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: bytes = b"payload") -> None:
         """Begin with the header and a checkpoint."""
         self.data, self._previous = encode_segment_header(
             SegmentHeader(
@@ -63,11 +63,11 @@ class Segment:
             )
         )
         self.position, self.commit = BASE_POSITION, BASE_COMMIT - 1
-        self.add(KIND_CHECKPOINT)
+        self.add(KIND_CHECKPOINT, checkpoint)
 
     def add(self, kind: int = KIND_RECORDS, payload: bytes = b"payload", **wrong: Any) -> Segment:
         """Add a frame; by default the only one of its commit, with two records."""
-        count = 2 if kind == KIND_RECORDS else 0
+        count = wrong.get("record_count", 2 if kind == KIND_RECORDS else 0)
         if kind == KIND_RECORDS and wrong.get("frame_number", 1) == 1:
             self.commit += 1
         fields = {
@@ -178,6 +178,7 @@ def test_every_cut_ends_before_the_unfinished_commit(segment: Segment) -> None:
         ({"codec": 3}, "unsupported", "a known codec"),
         ({"kind": KIND_CHECKPOINT}, "unsupported", "a known kind"),
         ({"kind": KIND_PACKED}, "unsupported", "a known kind"),
+        ({"kind": KIND_PACKED, "codec": 3}, "unsupported", "a known kind"),
         ({"kind": 0}, "unsupported", "a known kind"),
     ],
 )

@@ -1,0 +1,333 @@
+"""Iterates over the commits of a sealed segment, raw or cooled, and checks everything on the way.
+
+Theory of operation: a ``CommitWalk`` walks the frames from the checkpoint to the end frame and puts
+commits together again, whatever frames they were cut into. Records and tracking are handed out as
+the bytes they are on disk. Frames are checked by ``Walk``; here it is checked that payloads hold
+what their headers say, that commits have no gap, and that the end frame's totals are right. A file
+that does not end with its end frame is corrupt: sealed segments have no slack and no torn tail.
+
+The loops are for ``benchmarks``: sealing and cooling look at every commit of a segment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from aurora_es.codecs.compression import CODEC_NONE, DecompressionError, decompress
+from aurora_es.errors import CorruptionError, UnsupportedFormatError
+from aurora_es.format.frame import (
+    KIND_CHECKPOINT,
+    KIND_END,
+    KIND_PACKED,
+    KIND_RECORDS,
+    frame_bytes,
+)
+from aurora_es.format.frame_table import SegmentIdentity
+from aurora_es.format.packed import (
+    COMMIT_ID_BYTES,
+    DIGEST_BYTES,
+    NIL,
+    PackedCommit,
+    decode_packed,
+    decode_sealed_end,
+    decode_source,
+    decode_tracking,
+    unknown_fields,
+)
+from aurora_es.format.payload import UNDECODABLE, decode_checkpoint, decode_raw_records
+from aurora_es.segment.frame_table import FramePlaces
+from aurora_es.segment.walk import Walk, start_of, stop_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aurora_es.format.payload import TrackingData
+    from aurora_es.segment.file import SegmentFile
+    from aurora_es.segment.walk import WalkedFrame
+
+Raw = msgspec.Raw
+
+
+class SegmentCommit(NamedTuple):
+    """One commit; records and tracking are MessagePack, as on disk."""
+
+    commit_number: int
+    commit_id: bytes
+    timestamp: int  # microseconds, UTC
+    tracking: Raw | None
+    first_position: int  # of its first record, or of the next one to come
+    records: list[Raw]
+
+
+class SegmentEnd(NamedTuple):
+    """What an end frame says and where it ends; for a raw segment the original is the same."""
+
+    end_offset: int
+    last_checksum: int
+    original_end: int
+    original_checksum: int
+    digest: bytes  # stated logical digest; empty for a raw segment
+
+
+class CommitWalk:
+    """Iterates over all commits of one sealed segment, once; memory is that of one commit.
+
+    Raises CorruptionError, UnsupportedFormatError. Behind the last commit ``end`` is set, ``places``
+    holds all frames with records and ``chain`` stands behind the end frame.
+    """
+
+    def __init__(self, file: SegmentFile, *, refuse_unknown: bool = False) -> None:
+        """Prepare to walk ``file``.
+
+        ``refuse_unknown`` is for copying: then fields and frames of a later version that a reader
+        ignores, and a copy would lose, raise UnsupportedFormatError.
+        """
+        self.file = file
+        self.chain = start_of(file)
+        self.places = FramePlaces(file.header.base_position)
+        self.checkpoint: WalkedFrame | None = None  # set before the first commit
+        self.end: SegmentEnd | None = None
+        self.is_packed = False  # a packed frame was met
+        self._refuse_unknown = refuse_unknown
+        self._size = file.size_bytes()
+        # A commit of packed frames that may go on in the next one.
+        self._pending: SegmentCommit | None = None
+
+    def __iter__(self) -> Iterator[SegmentCommit]:
+        """Yield the commits in order."""
+        file, places = self.file, self.places
+        walk = Walk(file, self.chain, self._size, packed=True)
+        for frames in walk:
+            frame = frames[0]
+            header = frame.header
+            if header.kind == KIND_PACKED:
+                self.is_packed = True
+                yield from self._unpacked(frame)
+                self._place(frame)
+                continue
+            if self._pending is not None:
+                yield self._pending
+                self._pending = None
+            if header.kind == KIND_RECORDS:
+                commit = self._commit(frames)
+                for part in frames:
+                    places.add(
+                        part.header.first_position,
+                        part.header.record_count,
+                        part.offset,
+                        frame_bytes(part.header.stored_length),
+                    )
+                yield commit
+            elif header.kind == KIND_CHECKPOINT:
+                self.checkpoint = frame
+            elif header.kind == KIND_END:
+                self._read_end(frame)
+            elif self._refuse_unknown:
+                raise self._unsupported(frame, f"a frame of kind {header.kind}")
+        if walk.stop.reason != "ended":
+            raise stop_error(file, walk.stop)
+        if self.chain.offset != self._size:
+            raise CorruptionError(
+                file.path,
+                self.chain.offset,
+                expected="the end of the file behind the end frame",
+                found=f"{self._size - self.chain.offset} more bytes",
+            )
+
+    def identity(self, revision: int) -> SegmentIdentity:
+        """What tells this file's contents from others; only behind the last commit."""
+        assert self.end is not None
+        header, end = self.file.header, self.end
+        return SegmentIdentity(
+            header.genesis_id,
+            header.segment_number,
+            header.base_position,
+            revision,
+            end.end_offset,
+            end.last_checksum,
+        )
+
+    def check_digest(self, found: bytes) -> None:
+        """Raise CorruptionError if the end frame states another digest than was ``found``."""
+        assert self.end is not None
+        stated = self.end.digest
+        if stated not in {b"", found}:
+            raise CorruptionError(
+                self.file.path,
+                self.end.end_offset,
+                expected=f"logical digest {stated.hex()}",
+                found=found.hex(),
+            )
+
+    def tracking_before(self) -> list[TrackingData]:
+        """Tracking table of the checkpoint, that is, of all segments before."""
+        assert self.checkpoint is not None
+        try:
+            return decode_checkpoint(raw_payload(self.file, self.checkpoint)).tracking
+        except UNDECODABLE as error:
+            raise self._damaged(self.checkpoint, "a tracking table", str(error)) from error
+
+    def _commit(self, frames: list[WalkedFrame]) -> SegmentCommit:
+        """Put a commit of *records* frames together."""
+        frame = frames[0]
+        header = frame.header
+        payload = raw_payload(self.file, frame)
+        try:
+            first = decode_source(payload)
+            records = first.records
+            count = header.record_count
+            for part in frames[1:]:
+                records += decode_raw_records(raw_payload(self.file, part))
+                count += part.header.record_count
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "the payload of a commit", str(error)) from error
+        if len(records) != count:
+            raise self._damaged(frame, f"{count} records", f"{len(records)}")
+        if self._refuse_unknown and unknown_fields(payload, 3):
+            raise self._unsupported(frame, "a commit with further fields")
+        commit_id, tracking = first.commit_id, first.tracking
+        if len(commit_id) != COMMIT_ID_BYTES:
+            raise self._damaged(frame, "a commit id of 16 bytes", repr(commit_id))
+        return SegmentCommit(
+            header.commit_number,
+            commit_id,
+            header.timestamp,
+            None if tracking == NIL else self._tracking(frame, tracking),
+            header.first_position,
+            records,
+        )
+
+    def _unpacked(self, frame: WalkedFrame) -> Iterator[SegmentCommit]:
+        """Yield the commits that end before the last one of a packed frame; keep that one."""
+        chain, header = self.chain, frame.header
+        payload = raw_payload(self.file, frame)
+        try:
+            decoded = decode_packed(payload)
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "a table of commits and records", str(error)) from error
+        if self._refuse_unknown and unknown_fields(payload, 2):
+            raise self._unsupported(frame, "a packed frame with further fields")
+        commits, records = decoded.commits, decoded.records
+        self._check_packed(frame, commits, len(records))
+        begin = 0
+        for commit in commits:
+            end = begin + commit.record_count
+            part = records[begin:end]
+            pending = self._pending
+            if pending is not None and commit.commit_number == pending.commit_number:
+                self._check_rest(frame, commit, pending)
+                pending.records.extend(part)
+            else:
+                if commit.commit_number != chain.commit_number + 1:
+                    expected = f"commit {chain.commit_number + 1}"
+                    raise self._damaged(frame, expected, f"commit {commit.commit_number}")
+                if pending is not None:
+                    yield pending
+                tracking = commit.tracking
+                self._pending = SegmentCommit(
+                    commit.commit_number,
+                    commit.commit_id,
+                    commit.timestamp,
+                    None if tracking == NIL else self._tracking(frame, tracking),
+                    header.first_position + begin,
+                    part,
+                )
+                chain.commit_number = commit.commit_number
+            begin = end
+
+    def _check_packed(
+        self, frame: WalkedFrame, commits: list[PackedCommit], record_count: int
+    ) -> None:
+        header = frame.header
+        listed = sum(commit.record_count for commit in commits)
+        if not listed == record_count == header.record_count:
+            found = f"{record_count}, {listed} in the table of commits"
+            raise self._damaged(frame, f"{header.record_count} records", found)
+        expected = (header.commit_number, header.timestamp)
+        if not commits or (commits[0].commit_number, commits[-1].timestamp) != expected:
+            raise self._damaged(frame, "commits from {} to time {}".format(*expected), "others")
+        for commit in commits:
+            if len(commit.commit_id) != COMMIT_ID_BYTES:
+                raise self._damaged(frame, "a commit id of 16 bytes", repr(commit.commit_id))
+        if self.chain.first_timestamp is None:
+            self.chain.first_timestamp = commits[0].timestamp
+
+    def _check_rest(self, frame: WalkedFrame, commit: PackedCommit, pending: SegmentCommit) -> None:
+        """A commit that goes on is listed with the same id and time, and without tracking."""
+        if (commit.commit_id, commit.timestamp) != pending[1:3] or commit.tracking != NIL:
+            expected = f"the rest of commit {pending.commit_number}"
+            raise self._damaged(frame, expected, "other id, time or tracking")
+
+    def _tracking(self, frame: WalkedFrame, tracking: Raw) -> Raw:
+        """The same, once it is known to be a tracking record."""
+        try:
+            decode_tracking(tracking)
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "a tracking record", str(error)) from error
+        return tracking
+
+    def _place(self, frame: WalkedFrame) -> None:
+        header = frame.header
+        self.places.add(
+            header.first_position,
+            header.record_count,
+            frame.offset,
+            frame_bytes(header.stored_length),
+        )
+
+    def _read_end(self, frame: WalkedFrame) -> None:
+        payload = raw_payload(self.file, frame)
+        try:
+            end = decode_sealed_end(payload)
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "the totals of the segment", str(error)) from error
+        if self._refuse_unknown and unknown_fields(payload, 7):
+            raise self._unsupported(frame, "an end frame with further fields")
+        chain = self.chain
+        count = chain.position + 1 - chain.base_position
+        expected = (chain.position, chain.commit_number, count, chain.frame_count - 1)
+        found = (end.last_position, end.last_commit, end.record_count, end.frame_count)
+        if found != expected:
+            text = "last position {}, last commit {}, {} records, {} frames"
+            raise self._damaged(frame, text.format(*expected), text.format(*found))
+        place = (chain.offset, chain.previous_checksum)
+        if not end.digest and not self.is_packed:
+            self.end = SegmentEnd(*place, *place, b"")
+        elif len(end.digest) == DIGEST_BYTES:
+            original = (end.original_end, end.original_checksum)
+            self.end = SegmentEnd(*place, *original, end.digest)
+        else:
+            raise self._damaged(frame, "a digest of 32 bytes", f"{len(end.digest)}")
+
+    def _damaged(self, frame: WalkedFrame, expected: str, found: str) -> CorruptionError:
+        return CorruptionError(self.file.path, frame.offset, expected=expected, found=found)
+
+    def _unsupported(self, frame: WalkedFrame, found: str) -> UnsupportedFormatError:
+        message = (
+            f"{self.file.path}, offset {frame.offset}: expected what this version of aurora_es can"
+            f" copy, found {found}; nothing was changed. Use the version that wrote it"
+        )
+        return UnsupportedFormatError(message)
+
+
+def iterate_commits(file: SegmentFile) -> Iterator[SegmentCommit]:
+    """All commits of a sealed segment, raw or cooled; raises as ``CommitWalk`` does."""
+    return iter(CommitWalk(file))
+
+
+def raw_payload(file: SegmentFile, frame: WalkedFrame) -> bytes:
+    """Payload of a walked frame, decompressed; raises CorruptionError."""
+    header, payload = frame.header, frame.payload
+    if header.codec == CODEC_NONE and header.raw_length == len(payload):
+        return payload
+    try:
+        return decompress(header.codec, payload, header.raw_length)
+    except DecompressionError as error:
+        raise CorruptionError(
+            file.path,
+            frame.offset,
+            expected=f"{header.raw_length} bytes after decompression",
+            found=str(error),
+        ) from error
