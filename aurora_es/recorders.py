@@ -29,7 +29,7 @@ from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
-from aurora_es.journal.reading import read_positions, read_run
+from aurora_es.journal.reading import read_records, read_selected
 from aurora_es.journal.records import check_metadata, check_version, checked_state
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
@@ -213,19 +213,25 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             key = originator_key(originator_id)
             if type(key) is not bytes:
                 key = self._text_key(originator_id)
-            positions = handle.state.index.select(
-                key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+            index = handle.state.index
+            found = read_selected(
+                handle,
+                lambda limit: index.select(
+                    key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+                ),
+                limit,
+                lambda record: originator_key(record.originator_id) == key,
             )
-            return self._stored_events(read_positions(handle, positions)) if positions else []
+            return self._stored_events(found) if found else []
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
-    def _stored_events(self, found: list[tuple[int, int, RecordData]]) -> list[StoredEvent]:
+    def _stored_events(self, found: list[RecordData]) -> list[StoredEvent]:
         new, set_attribute, cls = _new, _set, StoredEvent
-        raw = found[0][2].originator_id
+        raw = found[0].originator_id
         originator_id = self._originator_id(raw)
         events = []
-        for _, _, record in found:
+        for record in found:
             if record.originator_id != raw:
                 raw = record.originator_id
                 originator_id = self._originator_id(raw)
@@ -343,10 +349,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
             until = min(until, position + limit - 1)
             notifications: list[Notification] = []
             while position <= until:
-                run = read_run(handle, position, until)
-                first, _, records = run[0]
-                if len(run) > 1:
-                    records = [record for _, _, part in run for record in part]
+                first, records = read_records(handle, position, until)
                 # The outer frames may hold more than was asked for.
                 records = records[position - first : until + 1 - first]
                 self._add_notifications(notifications, records, position)
@@ -360,11 +363,11 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
     ) -> list[Notification]:
         notifications: list[Notification] = []
         while position <= until and len(notifications) < limit:
-            for first, _, records in read_run(handle, position, until):
-                for at, record in enumerate(records, first):
-                    if record.topic in topics and position <= at <= until:
-                        self._add_notifications(notifications, [record], at)
-                position = first + len(records)
+            first, records = read_records(handle, position, until)
+            for at, record in enumerate(records, first):
+                if record.topic in topics and position <= at <= until:
+                    self._add_notifications(notifications, [record], at)
+            position = first + len(records)
         return notifications[:limit]
 
     def _add_notifications(

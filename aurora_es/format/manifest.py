@@ -35,20 +35,44 @@ MANIFEST_VERSION = 1
 
 
 class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A sealed segment as the manifest lists it; written by sealing, which comes later."""
+    """A sealed segment as the manifest lists it.
+
+    ``end_offset`` and ``last_checksum`` are those behind the end frame of the segment as it was
+    appended to: its successor names them, whatever revision is in use.
+    """
 
     segment_number: int
     base_position: int
     last_position: int
-    revision: int = 0
-    digest: str = ""
+    base_commit: int
+    last_commit: int
+    end_offset: int
+    last_checksum: int
+    first_timestamp: int  # of its first and last commit, microseconds
+    last_timestamp: int
+    revision: int = 0  # 0: as it was appended to; others are cooled copies
+    size_bytes: int  # of the file in use
+    file_checksum: int  # header checksum of the end frame of the file in use
+    digest: str  # logical digest, hexadecimal
 
 
 class IndexRun(msgspec.Struct, frozen=True, kw_only=True):
-    """An index run as the manifest lists it; written by sealing, which comes later."""
+    """An index run as the manifest lists it; the listed runs cover all listed segments."""
+
+    level: int
+    first_segment: int
+    last_segment: int
+    base_position: int
+    last_position: int
+    source_digest: str  # of the segments it covers, hexadecimal: see ``format/run.py``
+    rises: bool  # every originator's versions here are above all its earlier ones
+
+
+class ObsoleteFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that nobody opens any more, to be removed some time after ``since``."""
 
     file_name: str
-    digest: str = ""
+    since: int  # microseconds, UTC
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +89,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     retained_from: int = 1
     segments: list[SealedSegment] = []
     runs: list[IndexRun] = []
+    # Left out of the file until they are set, as in the manifests of before.
+    obsolete: list[ObsoleteFile] | msgspec.UnsetType = msgspec.UNSET
+    cool_after_hours: int | msgspec.UnsetType = msgspec.UNSET  # unset: cooled by command only
 
 
 class UnsupportedManifest(msgspec.Struct, frozen=True):

@@ -1,11 +1,15 @@
-"""The tail index: where each record is, and which records each originator has.
+"""The index of one segment in memory: where each record is, and which records an originator has.
 
-Theory of operation: per record one version (``array('q')``) and the position of the previous record
-of the same originator (``array('Q')``); per frame its first position, offset and length; per
-originator one dictionary entry with its last position. While an originator's versions only rise,
-its records form a chain of falling versions, and "is this version taken" is nearly always answered
-by the last one. An originator whose versions ever came out of order moves to a dictionary of its
-own. In this version the index covers every segment of the journal.
+Theory of operation: per record one version (``array('q')``) and the slot of the previous record of
+the same originator (``array('I')``); per frame its first slot, its offset (in units of 8 bytes) and
+its length; per originator one dictionary entry with its last slot. A *slot* counts the records of
+the segment from 1; 0 means none. While an originator's versions only rise, its records form a chain
+of falling versions, and "is this version taken" is nearly always answered by the last one. An
+originator whose versions ever came out of order moves to a dictionary of its own.
+
+What came before the segment is not known here. ``unchecked`` holds the originators whose versions
+have not been compared with their earlier ones, ``scattered`` those that have a version at or below
+an earlier one; all others only rise. ``journal.lookup`` asks and decides.
 
 Who may write: the holder of the handle's ``index_lock``. Readers take no lock: a commit's entries
 are complete before ``position`` is raised, and readers ignore whatever lies above the ``position``
@@ -21,43 +25,50 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aurora_es.format.payload import TrackingData
-
 Key = bytes | str
+_ALIGNMENT_BITS = 3  # frames start at multiples of 8
 
 
 class TailIndex:
-    """Index over records 1 to ``position``."""
+    """Index over the records of one segment, from ``base_position`` to ``position``."""
 
     __slots__ = (
-        "_base_positions",
+        "_before",
         "_disordered",
         "_frame_lengths",
         "_frame_offsets",
-        "_frame_positions",
+        "_frame_slots",
         "_last",
         "_previous",
-        "_segment_frames",
-        "_segment_numbers",
         "_versions",
+        "base_position",
+        "before",
         "position",
-        "tracking",
+        "scattered",
+        "segment_number",
+        "unchecked",
     )
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.position = 0
-        self.tracking: dict[str, TrackingData] = {}
+    def __init__(self, segment_number: int, base_position: int) -> None:
+        """Start empty, with the segment's first record to come at ``base_position``."""
+        self.segment_number = segment_number
+        self.base_position = base_position
+        self.position = base_position - 1
+        self.unchecked: set[Key] = set()  # readers may take out what they have compared
+        self.scattered: set[Key] = set()
+        self.before: dict[Key, int | None] = {}  # last version before the segment, as looked up
+        self._before = base_position - 1  # position of slot 0
         self._versions = array("q")
-        self._previous = array("Q")
+        self._previous = array("I")
         self._last: dict[Key, int] = {}
         self._disordered: dict[Key, dict[int, int]] = {}
-        self._frame_positions = array("Q")
-        self._frame_offsets = array("Q")
+        self._frame_slots = array("I")
+        self._frame_offsets = array("I")
         self._frame_lengths = array("I")
-        self._segment_numbers: list[int] = []
-        self._base_positions: dict[int, int] = {}
-        self._segment_frames: list[int] = []  # index of each segment's first frame
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether the originator has a record in this segment."""
+        return key in self._last
 
     @property
     def originator_count(self) -> int:
@@ -70,7 +81,7 @@ class TailIndex:
         arrays = (
             self._versions,
             self._previous,
-            self._frame_positions,
+            self._frame_slots,
             self._frame_offsets,
             self._frame_lengths,
         )
@@ -78,44 +89,37 @@ class TailIndex:
 
     # Growing
 
-    def begin_segment(self, segment_number: int) -> None:
-        """Say that the frames added from here on are in this segment."""
-        if not self._segment_numbers or self._segment_numbers[-1] != segment_number:
-            self._base_positions.setdefault(segment_number, self.position + 1)
-            self._segment_frames.append(len(self._frame_positions))
-            self._segment_numbers.append(segment_number)
-
     def add_commit(
         self,
         identities: Sequence[tuple[Key | None, int | None]],
         frames: Sequence[tuple[int, int, int]],
-        tracking: TrackingData | None,
         base_offset: int = 0,
+        *,
+        rises: bool = False,
     ) -> None:
         """Add one commit: (key, version) per record, (offset, length, records) per frame.
 
-        ``base_offset`` is added to every offset.
+        ``base_offset`` is added to every offset. ``rises`` tells that the versions are known to be
+        above all that their originators have before this segment.
         """
-        position = self.position
-        if len(identities) == 1 == len(frames) and tracking is None:
+        slot = self.position - self._before
+        if len(identities) == 1 == len(frames):
             offset, length, _ = frames[0]
-            if self._add_one(identities[0], base_offset + offset, length):
+            if self._add_one(identities[0], base_offset + offset, length, rises=rises):
                 return
         for offset, length, count in frames:
             if count:
-                self._frame_positions.append(position + 1)
-                self._frame_offsets.append(base_offset + offset)
+                self._frame_slots.append(slot + 1)
+                self._frame_offsets.append((base_offset + offset) >> _ALIGNMENT_BITS)
                 self._frame_lengths.append(length)
-                position += count
-        position = self.position
+                slot += count
+        slot = self.position - self._before
         last, versions, previous = self._last, self._versions, self._previous
-        if len(identities) > 1 and self._add_run(identities):
-            if tracking is not None:
-                self.tracking[tracking.application_name] = tracking
-            self.position = position + len(identities)
+        if len(identities) > 1 and self._add_run(identities, rises=rises):
+            self.position += len(identities)
             return
         for key, version in identities:
-            position += 1
+            slot += 1
             if key is None or version is None:
                 versions.append(0)
                 previous.append(0)
@@ -124,33 +128,39 @@ class TailIndex:
             versions.append(version)
             previous.append(before)
             if key in self._disordered:
-                self._disordered[key][version] = position
+                self._disordered[key][version] = slot
             elif before and version <= versions[before - 1]:
-                self._disorder(key, before)[version] = position
-            last[key] = position
-        if tracking is not None:
-            self.tracking[tracking.application_name] = tracking
-        self.position = position
+                self._disorder(key, before)[version] = slot
+            if not before and not rises and self._before:
+                self.unchecked.add(key)
+            last[key] = slot
+        self.position = self._before + slot
 
-    def _add_one(self, identity: tuple[Key | None, int | None], offset: int, length: int) -> bool:
+    def _add_one(
+        self, identity: tuple[Key | None, int | None], offset: int, length: int, *, rises: bool
+    ) -> bool:
         """Add the next version of one originator, the most frequent commit; False if it isn't."""
         key, version = identity
         if key is None or version is None or key in self._disordered:
             return False
         before = self._last.get(key, 0)
-        if before and version <= self._versions[before - 1]:
-            return False
+        if before:
+            if version <= self._versions[before - 1]:
+                return False
+        elif not rises and self._before:
+            self.unchecked.add(key)
         position = self.position + 1
-        self._frame_positions.append(position)
-        self._frame_offsets.append(offset)
+        slot = position - self._before
+        self._frame_slots.append(slot)
+        self._frame_offsets.append(offset >> _ALIGNMENT_BITS)
         self._frame_lengths.append(length)
         self._versions.append(version)
         self._previous.append(before)
-        self._last[key] = position
+        self._last[key] = slot
         self.position = position
         return True
 
-    def _add_run(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
+    def _add_run(self, identities: Sequence[tuple[Key | None, int | None]], *, rises: bool) -> bool:
         """Add many rising versions of one originator at once; False if they are not that."""
         key = identities[0][0]
         if key is None or key in self._disordered:
@@ -163,11 +173,13 @@ class TailIndex:
                 return False
             run.append(version)
             last = version
-        position = self.position
+        if not before and not rises and self._before:
+            self.unchecked.add(key)
+        slot = self.position - self._before
         self._versions.extend(run)
         self._previous.append(before)
-        self._previous.extend(range(position + 1, position + len(run)))
-        self._last[key] = position + len(run)
+        self._previous.extend(range(slot + 1, slot + len(run)))
+        self._last[key] = slot + len(run)
         return True
 
     def _disorder(self, key: Key, last: int) -> dict[int, int]:
@@ -181,7 +193,7 @@ class TailIndex:
     # Originators
 
     def find(self, key: Key, version: int) -> int:
-        """Position of the record with this version, 0 when there is none."""
+        """Position of the record with this version, 0 when there is none in this segment."""
         last = self._last.get(key, 0)
         if not last:
             return 0
@@ -189,13 +201,14 @@ class TailIndex:
         if version > versions[last - 1] and key not in self._disordered:
             return 0
         if key in self._disordered:
-            return self._disordered[key].get(version, 0)
+            slot = self._disordered[key].get(version, 0)
+            return slot and self._before + slot
         while last and versions[last - 1] > version:
             last = self._previous[last - 1]
-        return last if last and versions[last - 1] == version else 0
+        return self._before + last if last and versions[last - 1] == version else 0
 
     def continues(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
-        """Whether records only continue one originator's rising versions: then all are free.
+        """Whether records only continue one originator's rising versions in this segment.
 
         By far the most frequent commit; False means nothing but "look closer".
         """
@@ -215,17 +228,24 @@ class TailIndex:
             version = next_version
         return True
 
-    def last_position(self, key: Key) -> int:
-        """Position of an originator's newest record, 0 when it has none."""
-        return self._last.get(key, 0)
-
     def last_version(self, key: Key) -> int | None:
-        """Highest version of an originator, None when it has none."""
+        """Highest version of an originator in this segment, None when it has none."""
         last = self._last.get(key, 0)
         if not last:
             return None
         if key in self._disordered:
-            return max(self._disordered[key])
+            return max(self._disordered[key].copy())
+        return self._versions[last - 1]
+
+    def first_version(self, key: Key) -> int | None:
+        """Lowest version of an originator in this segment, None when it has none."""
+        last = self._last.get(key, 0)
+        if not last:
+            return None
+        if key in self._disordered:
+            return min(self._disordered[key].copy())
+        while before := self._previous[last - 1]:
+            last = before
         return self._versions[last - 1]
 
     def select(  # noqa: PLR0913 - the library's own arguments
@@ -243,10 +263,12 @@ class TailIndex:
         found: list[int] = []
         if not last or limit == 0:
             return found
+        below = self._before
+        until = max(until - below, 0)
         if key in self._disordered:
             return self._select_disordered(key, gt, lte, desc=desc, limit=limit, until=until)
         if limit == 1 and desc and gt is None and lte is None and last <= until:
-            return [last]  # row "last event of an aggregate"
+            return [below + last]  # row "last event of an aggregate"
         versions, previous = self._versions, self._previous
         while last > until:
             last = previous[last - 1]
@@ -256,13 +278,13 @@ class TailIndex:
         bound = limit if desc and limit is not None else -1
         if gt is None:
             while last:
-                found.append(last)
+                found.append(below + last)
                 if len(found) == bound:
                     break
                 last = previous[last - 1]
         else:
             while last and versions[last - 1] > gt:
-                found.append(last)
+                found.append(below + last)
                 if len(found) == bound:
                     break
                 last = previous[last - 1]
@@ -271,6 +293,10 @@ class TailIndex:
             if limit is not None:
                 del found[limit:]
         return found
+
+    def version_at(self, position: int) -> int:
+        """Version of the record at ``position``; 0 for a record without originator."""
+        return self._versions[position - self.base_position]
 
     def _select_disordered(  # noqa: PLR0913 - as select
         self,
@@ -286,47 +312,35 @@ class TailIndex:
         by_version = self._disordered[key].copy()
         chosen = [
             version
-            for version, position in by_version.items()
-            if position <= until
-            and (gt is None or version > gt)
-            and (lte is None or version <= lte)
+            for version, slot in by_version.items()
+            if slot <= until and (gt is None or version > gt) and (lte is None or version <= lte)
         ]
         chosen.sort(reverse=desc)
-        return [by_version[version] for version in chosen[:limit]]
+        return [self._before + by_version[version] for version in chosen[:limit]]
 
     # Frames
 
-    def frame_of(self, position: int) -> int:
-        """Number (from 0) of the frame that holds ``position``."""
-        return bisect_right(self._frame_positions, position) - 1
-
-    def frame_place(self, frame: int) -> tuple[int, int, int, int]:
-        """Segment number, offset, length and first position of a frame."""
-        starts = self._segment_frames
-        at = -1 if frame >= starts[-1] else bisect_right(starts, frame) - 1
+    def frame_place(self, position: int) -> tuple[int, int, int]:
+        """Offset, length and first position of the frame that holds ``position``."""
+        frame = bisect_right(self._frame_slots, position - self._before) - 1
         return (
-            self._segment_numbers[at],
-            self._frame_offsets[frame],
+            self._frame_offsets[frame] << _ALIGNMENT_BITS,
             self._frame_lengths[frame],
-            self._frame_positions[frame],
+            self._before + self._frame_slots[frame],
         )
 
-    def base_position(self, segment_number: int) -> int:
-        """Position of the first record of a segment that has frames here."""
-        return self._base_positions[segment_number]
+    def frame_run(self, position: int, until: int, bytes_max: int) -> tuple[list[int], int, int]:
+        """Frames from the one that holds ``position`` on, up to ``bytes_max`` in one piece.
 
-    def frame_run(self, frame: int, until: int, bytes_max: int) -> tuple[int, int, list[int]]:
-        """Frames from ``frame`` on that lie in one piece of one segment, up to ``bytes_max``.
-
-        Returns the segment number, the length in bytes of the piece (one frame at least), and the
-        offsets of its frames. Frames whose first position is above ``until`` are left out.
+        Returns their offsets (one at least), the length of the piece in bytes, and the first
+        position of the first. Frames whose first position is above ``until`` are left out.
         """
-        starts = self._segment_frames
-        at = bisect_right(starts, frame) - 1
-        segment_end = starts[at + 1] if at + 1 < len(starts) else len(self._frame_positions)
-        end = min(bisect_right(self._frame_positions, until), segment_end)
-        offsets = self._frame_offsets
+        slots, offsets = self._frame_slots, self._frame_offsets
+        frame = bisect_right(slots, position - self._before) - 1
+        end = bisect_right(slots, until - self._before)
         begin = offsets[frame]
-        end = max(frame + 1, min(end, bisect_right(offsets, begin + bytes_max, frame, end)))
-        length = offsets[end - 1] + self._frame_lengths[end - 1] - begin
-        return self._segment_numbers[at], length, offsets[frame:end].tolist()
+        last_begin = begin + (bytes_max >> _ALIGNMENT_BITS)
+        end = max(frame + 1, min(end, bisect_right(offsets, last_begin, frame, end)))
+        length = ((offsets[end - 1] - begin) << _ALIGNMENT_BITS) + self._frame_lengths[end - 1]
+        found = [offset << _ALIGNMENT_BITS for offset in offsets[frame:end]]
+        return found, length, self._before + slots[frame]

@@ -138,7 +138,9 @@ def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere
             index = state.index
             offset = chain.offset
             for commit in group:
-                index.add_commit(commit.identities, commit.places, commit.tracking, offset)
+                index.add_commit(
+                    commit.identities, commit.places, commit.tracking, offset, rises=commit.rises
+                )
                 offset += commit.stored_bytes
                 chain.frame_count += len(commit.frames)
             state.indexed_commit = chain.commit_number = mark.visible_commit

@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_NONE, DecompressionError, decompress
-from aurora_es.errors import CorruptionError, NeedsRecoveryError, UnsupportedFormatError
+from aurora_es.errors import CorruptionError, NeedsRecoveryError
 from aurora_es.format.frame import KIND_CHECKPOINT, KIND_RECORDS, frame_bytes
 from aurora_es.format.names import segment_name
 from aurora_es.format.payload import (
@@ -24,14 +24,16 @@ from aurora_es.format.payload import (
     decode_identities,
 )
 from aurora_es.index.keys import originator_key
-from aurora_es.journal.handle import State, check_segment
-from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of
+from aurora_es.journal.handle import State, renew_manifest
+from aurora_es.segment.file import SegmentFile, check_segment
+from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of, stop_error
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
     from aurora_es.format.payload import RecordIdentity
     from aurora_es.journal.handle import Handle
+
+_MANIFEST_SECONDS = 1.0
 
 
 def refresh(handle: Handle) -> int:
@@ -49,6 +51,11 @@ def refresh(handle: Handle) -> int:
 
 def catch_up(handle: Handle, mark: Mark) -> None:
     """Index every commit up to ``mark``; raises CorruptionError, NeedsRecoveryError."""
+    if (
+        len(handle.state.index.parts[1]) > 1
+        and handle.effects.monotonic() - handle.manifest_looked_at > _MANIFEST_SECONDS
+    ):
+        renew_manifest(handle)  # sealed meanwhile: needs no index in memory any more
     stop = advance(handle, mark)
     if stop is not None:
         raise _not_at_mark(handle, mark, stop)
@@ -62,7 +69,10 @@ def advance(handle: Handle, mark: Mark) -> Stop | None:
             handle.epoch = mark.epoch
         state = handle.state
         if state.chain is None:
-            state.chain = start_of(handle.segment(1, 1))
+            sealed = state.index.sealed
+            # Walks begin behind what the manifest lists with a run: its records are indexed there.
+            state.chain = (sealed and sealed.end_chain()) or start_of(handle.segment(1, 1))
+            state.indexed_commit = state.chain.commit_number
         try:
             return _advance(handle, state, state.chain, mark)
         except BaseException:
@@ -73,18 +83,19 @@ def advance(handle: Handle, mark: Mark) -> Stop | None:
 
 def _advance(handle: Handle, state: State, chain: Chain, mark: Mark) -> Stop | None:
     while (chain.segment_number, chain.offset) < (mark.segment_number, mark.visible_offset):
+        if chain.ended:
+            _, state.chain = open_successor(handle, chain)
+            chain = state.chain
         file = handle.segment(chain.segment_number, chain.base_position)
         is_tail = chain.segment_number == mark.segment_number
         walk = Walk(file, chain, mark.visible_offset if is_tail else file.size_bytes())
-        state.index.begin_segment(chain.segment_number)
+        state.index.begin_segment(chain.segment_number, chain.base_position)
         for frames in walk:
             _index_commit(handle, state, file, frames)
         if is_tail:
             return None if chain.offset == mark.visible_offset else walk.stop
         if not chain.ended:
-            raise stopped_early(file, walk.stop)
-        _, state.chain = open_successor(handle, chain)
-        chain = state.chain
+            raise stop_error(file, walk.stop)
     return None
 
 
@@ -160,7 +171,7 @@ def open_successor(handle: Handle, after: Chain) -> tuple[SegmentFile, Chain]:
         raise CorruptionError(
             path, 0, expected=f"the segment behind segment {after.segment_number}", found="no file"
         ) from error
-    check_segment(handle, file, after.segment_number + 1, after.position + 1)
+    check_segment(handle.genesis_id, file, after.segment_number + 1, after.position + 1)
     header = file.header
     expected = (after.offset, after.position, after.previous_checksum, after.commit_number + 1)
     found = (
@@ -183,25 +194,11 @@ def open_successor(handle: Handle, after: Chain) -> tuple[SegmentFile, Chain]:
     return file, chain
 
 
-def stopped_early(file: SegmentFile, stop: Stop) -> Exception:
-    """The error for a chain that ends where it may not."""
-    if stop.reason == "unsupported":
-        message = (
-            f"{file.path}, offset {stop.offset}: expected {stop.expected}, found {stop.found};"
-            " nothing was changed. Open it with the version of aurora_es that wrote it"
-        )
-        return UnsupportedFormatError(message)
-    expected = stop.expected or "a frame, or an end frame"
-    return CorruptionError(
-        file.path, stop.offset, expected=expected, found=stop.found or "end of file"
-    )
-
-
 def _not_at_mark(handle: Handle, mark: Mark, stop: Stop) -> Exception:
     chain = handle.state.chain
     assert chain is not None
     file = handle.segment(chain.segment_number, chain.base_position)
-    error = stopped_early(file, stop)
+    error = stop_error(file, stop)
     if isinstance(error, CorruptionError) and stop.offset >= mark.durable_offset:
         message = (
             f"{file.path}: bytes from offset {stop.offset} were visible but not yet synced"

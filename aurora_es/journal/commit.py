@@ -59,6 +59,7 @@ class PreparedCommit:
     promoted = False  # woken to lead the next group
     taken = False  # a leader has it; the caller must wait for the verdict
     done = False
+    rises = False  # versions are above all that their originators have before the tail
 
     def __init__(  # noqa: PLR0913, PLR0917 - made by prepare_commit alone, once per append
         self,

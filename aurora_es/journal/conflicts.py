@@ -11,8 +11,8 @@ from uuid import UUID
 from aurora_es.errors import Conflict, ConflictError
 
 if TYPE_CHECKING:
-    from aurora_es.index.tail import TailIndex
     from aurora_es.journal.commit import PreparedCommit
+    from aurora_es.journal.lookup import JournalIndex
 
 _UUID_BYTES = 16
 _PENDING = 0
@@ -29,15 +29,16 @@ class GroupClaims:
         self.tracking: dict[str, int] = {}
 
 
-def admit(index: TailIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
+def admit(index: JournalIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
     """The commits of ``group`` that may be written, in order; the others get their error."""
     if len(group) == 1 and group[0].tracking is None and index.continues(group[0].identities):
+        group[0].rises = True
         return group
     claims = GroupClaims()
     return [commit for commit in group if check_commit(index, claims, commit)]
 
 
-def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
+def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
     """Say whether ``commit`` may be written, and claim what it claims.
 
     If not, ``commit.error`` is set, and ``commit.error_depends_on_group`` when it only conflicts
@@ -47,9 +48,11 @@ def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) 
         key, version = claim = commit.identities[0]
         if key is None or version is None:
             return True
-        if claim not in claims.versions and not index.find(key, version):
-            claims.versions.add((key, version))
-            return True
+        if claim not in claims.versions:
+            commit.rises = index.continues(commit.identities)
+            if commit.rises or not index.find(key, version):
+                claims.versions.add((key, version))
+                return True
     conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
         index, claims, commit
     )
@@ -69,7 +72,7 @@ def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) 
 
 
 def _version_conflicts(
-    index: TailIndex, claims: GroupClaims, commit: PreparedCommit
+    index: JournalIndex, claims: GroupClaims, commit: PreparedCommit
 ) -> list[Conflict]:
     conflicts = []
     own: set[tuple[bytes | str, int]] = set()
@@ -85,7 +88,7 @@ def _version_conflicts(
 
 
 def _tracking_conflicts(
-    index: TailIndex, claims: GroupClaims, commit: PreparedCommit
+    index: JournalIndex, claims: GroupClaims, commit: PreparedCommit
 ) -> list[Conflict]:
     tracking = commit.tracking
     if tracking is None:

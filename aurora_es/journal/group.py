@@ -22,6 +22,7 @@ from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeout
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.conflicts import admit
+from aurora_es.journal.handle import renew_manifest
 from aurora_es.journal.roll import roll, roll_is_due
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class GroupCommit:
     def _lead(self, commit: PreparedCommit, deadline: float) -> None:
         group: list[PreparedCommit] = []
         mark = None
+        self._handle.state.index.look_ahead(commit.identities)
         try:
             mark = self._lead_locked(commit, deadline, group)
         except (AuroraError, OSError) as error:
@@ -142,6 +144,8 @@ class GroupCommit:
             and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
         ):
             self._sync_mark(mark)
+            if len(handle.state.index.parts[1]) > 1:
+                renew_manifest(handle)  # sealed meanwhile: needs no index in memory any more
 
     def _lead_locked(
         self, commit: PreparedCommit, deadline: float, group: list[PreparedCommit]

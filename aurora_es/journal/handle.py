@@ -9,7 +9,6 @@ in flight never reads from a reused number.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -19,10 +18,13 @@ from typing import TYPE_CHECKING, NoReturn
 from aurora_es.errors import ClosedError, CorruptionError, ForkedHandle, PoisonedHandleError
 from aurora_es.files.layer import open_regular
 from aurora_es.format.names import LOCK, MARK, TURN, segment_name
-from aurora_es.index.tail import TailIndex
+from aurora_es.journal.logs import logger
+from aurora_es.journal.lookup import JournalIndex
+from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import MarkFile
+from aurora_es.journal.sealed_index import SealedIndex
 from aurora_es.options import CompressionFormat, RollCycle, Sync
-from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.file import SegmentFile, check_segment
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
     from aurora_es.segment.walk import Chain
 
-logger = logging.getLogger("aurora_es.journal")
 _OPEN_SEGMENTS_MAX = 64
 _COMMIT_IDS_DRAWN = 64
 
@@ -82,7 +83,7 @@ class State:
     Written by the holder of ``Handle.index_lock`` only.
     """
 
-    index: TailIndex
+    index: JournalIndex
     chain: Chain | None = None  # None before the first segment was looked at
     indexed_commit: int = 0
 
@@ -101,6 +102,8 @@ class Handle:
         self.lock_timeout = lock_timeout
         self.descriptors: Descriptors | None = None  # None: absent, closed, forked or poisoned
         self.manifest: Manifest | None = None  # set together with descriptors
+        self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
+        self.manifest_looked_at = 0.0  # monotonic seconds
         self.genesis_id = b""
         self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached
         self.sync_mode = Sync.ALWAYS
@@ -111,7 +114,7 @@ class Handle:
         self.attach_mutex = threading.Lock()
         self.append_mutex = threading.Lock()  # taken before the flocks, by AppendLock only
         self.index_lock = threading.Lock()
-        self.state = State(TailIndex())
+        self.state = State(JournalIndex())
         self.epoch: int | None = None  # of the mark seen first; None before
         # Under the append lock only:
         self.in_doubt = False  # a write was begun whose end nobody saw
@@ -177,7 +180,7 @@ class Handle:
                 raise CorruptionError(
                     path, 0, expected="a segment below the mark", found="no file"
                 ) from error
-            check_segment(self, file, segment_number, base_position)
+            check_segment(self.genesis_id, file, segment_number, base_position)
             while len(self.open_segments) >= _OPEN_SEGMENTS_MAX:
                 self.open_segments.pop(next(iter(self.open_segments)), None)
             self.open_segments[segment_number] = file
@@ -189,7 +192,7 @@ class Handle:
         if tail is None or tail.header.segment_number != chain.segment_number:
             name = segment_name(chain.segment_number, chain.base_position)
             tail = SegmentFile(self.files, os.path.join(self.path, name), writable=True)
-            check_segment(self, tail, chain.segment_number, chain.base_position)
+            check_segment(self.genesis_id, tail, chain.segment_number, chain.base_position)
             self.tail = tail
             self.reserved_end = 0
         return tail
@@ -211,8 +214,33 @@ class Handle:
 
     def forget_state(self) -> None:
         """Drop index and chain: they are read anew from the segments at the next call."""
-        self.state = State(TailIndex())
+        self.state = State(JournalIndex(self.sealed))
         self.own_mark = None
+
+    def take_manifest(self, manifest: Manifest) -> None:
+        """Use another generation of the manifest: what it lists needs no index in memory."""
+        with self.index_lock:
+            before = self.sealed
+            self.manifest = manifest
+            if before is None or manifest.generation != before.manifest.generation:
+                if not manifest.segments and before is None:
+                    return
+                sealed = SealedIndex(
+                    self.effects, self.path, self.genesis_id, manifest, read_only=self.read_only
+                )
+                if before is not None:
+                    sealed.take_open(before)
+                sealed.open_all()
+                self.sealed = sealed
+            else:
+                sealed = before
+            state = self.state
+            if state.index.sealed is sealed:
+                return
+            if state.chain is None or state.chain.segment_number <= sealed.last_segment:
+                self.state = State(JournalIndex(sealed))  # nothing to keep, or to walk any more
+            else:
+                state.index.take_sealed(sealed)
 
     def sync_mark(self, mark: Mark) -> None:
         """Force the mark to disk and remember that; raises OSError."""
@@ -237,26 +265,10 @@ class Handle:
         self.index_lock = threading.Lock()
         if descriptors is not None:
             descriptors.close()
-        for file in [*self.open_segments.values(), self.tail]:
+        for file in [*self.open_segments.values(), self.tail, self.sealed]:
             if file is not None:
                 file.close()
         self.drop()
-
-
-def check_segment(
-    handle: Handle, file: SegmentFile, segment_number: int, base_position: int
-) -> None:
-    """Make sure that a segment belongs to this journal and carries the right name."""
-    header = file.header
-    expected = (handle.genesis_id.hex(), segment_number, base_position)
-    found = (header.genesis_id.hex(), header.segment_number, header.base_position)
-    if found != expected:
-        raise CorruptionError(
-            file.path,
-            0,
-            expected="journal {}, segment {}, base position {}".format(*expected),
-            found="journal {}, segment {}, base position {}".format(*found),
-        )
 
 
 _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
@@ -271,6 +283,14 @@ def other_handles(handle: Handle) -> list[Handle]:
         and other.descriptors is not None
         and other.directory_identity == handle.directory_identity
     ]
+
+
+def renew_manifest(handle: Handle) -> None:
+    """Look whether there is a newer generation of the manifest, and use it."""
+    handle.manifest_looked_at = handle.effects.monotonic()
+    manifest = read_manifest(handle.files, handle.path)
+    if manifest is not None:
+        handle.take_manifest(manifest)
 
 
 def _close_after_fork() -> None:

@@ -26,7 +26,7 @@ from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle, other_handles
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
-from aurora_es.journal.reading import read_frames
+from aurora_es.journal.reading import read_groups
 from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
@@ -50,7 +50,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     last_position: int
     last_commit: int
     last_timestamp: datetime | None  # of the last commit, UTC
-    originators: int
+    originators: int | None  # None where only reading the whole journal could tell
     segments: int
     tail_bytes: int
     index_bytes: int
@@ -281,10 +281,10 @@ class Journal:
                 return
             if not topics:
                 until = min(until, start + limit - 1)
-        frames = read_frames(self.handle, start, until)
+        groups = read_groups(self.handle, start, until)
         while True:
             try:
-                first, timestamp, records = next(frames)
+                first, timestamp, records = next(groups)
             except StopIteration:
                 return
             except AuroraError:

@@ -26,6 +26,8 @@ from aurora_es.format.manifest import (
 from aurora_es.format.names import MANIFEST, MANIFEST_LOCK, NEW_SUFFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from aurora_es.files.layer import Effects, Files
 
 
@@ -72,6 +74,21 @@ def update_manifest(
     effects: Effects, directory: str, *, lock_timeout: float, **changes: object
 ) -> Manifest:
     """Write a new generation with ``changes`` under ``manifest.lock``; returns it."""
+    return change_manifest(effects, directory, lambda _: changes, lock_timeout=lock_timeout)
+
+
+def change_manifest(
+    effects: Effects,
+    directory: str,
+    change: Callable[[Manifest], Mapping[str, object]],
+    *,
+    lock_timeout: float,
+) -> Manifest:
+    """Write a new generation under ``manifest.lock``; returns it, or the present one unchanged.
+
+    ``change`` is given the present generation, read under the lock, and says what is to be
+    different; nothing is written if that is nothing.
+    """
     files = effects.files
     lock_path = os.path.join(directory, MANIFEST_LOCK)
     fd = open_regular(files, lock_path, os.O_RDWR | os.O_CREAT)
@@ -83,6 +100,9 @@ def update_manifest(
                 raise CorruptionError(
                     os.path.join(directory, MANIFEST), 0, expected="a manifest", found="no file"
                 )
+            changes = change(current)
+            if not changes:
+                return current
             changed = msgspec.structs.replace(current, generation=current.generation + 1, **changes)
             write_manifest(files, directory, changed)
         finally:

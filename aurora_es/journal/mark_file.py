@@ -8,10 +8,11 @@ slots are read with one ``pread``.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError
-from aurora_es.files.layer import write_all
+from aurora_es.files.layer import open_regular, write_all
 from aurora_es.format.mark import (
     SLOT_BYTES,
     SLOT_OFFSETS,
@@ -21,6 +22,7 @@ from aurora_es.format.mark import (
     decode_slot,
     encode_slot,
 )
+from aurora_es.format.names import MARK
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
@@ -94,3 +96,16 @@ class MarkFile:
     def sync(self) -> None:
         """Force the mark to disk."""
         self.files.fdatasync(self.fd)
+
+
+def read_mark(files: Files, directory: str) -> Mark:
+    """Read the mark of a journal once; raises CorruptionError when there is none."""
+    path = os.path.join(directory, MARK)
+    try:
+        fd = open_regular(files, path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise CorruptionError(path, 0, expected="the mark of a journal", found="no file") from error
+    try:
+        return MarkFile(files, path, fd).read()
+    finally:
+        files.close(fd)

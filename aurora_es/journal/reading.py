@@ -15,91 +15,155 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
 from aurora_es.journal.catch_up import refresh
-from aurora_es.segment.read import decode_frame, read_frame, read_record
+from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aurora_es.format.payload import RecordData
     from aurora_es.index.tail import TailIndex
     from aurora_es.journal.handle import Handle
+    from aurora_es.journal.lookup import JournalIndex
+    from aurora_es.segment.file import SegmentFile
 
 _RUN_BYTES_MAX = 1 << 18
 
-# first position, timestamp (microseconds), records of one frame
-FrameRecords = tuple[int, int, "list[RecordData]"]
+# first position, timestamp (microseconds), records of one commit in one frame
+Group = tuple[int, int, "list[RecordData]"]
 
 
-def read_run(handle: Handle, position: int, until: int) -> list[FrameRecords]:
+def read_records(handle: Handle, position: int, until: int) -> tuple[int, list[RecordData]]:
     """Read the frames from the one that holds ``position`` to that of ``until``, with one pread.
 
-    Stops earlier at 256 KiB and at the end of a segment, but returns one frame at least.
-    ``until`` must not exceed the visible position that the caller has seen.
+    Returns the first position and the records; the outer frames hold more than was asked for. Stops
+    earlier at 256 KiB and at the end of a segment, but returns one frame at least. ``until`` must
+    not exceed the visible position that the caller has seen.
     """
+    file, offsets, first, buffer = _read_run(handle, position, until)
+    begin = offsets[0]
+    records, _ = decode_frame(file, buffer, 0, begin, first)
+    for offset in offsets[1:]:
+        records += decode_frame(file, buffer, offset - begin, offset, first + len(records))[0]
+    return first, records
+
+
+def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
+    """Read all commits that hold positions ``start`` to ``until``, frame by frame, with times.
+
+    The outer ones may hold more than was asked for.
+    """
+    while start <= until:
+        file, offsets, first, buffer = _read_run(handle, start, until)
+        begin = offsets[0]
+        for offset in offsets:
+            for group in decode_groups(file, buffer, offset - begin, offset, first):
+                first += len(group[2])
+                yield group
+        start = first
+
+
+def _read_run(
+    handle: Handle, position: int, until: int
+) -> tuple[SegmentFile, list[int], int, bytes]:
+    """File, offsets of the frames in one piece, position of the first record, the piece itself."""
     index = handle.state.index
     if index.position < until:
         index = _caught_up(handle, until)
-    frame = index.frame_of(position)
-    first = index.frame_place(frame)[3]
-    segment_number, length, offsets = index.frame_run(frame, until, _RUN_BYTES_MAX)
-    file = handle.segment(segment_number, index.base_position(segment_number))
-    begin = offsets[0]
-    buffer = read_exactly(file.files, file.fd, length, begin)
-    run: list[FrameRecords] = []
-    for offset in offsets:
-        records, timestamp = decode_frame(file, buffer, offset - begin, offset, first)
-        run.append((first, timestamp, records))
-        first += len(records)
-    return run
+    tail = index.tail
+    if position < tail.base_position:
+        older = index.tail_of(position)
+        if older is None:
+            sealed = index.sealed
+            assert sealed is not None
+            file, offsets, firsts, length = sealed.segments.frame_run(
+                position, until, _RUN_BYTES_MAX
+            )
+            return file, offsets, firsts[0], read_exactly(file.files, file.fd, length, offsets[0])
+        tail = older
+    offsets, length, first = tail.frame_run(position, until, _RUN_BYTES_MAX)
+    file = handle.segment(tail.segment_number, tail.base_position)
+    return file, offsets, first, read_exactly(file.files, file.fd, length, offsets[0])
 
 
-def read_frames(handle: Handle, start: int, until: int) -> Iterator[FrameRecords]:
-    """Read all frames that hold positions ``start`` to ``until``; the outer ones hold more."""
-    while start <= until:
-        for run in read_run(handle, start, until):
-            yield run
-            start = run[0] + len(run[2])
-
-
-def read_positions(handle: Handle, positions: Sequence[int]) -> list[tuple[int, int, RecordData]]:
-    """Read single records; returns (position, timestamp, record) in the order asked for.
+def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]:
+    """Read single records, in the order asked for.
 
     Neighbours in one frame are decoded together.
     """
     if len(positions) == 1:
-        return [_read_position(handle, positions[0])]
+        return [read_position(handle, positions[0])[0]]
     index = handle.state.index
     until = max(positions, default=0)
     if index.position < until:
         index = _caught_up(handle, until)
-    found: list[tuple[int, int, RecordData]] = []
+    found: list[RecordData] = []
     at, count = 0, len(positions)
     while at < count:
-        position = positions[at]
-        segment_number, offset, length, first = index.frame_place(index.frame_of(position))
-        file = handle.segment(segment_number, index.base_position(segment_number))
-        records, timestamp = read_frame(file, offset, length, first)
+        records, first = _frame_of(handle, index, positions[at])
         end = first + len(records)
         while at < count and first <= (position := positions[at]) < end:
-            found.append((position, timestamp, records[position - first]))
+            found.append(records[position - first])
             at += 1
     return found
 
 
-def _read_position(handle: Handle, position: int) -> tuple[int, int, RecordData]:
-    """Read one record (row "last event of an aggregate")."""
+def _frame_of(handle: Handle, index: JournalIndex, position: int) -> tuple[list[RecordData], int]:
+    tail: TailIndex | None = index.tail
+    assert tail is not None
+    if position < tail.base_position:
+        tail = index.tail_of(position)
+        if tail is None:
+            assert index.sealed is not None
+            return index.sealed.segments.read_frame(position)
+    offset, length, first = tail.frame_place(position)
+    file = handle.segment(tail.segment_number, tail.base_position)
+    return read_frame(file, offset, length, first)[0], first
+
+
+def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
+    """Read one record and its timestamp (row "last event of an aggregate")."""
     index = handle.state.index
     if index.position < position:
         index = _caught_up(handle, position)
-    segment_number, offset, length, first = index.frame_place(index.frame_of(position))
-    file = handle.open_segments.get(segment_number)
+    tail: TailIndex | None = index.tail
+    assert tail is not None
+    if position < tail.base_position:
+        tail = index.tail_of(position)
+        if tail is None:
+            assert index.sealed is not None
+            return index.sealed.segments.read_record(position)
+    offset, length, first = tail.frame_place(position)
+    file = handle.open_segments.get(tail.segment_number)
     if file is None:
-        file = handle.segment(segment_number, index.base_position(segment_number))
-    record, timestamp = read_record(file, offset, length, first, position - first)
-    return position, timestamp, record
+        file = handle.segment(tail.segment_number, tail.base_position)
+    return read_record(file, offset, length, first, position - first)
 
 
-def _caught_up(handle: Handle, until: int) -> TailIndex:
+def read_selected(
+    handle: Handle,
+    select: Callable[[int | None], tuple[list[int], bool]],
+    limit: int | None,
+    is_wanted: Callable[[RecordData], bool],
+) -> list[RecordData]:
+    """Read the records that ``select`` finds with a limit, and leave out what is not wanted.
+
+    What comes from an index run are candidates: another id may have the same 64-bit key. If one
+    was among them, the limit may have cut off records that are wanted: then all are looked at.
+    """
+    positions, are_candidates = select(limit)
+    if not positions:
+        return []
+    found = read_positions(handle, positions)
+    if not are_candidates:
+        return found
+    wanted = [record for record in found if is_wanted(record)]
+    if len(wanted) == len(found) or limit is None:
+        return wanted
+    found = read_positions(handle, select(None)[0])
+    return [record for record in found if is_wanted(record)][:limit]
+
+
+def _caught_up(handle: Handle, until: int) -> JournalIndex:
     """The index, once it reaches ``until`` again."""
     refresh(handle)
     index = handle.state.index

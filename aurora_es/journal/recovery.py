@@ -34,13 +34,12 @@ from aurora_es.journal.catch_up import (
     catch_up,
     decode_commit,
     open_successor,
-    stopped_early,
 )
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
 from aurora_es.journal.roll import finish_roll, first_chain
 from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
-from aurora_es.segment.walk import Chain, Stop, Walk
+from aurora_es.segment.walk import Chain, Stop, Walk, stop_error
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
@@ -80,7 +79,7 @@ def recover(handle: Handle) -> Mark:
     chain = handle.state.chain
     assert chain is not None
     if chain.segment_number != mark.segment_number:
-        raise stopped_early(
+        raise stop_error(
             handle.segment(chain.segment_number, chain.base_position), stop or Stop("end", 0)
         )
     tracking = dict(handle.state.index.tracking)
@@ -130,7 +129,7 @@ def _refuse_corruption(handle: Handle, tail: _Tail) -> None:
     end = tail.chain.offset
     if tail.stop.reason == "unsupported" or end < tail.durable_offset:
         # Acknowledged bytes are never cut, and what a newer version wrote is not ours to judge.
-        raise stopped_early(tail.file, tail.stop)
+        raise stop_error(tail.file, tail.stop)
     number = tail.chain.segment_number + 1
     for name in handle.files.listdir(handle.path):
         parsed = parse_segment_name(name)

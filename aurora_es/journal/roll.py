@@ -22,7 +22,7 @@ from aurora_es.format.frame import (
 )
 from aurora_es.format.payload import EndPayload, encode_payload
 from aurora_es.journal.catch_up import catch_up, open_successor
-from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.handle import renew_manifest
 from aurora_es.journal.tail_writes import (
     FULL_DISK_ERRNOS,
     poisoned,
@@ -124,10 +124,9 @@ def first_chain(file: SegmentFile, chain: Chain) -> Chain:
 
 def take_roll_cycle(handle: Handle) -> None:
     """Let a roll cycle that was set meanwhile hold from this segment on."""
-    manifest = read_manifest(handle.files, handle.path)
-    if manifest is not None:
-        handle.manifest = manifest
-        handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
+    renew_manifest(handle)
+    if handle.manifest is not None:
+        handle.set_roll_cycle(RollCycle.parse(handle.manifest.roll_cycle))
 
 
 def _end_frame(tail: SegmentFile, chain: Chain, mark: Mark) -> tuple[bytes, int]:

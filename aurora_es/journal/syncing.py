@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import AuroraError, CommitOutcomeUnknownError
 from aurora_es.journal.append import mark_under_lock
 from aurora_es.journal.append_lock import AppendLock
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark

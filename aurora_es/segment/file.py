@@ -70,3 +70,19 @@ def read_segment_header(files: Files, fd: int, path: str) -> tuple[SegmentHeader
         )
         raise UnsupportedFormatError(message)
     return header, checksum
+
+
+def check_segment(
+    genesis_id: bytes, file: SegmentFile, segment_number: int, base_position: int
+) -> None:
+    """Make sure that a segment belongs to this journal and carries the right name."""
+    header = file.header
+    expected = (genesis_id.hex(), segment_number, base_position)
+    found = (header.genesis_id.hex(), header.segment_number, header.base_position)
+    if found != expected:
+        raise CorruptionError(
+            file.path,
+            0,
+            expected="journal {}, segment {}, base position {}".format(*expected),
+            found="journal {}, segment {}, base position {}".format(*found),
+        )

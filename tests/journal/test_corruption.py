@@ -20,7 +20,7 @@ from aurora_es.format.mark import (
     slot_offset,
 )
 from aurora_es.format.names import MANIFEST, MARK, segment_name
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 from tests.format.test_golden_journal import write
 from tests.journal.support import (
     Crowd,

@@ -23,7 +23,7 @@ from aurora_es import (
     PoisonedHandleError,
     RollCycle,
 )
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 from tests.journal.support import (
     Call,
     Crowd,

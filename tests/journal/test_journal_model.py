@@ -39,7 +39,7 @@ from aurora_es import (
 )
 from aurora_es.format.names import MARK
 from aurora_es.index.keys import originator_key
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 from aurora_es.journal.reading import read_positions
 from aurora_es.journal.records import record_of
 from tests.journal.support import (
@@ -259,7 +259,7 @@ class JournalMachine(RuleBasedStateMachine):
         key = originator_key(originator_id)
         assert key is not None
         until = journal.last_position
-        found = journal.handle.state.index.select(
+        found, _ = journal.handle.state.index.select(
             key, gt=gt, lte=None, desc=desc, limit=limit, until=until
         )
         versions = sorted(
@@ -271,7 +271,7 @@ class JournalMachine(RuleBasedStateMachine):
             reverse=desc,
         )[:limit]
         assert found == [self.taken[key, version] for version in versions]
-        for position, _, data in read_positions(journal.handle, found):
+        for position, data in zip(found, read_positions(journal.handle, found), strict=True):
             assert record_of(data) == self.stored[position - 1].record
 
     @rule(side=sides)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from aurora_es import HistoryChangedError, Journal, RollCycle, Sync
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.reading import read_positions, read_run
+from aurora_es.journal.reading import read_positions, read_records
 from tests.journal.support import event, message, open_with, run_threads, segment_paths, states
 
 LARGE = 20_000  # more than a frame takes, so that each such record has one of its own
@@ -77,13 +76,12 @@ def test_a_limit_with_topics_stops_at_the_last_match(journal: Journal) -> None:
 def test_every_run_of_frames_is_right(journal: Journal) -> None:
     """From any position to any other, one piece of one segment is read, in order."""
     handle = journal.handle
+    everything = [stored.record.state for stored in journal.read()]
     for start in range(1, 61):
         for until in range(start, 61, 7):
-            run = read_run(handle, start, until)
-            first, _, records = run[0]
+            first, records = read_records(handle, start, until)
             assert first <= start < first + len(records)
-            for (position, _, some), (next_position, _, _) in pairwise(run):
-                assert next_position == position + len(some) <= until
+            assert [data.state for data in records] == everything[first - 1 :][: len(records)]
 
 
 def test_single_records_in_any_order(journal: Journal) -> None:
@@ -92,9 +90,9 @@ def test_single_records_in_any_order(journal: Journal) -> None:
     everything = list(journal.read())
     for count in range(len(wanted) + 1):
         found = read_positions(journal.handle, wanted[:count])
-        assert [position for position, _, _ in found] == wanted[:count]
-        for position, _, data in found:
-            assert data.state == everything[position - 1].record.state
+        assert [data.state for data in found] == [
+            everything[position - 1].record.state for position in wanted[:count]
+        ]
 
 
 # While the index is built anew
@@ -113,10 +111,10 @@ def test_an_index_that_was_dropped_is_built_again(journal: Journal) -> None:
 def test_single_records_after_the_index_was_dropped(journal: Journal) -> None:
     """Positions found before the index was dropped lead to the same records after."""
     handle = journal.handle
-    found = handle.state.index.select("a", gt=None, lte=None, desc=False, limit=None, until=60)
+    found, _ = handle.state.index.select("a", gt=None, lte=None, desc=False, limit=None, until=60)
     for wanted in (found, found[-1:]):
         handle.forget_state()
-        assert [data.state for _, _, data in read_positions(handle, wanted)] == [
+        assert [data.state for data in read_positions(handle, wanted)] == [
             journal_state(journal, position) for position in wanted
         ]
 

@@ -13,7 +13,7 @@ import pytest
 
 from aurora_es import Journal, PoisonedHandleError, RollCycle, Sync
 from aurora_es.format.names import LOCK, TURN
-from aurora_es.journal.handle import logger
+from aurora_es.journal.logs import logger
 from tests.journal.support import (
     PATIENCE_SECONDS,
     Call,

@@ -1,0 +1,90 @@
+"""Builds a damaged or missing index run anew from the segments that it covers.
+
+Theory of operation: run by run of a single segment, then merged, in bounded memory. A writing
+process puts the result under the run's own name, so that the next one finds it; a reading one, which
+never writes to a journal, into a temporary directory that goes with the process. What a run has to
+contain is determined by the segments, so the manifest need not change.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from aurora_es.format.names import run_name
+from aurora_es.index.run import Run
+from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.logs import logger
+from aurora_es.journal.seal import SegmentPostings, digest_of
+
+if TYPE_CHECKING:
+    from aurora_es.format.manifest import IndexRun, SealedSegment
+    from aurora_es.index.run_file import RunDamagedError
+    from aurora_es.journal.sealed_index import SealedIndex
+
+_LOCK_TIMEOUT_SECONDS = 600.0  # another process may be building the same
+
+
+def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> Run:
+    """Build a listed run anew and open it; raises CorruptionError if a segment is damaged too."""
+    logger.warning(
+        "%s; it is built anew from segments %d to %d",
+        error,
+        entry.first_segment,
+        entry.last_segment,
+    )
+    if sealed.read_only:
+        directory = tempfile.mkdtemp(prefix="aurora-es-")
+        try:
+            return _build(sealed, entry, directory)
+        finally:
+            for name in os.listdir(directory):  # open files stay readable
+                os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
+    with BackgroundLock(sealed.effects, sealed.path, timeout=_LOCK_TIMEOUT_SECONDS):
+        return _build(sealed, entry, sealed.path)
+
+
+def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
+    from aurora_es.index.merge import merge_runs
+    from aurora_es.index.run_writer import publish_run
+
+    segments = [
+        segment
+        for segment in sealed.manifest.segments
+        if entry.first_segment <= segment.segment_number <= entry.last_segment
+    ]
+    parts = []
+    for done, segment in enumerate(segments):
+        parts.append(_build_part(sealed, segment, directory))
+        logger.info("%s: %d of %d segments indexed", sealed.path, done + 1, len(segments))
+    if entry.first_segment == entry.last_segment:
+        return parts[0]
+    name = run_name(
+        level=entry.level, first_segment=entry.first_segment, last_segment=entry.last_segment
+    )
+    path = os.path.join(directory, name)
+    source = bytes.fromhex(entry.source_digest)
+    merge_runs(sealed.effects, path, parts, level=entry.level, source_digest=source)
+    publish_run(sealed.effects.files, path)
+    for part in parts:
+        sealed.effects.files.unlink(part.path)
+    return Run(sealed.effects.files, path, genesis_id=sealed.genesis_id, source_digest=source)
+
+
+def _build_part(sealed: SealedIndex, segment: SealedSegment, directory: str) -> Run:
+    from aurora_es.journal.seal import write_segment_run
+
+    opened = sealed.segments.open_segment(segment)
+    found = SegmentPostings(opened.file, sealed.genesis_id)
+    write_segment_run(
+        sealed.effects, directory, sealed.genesis_id, segment, found, rises=lambda _: False
+    )
+    number = segment.segment_number
+    return Run(
+        sealed.effects.files,
+        os.path.join(directory, run_name(level=0, first_segment=number, last_segment=number)),
+        genesis_id=sealed.genesis_id,
+        source_digest=digest_of([segment]),
+    )
