@@ -23,6 +23,7 @@ from aurora_es.index.tail import TailIndex
 from aurora_es.journal.mark_file import MarkFile
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.file import SegmentFile
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
@@ -265,7 +266,7 @@ def other_handles(handle: Handle) -> list[Handle]:
     """Usable handles of this process on the same directory."""
     return [
         other
-        for other in list(_handles)
+        for other in members_of(_handles)
         if other is not handle
         and other.descriptors is not None
         and other.directory_identity == handle.directory_identity
@@ -275,7 +276,7 @@ def other_handles(handle: Handle) -> list[Handle]:
 def _close_after_fork() -> None:
     # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
     # lock, so they are only closed. The handles raise ForkedHandle from here on.
-    for handle in list(_handles):
+    for handle in members_of(_handles):
         handle.close_after_fork()
 
 

@@ -31,6 +31,7 @@ from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -399,7 +400,7 @@ class Journal:
         finally:
             if waited:
                 handle.append_mutex.release()
-            for follower in list(self._followers):
+            for follower in members_of(self._followers):
                 follower.stop()
 
     def _sync_at_close(self) -> None:

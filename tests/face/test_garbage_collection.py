@@ -262,6 +262,39 @@ def test_collecting_while_another_thread_opens(
     opening[0].result()
 
 
+class CollectingTable(weakref.WeakValueDictionary[Any, Any]):
+    """A table of journals in the middle of whose use garbage is collected."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Look up, and collect."""
+        found = super().get(key, default)
+        gc.collect()
+        return found
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate, and collect on the way."""
+        for item in super().items():
+            yield item
+            gc.collect()
+
+
+def test_collecting_while_a_journal_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage that gives a journal back, in the middle of the same for another one, harms nobody."""
+    monkeypatch.setattr(sharing._shared, "_journals", CollectingTable())
+    recorders = [factory_on(tmp_path / name).application_recorder() for name in "abcd"]
+    for recorder in recorders:
+        recorder.insert_events([event(1)])
+    journals = [recorder.journal for recorder in recorders]
+    first, *others = recorders
+    ClosingCycle(*others)
+    del recorder, recorders, others
+    first.close()
+    assert [journal.handle.closed for journal in journals] == [True] * 4
+    assert len(sharing._shared._journals) == 0
+
+
 def test_an_application_collected_in_its_own_append(tmp_path: Path, hook: Hook) -> None:
     """Who keeps only the recorder may lose the application in the middle of an append."""
     application = Counters(env_of(tmp_path))
