@@ -24,6 +24,7 @@ from aurora_es.format.payload import (
     decode_identities,
 )
 from aurora_es.index.keys import originator_key
+from aurora_es.journal.closing import indexing
 from aurora_es.journal.handle import State, check_segment
 from aurora_es.segment.file import SegmentFile
 from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of
@@ -56,7 +57,7 @@ def catch_up(handle: Handle, mark: Mark) -> None:
 
 def advance(handle: Handle, mark: Mark) -> Stop | None:
     """Index commits up to ``mark``; returns where and why the chain ends before it, if it does."""
-    with handle.index_lock:
+    with indexing(handle):
         if handle.epoch != mark.epoch:
             handle.forget_state()
             handle.epoch = mark.epoch

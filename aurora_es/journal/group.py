@@ -277,5 +277,7 @@ class GroupCommit:
         handle = self._handle
         try:
             handle.sync_mark(mark)
+        except AuroraError:
+            pass  # closed or poisoned meanwhile, by another thread: no affair of these commits
         except OSError as error:
             handle.poison_with(error)

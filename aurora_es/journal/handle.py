@@ -112,6 +112,10 @@ class Handle:
         self.attach_mutex = threading.Lock()
         self.append_mutex = threading.Lock()  # taken before the flocks, by AppendLock only
         self.index_lock = threading.Lock()
+        # Threads that may hold append_mutex, and those that may hold index_lock outside of an
+        # append: each adds and discards itself, see ``closing.py``.
+        self.appending_threads: set[int] = set()
+        self.indexing_threads: set[int] = set()
         self.state = State(TailIndex())
         self.epoch: int | None = None  # of the mark seen first; None before
         # Under the append lock only:
@@ -222,6 +226,17 @@ class Handle:
             self.mark_synced_at = self.effects.monotonic()
             self.mark_synced_sequence = mark.sequence
 
+    def is_finalized(self) -> bool:
+        """Whether this is garbage whose descriptors the collector has finalized already.
+
+        It runs the finalizers of what it frees in no order: one of a user may close a journal whose
+        descriptors are gone.
+        """
+        descriptors, tail = self.descriptors, self.tail
+        return (descriptors is not None and descriptors.mark.fd < 0) or (
+            tail is not None and tail.fd < 0
+        )
+
     def drop(self) -> None:
         """Forget all descriptors; each closes when its last user has gone."""
         self.descriptors = None
@@ -235,6 +250,8 @@ class Handle:
         self.attach_mutex = threading.Lock()
         self.append_mutex = threading.Lock()
         self.index_lock = threading.Lock()
+        self.appending_threads = set()
+        self.indexing_threads = set()
         if descriptors is not None:
             descriptors.close()
         for file in [*self.open_segments.values(), self.tail]:
@@ -262,11 +279,16 @@ def check_segment(
 _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 
+def all_handles() -> list[Handle]:
+    """Every handle of this process."""
+    return members_of(_handles)
+
+
 def other_handles(handle: Handle) -> list[Handle]:
     """Usable handles of this process on the same directory."""
     return [
         other
-        for other in members_of(_handles)
+        for other in all_handles()
         if other is not handle
         and other.descriptors is not None
         and other.directory_identity == handle.directory_identity
@@ -276,7 +298,7 @@ def other_handles(handle: Handle) -> list[Handle]:
 def _close_after_fork() -> None:
     # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
     # lock, so they are only closed. The handles raise ForkedHandle from here on.
-    for handle in members_of(_handles):
+    for handle in all_handles():
         handle.close_after_fork()
 
 

@@ -19,6 +19,7 @@ from aurora_es.errors import (
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.closing import indexing, put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.creation import Settings, create_journal
 from aurora_es.journal.following import Follower
@@ -347,7 +348,7 @@ class Journal:
         handle = self.handle
         self._refresh()
         descriptors = handle.usable()
-        with handle.index_lock:  # one moment of the journal, also while others append
+        with indexing(handle):  # one moment of the journal, also while others append
             index, chain = handle.state.index, handle.state.chain
             chain = None if chain is None else chain.copy()
             originators, index_bytes = index.originator_count, index.memory_bytes
@@ -376,10 +377,15 @@ class Journal:
     def close(self) -> None:
         """Sync what was appended, end all tailers and release everything; idempotent.
 
-        Calls in flight finish; later ones raise ClosedError.
+        Calls in flight finish; later ones raise ClosedError. In a finalizer or signal handler that
+        runs in the middle of a call it is put off until that call has released its locks.
         """
         handle = self.handle
-        if handle.closed:
+        if handle.closed or put_off(self.close):
+            return
+        if handle.is_finalized():
+            handle.closed = True
+            handle.drop()
             return
         try:
             if self._syncer is not None:

@@ -171,7 +171,7 @@ class _SharedJournals:
                         idle, self._idle = self._idle, idle
         finally:
             for journal in idle:
-                _close(journal)
+                journal.close()
 
 
 def _open(path: str, options: LeaseOptions) -> Journal:
@@ -186,16 +186,6 @@ def _open(path: str, options: LeaseOptions) -> Journal:
         poll_interval=options.poll_interval,
         new_parents_max=options.new_parents_max,
     )
-
-
-def _close(journal: Journal) -> None:
-    handle = journal.handle
-    descriptors, tail = handle.descriptors, handle.tail
-    if (descriptors is not None and descriptors.mark.fd < 0) or (tail is not None and tail.fd < 0):
-        # Garbage, given back by a finalizer; the collector has run those of the descriptors first.
-        handle.closed = True
-        handle.drop()
-    journal.close()
 
 
 def _is_current(journal: Journal) -> bool:
