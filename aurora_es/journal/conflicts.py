@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from aurora_es.errors import Conflict, ConflictError
+from aurora_es.index.tail import TailIndex
 
 if TYPE_CHECKING:
-    from aurora_es.index.tail import TailIndex
-    from aurora_es.journal.commit import PreparedCommit
+    from collections.abc import Sequence
+
+    from aurora_es.journal.commit import Identity, PreparedCommit
 
 _UUID_BYTES = 16
 _PENDING = 0
@@ -50,7 +52,7 @@ def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) 
         if claim not in claims.versions and not index.find(key, version):
             claims.versions.add((key, version))
             return True
-    conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
+    conflicts = _version_conflicts(index, claims, commit.identities) + _tracking_conflicts(
         index, claims, commit
     )
     if not conflicts:
@@ -68,12 +70,19 @@ def check_commit(index: TailIndex, claims: GroupClaims, commit: PreparedCommit) 
     return False
 
 
+def refuse_repetition(identities: Sequence[Identity]) -> None:
+    """Raise ConflictError for a commit that holds the same originator and version twice."""
+    conflicts = _version_conflicts(TailIndex(), GroupClaims(), identities)
+    if conflicts:
+        raise ConflictError(_message(conflicts), conflicts)
+
+
 def _version_conflicts(
-    index: TailIndex, claims: GroupClaims, commit: PreparedCommit
+    index: TailIndex, claims: GroupClaims, identities: Sequence[Identity]
 ) -> list[Conflict]:
     conflicts = []
     own: set[tuple[bytes | str, int]] = set()
-    for key, version in commit.identities:
+    for key, version in identities:
         if key is None or version is None:
             continue
         claim = (key, version)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
     ArgumentError,
     AuroraError,
@@ -21,6 +22,7 @@ from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import indexing, put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
+from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal
 from aurora_es.journal.following import Follower
 from aurora_es.journal.group import GroupCommit
@@ -89,6 +91,8 @@ class Journal:
         """Assemble a journal from its parts; users call ``Journal.open``."""
         self.handle = Handle(effects, path, read_only=read_only, lock_timeout=lock_timeout)
         self.settings = settings
+        # The first commit is encoded before the journal exists.
+        self.handle.codec = CODEC_OF[settings.compression or self.handle.compression]
         self._new_parents_max = new_parents_max
         self._poll_interval = poll_interval
         self._group = GroupCommit(self.handle)
@@ -192,10 +196,14 @@ class Journal:
         """Append checked rows as one commit (for the faces); returns the first position."""
         handle = self.handle
         if handle.descriptors is None or handle.read_only:
-            self._prepare_to_append(has_work=bool(rows) or tracking is not None)
+            self._check_appendable()
         if not rows and tracking is None:
             return 0
+        exists = handle.descriptors is not None or self.attach()
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
+        if not exists:
+            refuse_repetition(identities)  # what will not be written makes no journal
+            self._create()
         if not self._has_appended:
             self._start_appending()
         try:
@@ -206,23 +214,25 @@ class Journal:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
 
-    def _prepare_to_append(self, *, has_work: bool) -> None:
+    def _check_appendable(self) -> None:
         handle = self.handle
         handle.check_usable()
         if handle.read_only:
             message = f"{handle.path} was opened read-only; open it for appending to write"
             raise ReadOnlyError(message)
-        if has_work and not self.attach():
-            deadline = handle.effects.monotonic() + handle.lock_timeout
-            with refusals_named(handle.path):
-                create_journal(
-                    handle.effects,
-                    handle.path,
-                    self.settings,
-                    deadline=deadline,
-                    new_parents_max=self._new_parents_max,
-                )
-            self.attach()
+
+    def _create(self) -> None:
+        handle = self.handle
+        deadline = handle.effects.monotonic() + handle.lock_timeout
+        with refusals_named(handle.path):
+            create_journal(
+                handle.effects,
+                handle.path,
+                self.settings,
+                deadline=deadline,
+                new_parents_max=self._new_parents_max,
+            )
+        self.attach()
 
     def _start_appending(self) -> None:
         with self.handle.attach_mutex:  # two threads must not start two syncers
