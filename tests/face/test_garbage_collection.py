@@ -69,8 +69,12 @@ class Hook:
         self.called = threading.Event()
 
     def arm(self, operation: str, callback: Callable[[], object]) -> None:
-        """Call back before the next ``operation``."""
-        self.arm_if(operation, lambda: True, callback)
+        """Call back before the next ``operation``, of others than the threads of intervals."""
+
+        def is_of_a_call() -> bool:
+            return threading.current_thread().name != "aurora-sync"
+
+        self.arm_if(operation, is_of_a_call, callback)
 
     def arm_if(
         self, operation: str, condition: Callable[[], bool], callback: Callable[[], object]
