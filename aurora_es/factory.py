@@ -36,6 +36,7 @@ from aurora_es.recorders import (
     AuroraTrackingRecorder,
 )
 from aurora_es.store import EVENTS, RESERVED_PURPOSES, SNAPSHOTS, AuroraStore
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +142,7 @@ class AuroraFactory(
 
     def close(self) -> None:
         """Close all recorders that this factory constructed; idempotent."""
-        for recorder in list(self._recorders):
+        for recorder in members_of(self._recorders):
             recorder.close()
 
     def _keep(self, recorder: _Recorder) -> _Recorder:

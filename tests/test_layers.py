@@ -30,7 +30,7 @@ FACE = {
 # than the drawing in two rows: options raise errors, and codecs obey the limits of the format.
 # Modules of the eventsourcing face are one unit; PACKAGE stands for aurora_es/__init__.py.
 LAYERS = (
-    {"errors"},
+    {"errors", "late_imports", "weak_sets"},
     {"options"},
     {"files"},
     {"format"},

@@ -11,10 +11,12 @@ are imported at first use, since most journals need one of them at most.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from aurora_es.errors import AuroraConfigurationError, UnsupportedFormatError
 from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.late_imports import fork_waits
 from aurora_es.options import CompressionFormat
 
 if TYPE_CHECKING:
@@ -75,32 +77,40 @@ def decompress(codec: int, data: bytes, raw_length: int) -> bytes:
     return raw
 
 
-def _compress_lz4(data: bytes) -> bytes:
-    import lz4.block
+@cache
+def _lz4() -> Any:
+    with fork_waits:
+        import lz4.block
+    return lz4.block
 
-    compressed: bytes = lz4.block.compress(data, store_size=False)
+
+@cache
+def _cramjam() -> Any:
+    with fork_waits:
+        import cramjam
+    return cramjam
+
+
+def _compress_lz4(data: bytes) -> bytes:
+    compressed: bytes = _lz4().compress(data, store_size=False)
     return compressed
 
 
 def _decompress_lz4(data: bytes, raw_length: int) -> bytes:
-    import lz4.block
-
+    lz4 = _lz4()
     try:
-        raw: bytes = lz4.block.decompress(data, uncompressed_size=raw_length)
-    except lz4.block.LZ4BlockError as error:
+        raw: bytes = lz4.decompress(data, uncompressed_size=raw_length)
+    except lz4.LZ4BlockError as error:
         raise DecompressionError(str(error)) from error
     return raw
 
 
 def _compress_snappy(data: bytes) -> bytes:
-    import cramjam
-
-    return bytes(cramjam.snappy.compress_raw(data))
+    return bytes(_cramjam().snappy.compress_raw(data))
 
 
 def _decompress_snappy(data: bytes, raw_length: int) -> bytes:
-    import cramjam
-
+    cramjam = _cramjam()
     output = bytearray(raw_length)
     try:
         length = cramjam.snappy.decompress_raw_into(data, output)

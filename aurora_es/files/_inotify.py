@@ -24,6 +24,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from aurora_es.files._bell import Bell
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,8 @@ class Inotify:
         # copies it, which is atomic.
         self._keys: set[int] = set()
         try:
-            import ctypes  # here: not every process waits
+            with fork_waits:
+                import ctypes  # here: not every process waits
 
             libc = ctypes.CDLL(None, use_errno=True)
             initialise = libc.inotify_init1

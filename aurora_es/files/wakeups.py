@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, Protocol
 from aurora_es.errors import ForkedHandle
 from aurora_es.files import mounts
 from aurora_es.files._bell import Bell
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -395,7 +396,7 @@ def process_wakeups() -> Wakeups:  # tidy: here the word is a noun
 
 def _start_anew_in_fork_child() -> None:
     global _process_wakeups  # noqa: PLW0603
-    for wakeups in list(_instances):
+    for wakeups in members_of(_instances):
         wakeups._abandon()  # noqa: SLF001
     _process_wakeups = Wakeups()
 

@@ -131,8 +131,8 @@ class TailIndex:
                 self._disordered[key][version] = slot
             elif before and version <= versions[before - 1]:
                 self._disorder(key, before)[version] = slot
-            if not before and not rises and self._before:
-                self.unchecked.add(key)
+            if not rises and self._before and (not before or key in self._disordered):
+                self.unchecked.add(key)  # may be at or below what came before the segment
             last[key] = slot
         self.position = self._before + slot
 

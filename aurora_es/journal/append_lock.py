@@ -21,6 +21,7 @@ from aurora_es.errors import CorruptionError, LockTimeoutError
 from aurora_es.files.locks import TURN_PAUSES, acquire_flock
 from aurora_es.format.names import LOCK
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.manifest_file import read_manifest
 
@@ -45,6 +46,14 @@ class AppendLock:
 
     def __enter__(self) -> Descriptors:
         """Take the locks, in order."""
+        try:
+            begin_append(self._handle)
+            return self._acquire()
+        except BaseException:
+            end_append(self._handle)
+            raise
+
+    def _acquire(self) -> Descriptors:
         handle = self._handle
         if not handle.append_mutex.acquire(blocking=False):
             self._wait_for_thread()
@@ -85,7 +94,10 @@ class AppendLock:
             if descriptors is not None and descriptors.lock_fd >= 0:
                 self._unlock(descriptors.lock_fd)
         finally:
-            self._handle.append_mutex.release()
+            try:
+                self._handle.append_mutex.release()
+            finally:
+                end_append(self._handle)
 
     def _unlock(self, fd: int) -> None:
         try:

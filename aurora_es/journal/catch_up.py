@@ -24,7 +24,9 @@ from aurora_es.format.payload import (
     decode_identities,
 )
 from aurora_es.index.keys import originator_key
-from aurora_es.journal.handle import State, renew_manifest
+from aurora_es.journal.closing import indexing
+from aurora_es.journal.generation import renew_if_due
+from aurora_es.journal.handle import State
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of, stop_error
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
     from aurora_es.format.payload import RecordIdentity
     from aurora_es.journal.handle import Handle
-
-_MANIFEST_SECONDS = 1.0
 
 
 def refresh(handle: Handle) -> int:
@@ -51,11 +51,7 @@ def refresh(handle: Handle) -> int:
 
 def catch_up(handle: Handle, mark: Mark) -> None:
     """Index every commit up to ``mark``; raises CorruptionError, NeedsRecoveryError."""
-    if (
-        len(handle.state.index.parts[1]) > 1
-        and handle.effects.monotonic() - handle.manifest_looked_at > _MANIFEST_SECONDS
-    ):
-        renew_manifest(handle)  # sealed meanwhile: needs no index in memory any more
+    renew_if_due(handle)
     stop = advance(handle, mark)
     if stop is not None:
         raise _not_at_mark(handle, mark, stop)
@@ -63,7 +59,7 @@ def catch_up(handle: Handle, mark: Mark) -> None:
 
 def advance(handle: Handle, mark: Mark) -> Stop | None:
     """Index commits up to ``mark``; returns where and why the chain ends before it, if it does."""
-    with handle.index_lock:
+    with indexing(handle):
         if handle.epoch != mark.epoch:
             handle.forget_state()
             handle.epoch = mark.epoch
@@ -83,7 +79,7 @@ def advance(handle: Handle, mark: Mark) -> Stop | None:
 
 def _advance(handle: Handle, state: State, chain: Chain, mark: Mark) -> Stop | None:
     while (chain.segment_number, chain.offset) < (mark.segment_number, mark.visible_offset):
-        if chain.ended:
+        if chain.ended and chain.segment_number < mark.segment_number:
             _, state.chain = open_successor(handle, chain)
             chain = state.chain
         file = handle.segment(chain.segment_number, chain.base_position)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from aurora_es.errors import Conflict, ConflictError
+from aurora_es.journal.lookup import JournalIndex
 
 if TYPE_CHECKING:
-    from aurora_es.journal.commit import PreparedCommit
-    from aurora_es.journal.lookup import JournalIndex
+    from collections.abc import Sequence
+
+    from aurora_es.journal.commit import Identity, PreparedCommit
 
 _UUID_BYTES = 16
 _PENDING = 0
@@ -53,7 +55,7 @@ def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommi
             if commit.rises or not index.find(key, version):
                 claims.versions.add((key, version))
                 return True
-    conflicts = _version_conflicts(index, claims, commit) + _tracking_conflicts(
+    conflicts = _version_conflicts(index, claims, commit.identities) + _tracking_conflicts(
         index, claims, commit
     )
     if not conflicts:
@@ -71,12 +73,19 @@ def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommi
     return False
 
 
+def refuse_repetition(identities: Sequence[Identity]) -> None:
+    """Raise ConflictError for a commit that holds the same originator and version twice."""
+    conflicts = _version_conflicts(JournalIndex(), GroupClaims(), identities)
+    if conflicts:
+        raise ConflictError(_message(conflicts), conflicts)
+
+
 def _version_conflicts(
-    index: JournalIndex, claims: GroupClaims, commit: PreparedCommit
+    index: JournalIndex, claims: GroupClaims, identities: Sequence[Identity]
 ) -> list[Conflict]:
     conflicts = []
     own: set[tuple[bytes | str, int]] = set()
-    for key, version in commit.identities:
+    for key, version in identities:
         if key is None or version is None:
             continue
         claim = (key, version)

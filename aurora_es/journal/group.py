@@ -22,7 +22,7 @@ from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeout
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.conflicts import admit
-from aurora_es.journal.handle import renew_manifest
+from aurora_es.journal.generation import renew_if_due
 from aurora_es.journal.roll import roll, roll_is_due
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ class GroupCommit:
             and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
         ):
             self._sync_mark(mark)
-            if len(handle.state.index.parts[1]) > 1:
-                renew_manifest(handle)  # sealed meanwhile: needs no index in memory any more
+            renew_if_due(handle)
 
     def _lead_locked(
         self, commit: PreparedCommit, deadline: float, group: list[PreparedCommit]
@@ -281,5 +280,7 @@ class GroupCommit:
         handle = self._handle
         try:
             handle.sync_mark(mark)
+        except AuroraError:
+            pass  # closed or poisoned meanwhile, by another thread: no affair of these commits
         except OSError as error:
             handle.poison_with(error)

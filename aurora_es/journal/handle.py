@@ -20,16 +20,16 @@ from aurora_es.files.layer import open_regular
 from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
 from aurora_es.journal.lookup import JournalIndex
-from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import MarkFile
-from aurora_es.journal.sealed_index import SealedIndex
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.file import SegmentFile, check_segment
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
     from aurora_es.format.manifest import Manifest
     from aurora_es.format.mark import Mark
+    from aurora_es.journal.sealed_index import SealedIndex
     from aurora_es.segment.walk import Chain
 
 _OPEN_SEGMENTS_MAX = 64
@@ -114,6 +114,10 @@ class Handle:
         self.attach_mutex = threading.Lock()
         self.append_mutex = threading.Lock()  # taken before the flocks, by AppendLock only
         self.index_lock = threading.Lock()
+        # Threads that may hold append_mutex, and those that may hold index_lock outside of an
+        # append: each adds and discards itself, see ``closing.py``.
+        self.appending_threads: set[int] = set()
+        self.indexing_threads: set[int] = set()
         self.state = State(JournalIndex())
         self.epoch: int | None = None  # of the mark seen first; None before
         # Under the append lock only:
@@ -217,31 +221,6 @@ class Handle:
         self.state = State(JournalIndex(self.sealed))
         self.own_mark = None
 
-    def take_manifest(self, manifest: Manifest) -> None:
-        """Use another generation of the manifest: what it lists needs no index in memory."""
-        with self.index_lock:
-            before = self.sealed
-            self.manifest = manifest
-            if before is None or manifest.generation != before.manifest.generation:
-                if not manifest.segments and before is None:
-                    return
-                sealed = SealedIndex(
-                    self.effects, self.path, self.genesis_id, manifest, read_only=self.read_only
-                )
-                if before is not None:
-                    sealed.take_open(before)
-                sealed.open_all()
-                self.sealed = sealed
-            else:
-                sealed = before
-            state = self.state
-            if state.index.sealed is sealed:
-                return
-            if state.chain is None or state.chain.segment_number <= sealed.last_segment:
-                self.state = State(JournalIndex(sealed))  # nothing to keep, or to walk any more
-            else:
-                state.index.take_sealed(sealed)
-
     def sync_mark(self, mark: Mark) -> None:
         """Force the mark to disk and remember that; raises OSError."""
         descriptors = self.usable()
@@ -249,6 +228,17 @@ class Handle:
             descriptors.mark.sync()
             self.mark_synced_at = self.effects.monotonic()
             self.mark_synced_sequence = mark.sequence
+
+    def is_finalized(self) -> bool:
+        """Whether this is garbage whose descriptors the collector has finalized already.
+
+        It runs the finalizers of what it frees in no order: one of a user may close a journal whose
+        descriptors are gone.
+        """
+        descriptors, tail = self.descriptors, self.tail
+        return (descriptors is not None and descriptors.mark.fd < 0) or (
+            tail is not None and tail.fd < 0
+        )
 
     def drop(self) -> None:
         """Forget all descriptors; each closes when its last user has gone."""
@@ -263,6 +253,8 @@ class Handle:
         self.attach_mutex = threading.Lock()
         self.append_mutex = threading.Lock()
         self.index_lock = threading.Lock()
+        self.appending_threads = set()
+        self.indexing_threads = set()
         if descriptors is not None:
             descriptors.close()
         for file in [*self.open_segments.values(), self.tail, self.sealed]:
@@ -274,29 +266,26 @@ class Handle:
 _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 
+def all_handles() -> list[Handle]:
+    """Every handle of this process."""
+    return members_of(_handles)
+
+
 def other_handles(handle: Handle) -> list[Handle]:
     """Usable handles of this process on the same directory."""
     return [
         other
-        for other in list(_handles)
+        for other in all_handles()
         if other is not handle
         and other.descriptors is not None
         and other.directory_identity == handle.directory_identity
     ]
 
 
-def renew_manifest(handle: Handle) -> None:
-    """Look whether there is a newer generation of the manifest, and use it."""
-    handle.manifest_looked_at = handle.effects.monotonic()
-    manifest = read_manifest(handle.files, handle.path)
-    if manifest is not None:
-        handle.take_manifest(manifest)
-
-
 def _close_after_fork() -> None:
     # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
     # lock, so they are only closed. The handles raise ForkedHandle from here on.
-    for handle in list(_handles):
+    for handle in all_handles():
         handle.close_after_fork()
 
 

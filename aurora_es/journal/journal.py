@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
     ArgumentError,
     AuroraError,
@@ -19,7 +20,9 @@ from aurora_es.errors import (
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.closing import indexing, put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
+from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal
 from aurora_es.journal.following import Follower
 from aurora_es.journal.group import GroupCommit
@@ -31,6 +34,7 @@ from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -87,6 +91,8 @@ class Journal:
         """Assemble a journal from its parts; users call ``Journal.open``."""
         self.handle = Handle(effects, path, read_only=read_only, lock_timeout=lock_timeout)
         self.settings = settings
+        # The first commit is encoded before the journal exists.
+        self.handle.codec = CODEC_OF[settings.compression or self.handle.compression]
         self._new_parents_max = new_parents_max
         self._poll_interval = poll_interval
         self._group = GroupCommit(self.handle)
@@ -190,10 +196,14 @@ class Journal:
         """Append checked rows as one commit (for the faces); returns the first position."""
         handle = self.handle
         if handle.descriptors is None or handle.read_only:
-            self._prepare_to_append(has_work=bool(rows) or tracking is not None)
+            self._check_appendable()
         if not rows and tracking is None:
             return 0
+        exists = handle.descriptors is not None or self.attach()
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
+        if not exists:
+            refuse_repetition(identities)  # what will not be written makes no journal
+            self._create()
         if not self._has_appended:
             self._start_appending()
         try:
@@ -204,23 +214,25 @@ class Journal:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
 
-    def _prepare_to_append(self, *, has_work: bool) -> None:
+    def _check_appendable(self) -> None:
         handle = self.handle
         handle.check_usable()
         if handle.read_only:
             message = f"{handle.path} was opened read-only; open it for appending to write"
             raise ReadOnlyError(message)
-        if has_work and not self.attach():
-            deadline = handle.effects.monotonic() + handle.lock_timeout
-            with refusals_named(handle.path):
-                create_journal(
-                    handle.effects,
-                    handle.path,
-                    self.settings,
-                    deadline=deadline,
-                    new_parents_max=self._new_parents_max,
-                )
-            self.attach()
+
+    def _create(self) -> None:
+        handle = self.handle
+        deadline = handle.effects.monotonic() + handle.lock_timeout
+        with refusals_named(handle.path):
+            create_journal(
+                handle.effects,
+                handle.path,
+                self.settings,
+                deadline=deadline,
+                new_parents_max=self._new_parents_max,
+            )
+        self.attach()
 
     def _start_appending(self) -> None:
         with self.handle.attach_mutex:  # two threads must not start two syncers
@@ -346,7 +358,7 @@ class Journal:
         handle = self.handle
         self._refresh()
         descriptors = handle.usable()
-        with handle.index_lock:  # one moment of the journal, also while others append
+        with indexing(handle):  # one moment of the journal, also while others append
             index, chain = handle.state.index, handle.state.chain
             chain = None if chain is None else chain.copy()
             originators, index_bytes = index.originator_count, index.memory_bytes
@@ -375,10 +387,15 @@ class Journal:
     def close(self) -> None:
         """Sync what was appended, end all tailers and release everything; idempotent.
 
-        Calls in flight finish; later ones raise ClosedError.
+        Calls in flight finish; later ones raise ClosedError. In a finalizer or signal handler that
+        runs in the middle of a call it is put off until that call has released its locks.
         """
         handle = self.handle
-        if handle.closed:
+        if handle.closed or put_off(self.close):
+            return
+        if handle.is_finalized():
+            handle.closed = True
+            handle.drop()
             return
         try:
             if self._syncer is not None:
@@ -399,7 +416,7 @@ class Journal:
         finally:
             if waited:
                 handle.append_mutex.release()
-            for follower in list(self._followers):
+            for follower in members_of(self._followers):
                 follower.stop()
 
     def _sync_at_close(self) -> None:

@@ -69,7 +69,7 @@ class JournalIndex:
 
     def begin_segment(self, segment_number: int, base_position: int) -> None:
         """Say that the commits added from here on are in this segment."""
-        if self.tail.segment_number != segment_number:
+        if segment_number > self.tail.segment_number:
             sealed, tails = self.parts
             self.tail = TailIndex(segment_number, base_position)
             self.parts = (sealed, (*tails, self.tail))
@@ -224,7 +224,7 @@ class JournalIndex:
         until: int,
     ) -> Selection:
         newest_first: list[Entries] = []
-        count, are_candidates = 0, False
+        count, are_candidates, all_rise = 0, False, True
         for entries, rises, is_candidate in self._parts_of(
             key, gt, lte, desc=desc, limit=limit, until=until
         ):
@@ -233,8 +233,9 @@ class JournalIndex:
             newest_first.append(entries)
             count += len(entries)
             are_candidates = are_candidates or is_candidate
+            all_rise = all_rise and rises
             if rises and (
-                (desc and limit is not None and count >= limit)
+                (desc and all_rise and limit is not None and count >= limit)
                 or (gt is not None and min(entries[0][0], entries[-1][0]) == gt + 1)
             ):
                 break  # whatever is older has lower versions

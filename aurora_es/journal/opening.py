@@ -22,6 +22,7 @@ from aurora_es.files.mounts import file_system_type, is_network
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import advance
 from aurora_es.journal.creation import Settings, is_unborn
+from aurora_es.journal.generation import take_manifest
 from aurora_es.journal.handle import Descriptors, Handle
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
@@ -93,7 +94,7 @@ def attach(handle: Handle, settings: Settings) -> bool:
         handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
         handle.compression = settings.compression or CompressionFormat.parse(manifest.compression)
         handle.codec = CODEC_OF[handle.compression]
-        handle.take_manifest(manifest)
+        take_manifest(handle, manifest)
         status = handle.files.stat(handle.path)
         handle.directory_identity = (status.st_dev, status.st_ino)
         handle.mark_synced_at = handle.effects.monotonic()

@@ -22,7 +22,7 @@ from aurora_es.format.frame import (
 )
 from aurora_es.format.payload import EndPayload, encode_payload
 from aurora_es.journal.catch_up import catch_up, open_successor
-from aurora_es.journal.handle import renew_manifest
+from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.tail_writes import (
     FULL_DISK_ERRNOS,
     poisoned,

@@ -106,7 +106,7 @@ class SealedIndex:
             if found is not None:
                 highest = found[0] if highest is None else max(highest, found[0])
                 if entry.rises:
-                    break
+                    break  # whatever is older has lower versions
         return highest
 
     def find(self, key: Key, version: int) -> int:

@@ -20,6 +20,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT, Journal
 from aurora_es.journal.opening import refuse_network
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _UNSET = Settings()
+_Key = tuple[str, bool]  # real path of the directory, whether read-only
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,10 @@ class JournalLease:
         if not self._closed:
             self._closed = True
             try:
-                self._stop_followers()
+                for follower in members_of(self._followers):
+                    follower.stop()
             finally:
                 _shared.give_back(self, self._journal)
-
-    def _stop_followers(self) -> None:
-        while True:
-            try:
-                followers = list(self._followers)
-                break
-            except RuntimeError:  # another thread added one during the iteration
-                continue
-        for follower in followers:
-            follower.stop()
 
 
 class _SharedJournals:
@@ -106,14 +99,12 @@ class _SharedJournals:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        # The rest is written under the lock. By real path and mode; values die with their last
-        # lease.
-        self._journals: weakref.WeakValueDictionary[tuple[str, bool], Journal] = (
-            weakref.WeakValueDictionary()
-        )
+        # The rest is written under the lock. Values die with their last lease.
+        self._journals: weakref.WeakValueDictionary[_Key, Journal] = weakref.WeakValueDictionary()
         self._leases: weakref.WeakKeyDictionary[Journal, weakref.WeakSet[JournalLease]] = (
             weakref.WeakKeyDictionary()
         )
+        self._keys: weakref.WeakKeyDictionary[Journal, _Key] = weakref.WeakKeyDictionary()
         self._depth = 0
         self._idle: list[Journal] = []
 
@@ -134,9 +125,7 @@ class _SharedJournals:
             raise
         return journal
 
-    def _find(
-        self, key: tuple[str, bool], lease: JournalLease, opened: Journal | None
-    ) -> Journal | None:
+    def _find(self, key: _Key, lease: JournalLease, opened: Journal | None) -> Journal | None:
         """Write ``lease`` down for the journal of the table, or for ``opened`` if it has none."""
         with self._locked():
             journal = self._journals.get(key)
@@ -147,6 +136,7 @@ class _SharedJournals:
                     return journal
             if opened is not None:
                 self._leases[opened] = weakref.WeakSet((lease,))
+                self._keys[opened] = key
                 self._journals[key] = opened
             return opened
 
@@ -157,9 +147,11 @@ class _SharedJournals:
                 leases.discard(lease)
                 if leases:
                     return
-                for key, known in list(self._journals.items()):
-                    if known is journal:
-                        del self._journals[key]
+                # By its key: a walk over the table would end with an error if garbage that is
+                # collected here, or in another thread, took something out of it meanwhile.
+                key = self._keys[journal]
+                if self._journals.get(key) is journal:
+                    self._journals.pop(key, None)
             # A child of a fork gives back what is its parent's: closing a forked handle only
             # forgets.
             self._idle.append(journal)
@@ -179,7 +171,7 @@ class _SharedJournals:
                         idle, self._idle = self._idle, idle
         finally:
             for journal in idle:
-                _close(journal)
+                journal.close()
 
 
 def _open(path: str, options: LeaseOptions) -> Journal:
@@ -194,16 +186,6 @@ def _open(path: str, options: LeaseOptions) -> Journal:
         poll_interval=options.poll_interval,
         new_parents_max=options.new_parents_max,
     )
-
-
-def _close(journal: Journal) -> None:
-    handle = journal.handle
-    descriptors, tail = handle.descriptors, handle.tail
-    if (descriptors is not None and descriptors.mark.fd < 0) or (tail is not None and tail.fd < 0):
-        # Garbage, given back by a finalizer; the collector has run those of the descriptors first.
-        handle.closed = True
-        handle.drop()
-    journal.close()
 
 
 def _is_current(journal: Journal) -> bool:

@@ -120,8 +120,8 @@ class History(Machine):
         power = faulty and self._arm(process.files)
         journal = process.journal
         try:
-            if journal.handle.descriptors is None:
-                journal._prepare_to_append(has_work=True)
+            if not journal.attach():
+                journal._create()
             journal._has_appended = True  # without the thread of an interval; see sync_now
         except FAILURES as error:
             self._note("create", error)

@@ -2,8 +2,11 @@
 
 Theory of operation: a mutant is a list of replacements in the source of ``aurora_es``. They are
 made in a copy of the package, never in the working tree, and a process of its own imports the copy
-and lives through histories until one fails (``tests.crash.hunt``). A mutant that no history kills
-is a check that is missing here, or an *equivalent*: then ``why_alive`` says what else protects.
+and lives through histories until one fails (``tests.crash.hunt``). Where a step guards against one
+rare crash, which histories meet late or never, ``killed_by`` names a test with exactly that crash,
+and the process runs that. A mutant that nothing kills is a check that is missing here, or an
+*equivalent*: then ``why_alive`` says what else protects. The table is in docs/internals/mutants.md,
+written by ``python -m tests.crash.kill_table``.
 """
 
 from __future__ import annotations
@@ -16,21 +19,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+_FAILED = 1  # pytest's exit code when tests ran and failed
 Edit = tuple[str, str, str]  # file below aurora_es/, old text, new text
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A breakage; ``why_alive`` is set where it breaks no promise that can be observed."""
+    """A breakage.
+
+    ``killed_by`` is a test below tests/ that kills it, where histories are slow to. ``why_alive`` is
+    set where it breaks no promise that can be observed.
+    """
 
     name: str
     edits: tuple[Edit, ...]
+    killed_by: str = ""
     why_alive: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the hunt found: the number of histories or scenes until one failed, 0 for none."""
+    """What the hunt found: the number of rounds (histories, tests) until one failed, 0 for none."""
 
     rounds: int
     harness: str
@@ -47,19 +56,13 @@ def hunt(mutant: Mutant, directory: Path, factor: float) -> Verdict:
             message = f"mutant {mutant.name!r}: its text occurs {source.count(old)} times in {name}"
             raise LookupError(message)
         (package / name).write_text(source.replace(old, new), "utf-8")
-    tests = directory / "tests"
-    tests.mkdir()
-    (tests / "__init__.py").touch()
-    shutil.copytree(ROOT / "tests/crash", tests / "crash")
-    environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.crash.hunt", str(factor)],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    shutil.copytree(
+        ROOT / "tests", directory / "tests", ignore=shutil.ignore_patterns("__pycache__")
     )
+    shutil.copy(ROOT / "pyproject.toml", directory)
+    if mutant.killed_by:
+        return _run_test(mutant, directory)
+    ended = _run(directory, "tests.crash.hunt", str(factor))
     line = ended.stdout.strip().rpartition("\n")[2]
     rounds, separator, rest = line.partition("|")
     if ended.returncode or not separator:
@@ -69,6 +72,28 @@ def hunt(mutant: Mutant, directory: Path, factor: float) -> Verdict:
         raise RuntimeError(message)
     harness, _, text = rest.partition("|")
     return Verdict(int(rounds), harness, text)
+
+
+def _run_test(mutant: Mutant, directory: Path) -> Verdict:
+    test = f"tests/{mutant.killed_by}"
+    ended = _run(directory, "pytest", "-n", "0", "-q", "-rN", "--timeout", "60", "--tb=line", test)
+    if ended.returncode not in {0, _FAILED}:
+        message = f"the test for {mutant.name!r} did not run: {ended.stdout[-2000:]}{ended.stderr}"
+        raise RuntimeError(message)
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("/")]
+    message = lines[-1].partition(": ")[2] if lines else ""
+    return Verdict(int(ended.returncode == _FAILED), mutant.killed_by, message[:160])
+
+
+def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 _APPEND, _ROLL, _RECOVERY = "journal/append.py", "journal/roll.py", "journal/recovery.py"
@@ -139,7 +164,11 @@ MUTANTS = (
     Mutant(
         "a begun write leaves no doubt",
         ((_WRITES, "    handle.in_doubt = True\n", "    handle.in_doubt = False\n"),),
-        why_alive="the bytes ahead of the mark and the lookup of unresolved commits tell as much",
+        why_alive=(
+            "only the handle that began the write knows its doubt, and whichever process appends next"
+            " has to do without: a frame begins with a salt that is never all zeros, so whatever"
+            " was written shows in the 8 bytes ahead of the mark, or is zeros like what was there"
+        ),
     ),
     Mutant(
         "a failed write is not cut back",
@@ -228,7 +257,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        why_alive="an index never goes back, and an append finds bytes ahead of the older mark",
+        killed_by="journal/test_mark_file.py::test_a_reader_never_goes_back",
     ),
     Mutant(
         "the mark is not synced by recovery",
@@ -249,6 +278,7 @@ MUTANTS = (
     Mutant(
         "a torn slot stays torn",
         ((_MARK, "        if decode_slot(slot) is None:", "        if False:"),),
+        killed_by="journal/test_mark_file.py::test_renewing_makes_a_torn_slot_valid",
     ),
     Mutant(
         "the mark is renewed from the cache",
@@ -262,6 +292,7 @@ MUTANTS = (
                 ),
             ),
         ),
+        killed_by="journal/test_mark_file.py::test_renewing_brings_back_what_has_left_the_cache",
     ),
     # Roll
     Mutant(
@@ -298,7 +329,7 @@ MUTANTS = (
     Mutant(
         "the tracking table is not carried over",
         ((_ROLL, "            tracking=tracking,\n", "            tracking=(),\n"),),
-        why_alive="this version's index covers every segment and reads no checkpoint but the first",
+        killed_by="journal/test_roll.py::test_what_a_roll_writes",
     ),
     # Recovery
     Mutant(
@@ -350,6 +381,7 @@ MUTANTS = (
     Mutant(
         "the successor's name is not synced by recovery",
         ((_RECOVERY, "    handle.files.sync_directory(handle.path)\n    return", "    return"),),
+        killed_by="crash/test_steps.py::test_a_successor_is_found_before_its_name_is_on_disk",
     ),
     Mutant(
         "the epoch stays though visible commits are gone",
@@ -363,6 +395,7 @@ MUTANTS = (
     Mutant(
         "the directory is not synced at opening",
         (("journal/opening.py", "        handle.files.sync_directory(handle.path)\n", ""),),
+        killed_by="crash/test_steps.py::test_a_manifest_is_found_before_its_name_is_on_disk",
     ),
     Mutant(
         "new parents are not synced",
@@ -438,6 +471,7 @@ MUTANTS = (
             ),
             (_WALK, "        if header.previous_checksum != previous:", "        if False:"),
         ),
+        killed_by="journal/test_corruption.py::test_frames_in_another_order",
     ),
     Mutant(
         "the commit number is not looked at",
@@ -450,7 +484,7 @@ MUTANTS = (
             ),
             (_WALK, "            or (commit and last + 1 != number[1])\n", ""),
         ),
-        why_alive="the chain of checksums and the positions fix the order as well",
+        killed_by="segment/test_walk.py::test_a_wrong_field",
     ),
     Mutant(
         "a frame may end without its padding",
@@ -465,11 +499,12 @@ MUTANTS = (
     Mutant(
         "the successor's header is not compared",
         (("journal/catch_up.py", "    if expected != found:\n", "    if False:\n"),),
+        killed_by="journal/test_corruption.py::test_a_successor_that_does_not_chain",
     ),
     Mutant(
         "commits are indexed twice",
         (("journal/catch_up.py", " or header.commit_number <= state.indexed_commit:", ":"),),
-        why_alive="the chain moves together with the index, so that nothing is walked twice",
+        killed_by="journal/test_reading.py::test_what_is_walked_again_is_not_indexed_again",
     ),
 )
 # Killed within seconds, one of each kind; the normal run tries these.
@@ -479,4 +514,5 @@ SOME = (
     "recovery does not write again",
     "no look at the bytes ahead",
     "the epoch stays though visible commits are gone",
+    "a torn slot stays torn",
 )

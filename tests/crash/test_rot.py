@@ -45,7 +45,7 @@ def closed_journal(seed: int) -> CrashableDisk:
     rng = random.Random(seed)
     settings = Settings(Sync.ALWAYS, RollCycle.events(12), rng.choice([*CompressionFormat][:2]))
     with Journal(effects_on(disk, seed), PATH, settings) as journal:
-        journal._prepare_to_append(has_work=True)
+        journal._create()
         journal._has_appended = True
         for serial in range(1, _COMMITS + 1):
             journal._group.append(draw_commit(rng, serial, journal.handle.codec).commit)

@@ -54,20 +54,18 @@ COMMITS: list[tuple[list[Record], tuple[str, int] | None]] = [
 
 
 class FixedRandomness:
-    """Stands for ``os.urandom``: a genesis id, then salts; commit ids come in blocks."""
+    """Stands for ``os.urandom``: salts, a genesis id; commit ids come in blocks."""
 
     def __init__(self) -> None:
         """Start anew."""
         self._salts = 0
-        self._genesis_drawn = False
 
     def __call__(self, count: int) -> bytes:
         """Give ``count`` bytes."""
         if count == 8:
             self._salts += 1
             return b"SALT-%03d" % self._salts
-        if not self._genesis_drawn:
-            self._genesis_drawn = True
+        if count == len(GENESIS_ID):
             return GENESIS_ID
         # Ids are used up from the end of a block: whatever its length, they begin with 1.
         return b"".join(b"commit id %06d" % number for number in range(count // 16, 0, -1))

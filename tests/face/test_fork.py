@@ -95,7 +95,6 @@ seen = []
 if sys.argv[2] == "existing":
     seen.append(next(subscription).originator_version)
     try:
-        # Loads what waiting needs: a fork in the middle of an import leaves the child without.
         recorder.wait("nobody", 1, timeout=0.001)
     except TimeoutError:
         pass
@@ -289,6 +288,60 @@ assert other.max_notification_id() == 2
 factory.close()
 """
 
+# A thread imports late, which takes its time, while another one forks.
+_IMPORT = """
+from importlib.util import find_spec
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name != sys.argv[3]:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_slowly(module):
+            importing.set()
+            threading.Event().wait(0.2)  # that a fork waits cannot be seen from outside
+            execute(module)
+            executed.append(name)
+
+        spec.loader.exec_module = execute_slowly
+        return spec
+
+importing, executed = threading.Event(), []
+sys.meta_path.insert(0, Slow())
+factory = factory_of(AURORA_COMPRESSION=sys.argv[2])
+recorder = factory.process_recorder()
+
+def use():
+    recorder.insert_events([StoredEvent("parent", 0, "t", bytes(1000))])
+    subscription = recorder.subscribe()
+    next(subscription)
+    subscription._follower.sleep(0)  # registers
+    subscription._follower.sleep(0)
+    subscription.stop()
+
+def child():
+    assert executed
+    recorder.insert_events([StoredEvent("child", 0, "t", bytes(1000))])
+    subscription = recorder.subscribe()
+    assert {next(subscription).originator_id for _ in range(2)} == {"parent", "child"}
+    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=30))
+    waiting.start()
+    recorder.insert_tracking(Tracking("up", 1))
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+thread = threading.Thread(target=use)
+thread.start()
+assert importing.wait(30)
+wait = in_child(child)
+thread.join()
+wait()
+factory.close()
+"""
+
 
 def run(source: str, *arguments: str) -> str:
     """Run a script that must end well and complain of nothing."""
@@ -336,3 +389,14 @@ def test_a_memory_store(tmp_path: Path) -> None:
 def test_closed_stays_closed(tmp_path: Path) -> None:
     """A fork opens nothing that was closed."""
     run(_CLOSED, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("compression", "module"),
+    [("lz4", "lz4.block"), ("snappy", "cramjam"), ("none", "ctypes"), ("none", "ctypes._endian")],
+)
+def test_a_fork_in_the_middle_of_a_late_import(
+    tmp_path: Path, compression: str, module: str
+) -> None:
+    """It waits for the import, so that the child finds a whole module and no lock of a thread."""
+    run(_IMPORT, str(tmp_path), compression, module)

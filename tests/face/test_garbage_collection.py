@@ -11,7 +11,6 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +23,7 @@ from aurora_es import AuroraApplicationRecorder
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.journal import sharing
 from aurora_es.journal.journal import Journal
+from aurora_es.journal.records import Record
 from aurora_es.recorders import AuroraRecorder
 from aurora_es.testing.faulty import FaultyFiles
 from tests.face.domain import Counters, ProjectedTotals
@@ -61,7 +61,7 @@ class ClosingCycle(Cycle):
 
 
 class Hook:
-    """Calls back once in the middle of the next append: before an operation on a file."""
+    """Calls back in the middle of a call: before an operation on a file."""
 
     def __init__(self, files: FaultyFiles) -> None:
         """Use the file layer that all journals of the test have."""
@@ -69,13 +69,32 @@ class Hook:
         self.called = threading.Event()
 
     def arm(self, operation: str, callback: Callable[[], object]) -> None:
-        """Call back before the next ``operation``."""
+        """Call back before the next ``operation``, of others than the threads of intervals."""
+
+        def is_of_a_call() -> bool:
+            return threading.current_thread().name != "aurora-sync"
+
+        self.arm_if(operation, is_of_a_call, callback)
+
+    def arm_if(
+        self, operation: str, condition: Callable[[], bool], callback: Callable[[], object]
+    ) -> None:
+        """Call back before the next ``operation`` at which ``condition`` holds."""
 
         def look(name: str) -> None:
-            if name == operation:
+            if name == operation and condition():
                 self._files.hook = None
                 callback()
                 self.called.set()
+
+        self._files.hook = look
+
+    def arm_always(self, operation: str, callback: Callable[[], object]) -> None:
+        """Call back before every ``operation``."""
+
+        def look(name: str) -> None:
+            if name == operation:
+                callback()
 
         self._files.hook = look
 
@@ -262,6 +281,39 @@ def test_collecting_while_another_thread_opens(
     opening[0].result()
 
 
+class CollectingTable(weakref.WeakValueDictionary[Any, Any]):
+    """A table of journals in the middle of whose use garbage is collected."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Look up, and collect."""
+        found = super().get(key, default)
+        gc.collect()
+        return found
+
+    def items(self) -> Iterator[tuple[Any, Any]]:  # type: ignore[override]
+        """Iterate, and collect on the way."""
+        for item in super().items():
+            yield item
+            gc.collect()
+
+
+def test_collecting_while_a_journal_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage that gives a journal back, in the middle of the same for another one, harms nobody."""
+    monkeypatch.setattr(sharing._shared, "_journals", CollectingTable())
+    recorders = [factory_on(tmp_path / name).application_recorder() for name in "abcd"]
+    for recorder in recorders:
+        recorder.insert_events([event(1)])
+    journals = [recorder.journal for recorder in recorders]
+    first, *others = recorders
+    ClosingCycle(*others)
+    del recorder, recorders, others
+    first.close()
+    assert [journal.handle.closed for journal in journals] == [True] * 4
+    assert len(sharing._shared._journals) == 0
+
+
 def test_an_application_collected_in_its_own_append(tmp_path: Path, hook: Hook) -> None:
     """Who keeps only the recorder may lose the application in the middle of an append."""
     application = Counters(env_of(tmp_path))
@@ -275,26 +327,72 @@ def test_an_application_collected_in_its_own_append(tmp_path: Path, hook: Hook) 
     assert hook.called.is_set()
 
 
-@pytest.mark.parametrize("operation", ["flock", "pread", "pwrite", "fdatasync"])
+@pytest.mark.parametrize("operation", ["flock", "pread", "pwrite"])
+@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
 def test_a_recorder_closed_by_garbage_in_its_own_append(
-    tmp_path: Path, hook: Hook, operation: str
+    tmp_path: Path, hook: Hook, operation: str, sync: str
 ) -> None:
-    """The append is finished or refused; it waits for itself no longer than for a lock."""
-    recorder = factory_on(tmp_path, AURORA_LOCK_TIMEOUT="0.05").application_recorder()
+    """The append is finished at once, and then the recorder is closed."""
+    recorder = factory_on(tmp_path, AURORA_SYNC=sync, **_PATIENT).application_recorder()
     recorder.insert_events([event(1)])
+    handle = recorder.journal.handle
     ClosingCycle(recorder)
-    hook.arm(operation, gc.collect)
-    appending = Task(lambda: recorder.insert_events([event(2)]))
-    count = 1
-    with suppress(InterfaceError):
-        assert appending.result() == [2]
-        count = 2
+    hook.arm_if(operation, handle.append_mutex.locked, gc.collect)
+    assert Task(lambda: recorder.insert_events([event(2)])).result() == [2]
     assert hook.called.is_set()
+    assert handle.closed
     with pytest.raises(InterfaceError):
         recorder.insert_events([event(3)])
     again = factory_on(tmp_path).application_recorder()
-    assert again.max_notification_id() == count
+    assert again.max_notification_id() == 2
     again.close()
+
+
+@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
+def test_a_recorder_closed_by_garbage_in_its_own_read(
+    tmp_path: Path, hook: Hook, sync: str
+) -> None:
+    """A read that catches up with another process is finished, and then the recorder is closed."""
+    recorder = factory_on(tmp_path, AURORA_SYNC=sync, **_PATIENT).application_recorder()
+    recorder.insert_events([event(1)])
+    handle = recorder.journal.handle
+    with Journal.open(handle.path) as other:
+        other.append([Record(topic="topic", state=b"")])
+    ClosingCycle(recorder)
+    hook.arm_if("pread", handle.index_lock.locked, gc.collect)
+    assert Task(recorder.max_notification_id).result() == 2
+    assert hook.called.is_set()
+    assert handle.closed
+
+
+@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
+def test_closing_crosswise(tmp_path: Path, hook: Hook, sync: str) -> None:
+    """Two threads append, and each closes, in the middle of it, what the other appends to."""
+    pair = [
+        factory_on(tmp_path / name, AURORA_SYNC=sync, **_PATIENT).application_recorder()
+        for name in "ab"
+    ]
+    for recorder in pair:
+        recorder.insert_events([event(1)])
+    handles = [recorder.journal.handle for recorder in pair]
+    both_append = threading.Barrier(2)
+    closing: dict[int, AuroraRecorder] = {}
+
+    def close_the_other() -> None:
+        other = closing.pop(threading.get_ident(), None)
+        if other is not None:
+            both_append.wait(30)
+            other.close()
+
+    def append(own: AuroraApplicationRecorder, other: AuroraRecorder) -> object:
+        closing[threading.get_ident()] = other
+        return own.insert_events([event(2)])
+
+    hook.arm_always("pwrite", close_the_other)
+    first, second = pair
+    appending = [Task(append, first, second), Task(append, second, first)]
+    assert [each.result() for each in appending] == [[2], [2]]
+    assert [handle.closed for handle in handles] == [True, True]
 
 
 def test_a_sleeping_subscription_of_a_dropped_application(

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.manifest import (
@@ -12,6 +13,7 @@ from aurora_es.format.manifest import (
     MANIFEST_VERSION,
     IndexRun,
     Manifest,
+    ObsoleteFile,
     SealedSegment,
     UnsupportedManifest,
     decode_manifest,
@@ -37,12 +39,35 @@ manifests = st.builds(
             segment_number=numbers,
             base_position=numbers,
             last_position=numbers,
+            base_commit=numbers,
+            last_commit=numbers,
+            end_offset=numbers,
+            last_checksum=numbers,
+            first_timestamp=numbers,
+            last_timestamp=numbers,
             revision=numbers,
+            size_bytes=numbers,
+            file_checksum=numbers,
             digest=texts,
         ),
         max_size=3,
     ),
-    runs=st.lists(st.builds(IndexRun, file_name=texts, digest=texts), max_size=3),
+    runs=st.lists(
+        st.builds(
+            IndexRun,
+            level=numbers,
+            first_segment=numbers,
+            last_segment=numbers,
+            base_position=numbers,
+            last_position=numbers,
+            source_digest=texts,
+            rises=st.booleans(),
+        ),
+        max_size=3,
+    ),
+    obsolete=st.just(UNSET)
+    | st.lists(st.builds(ObsoleteFile, file_name=texts, since=numbers), max_size=3),
+    cool_after_hours=st.just(UNSET) | numbers,
 )
 
 SAMPLE = Manifest(

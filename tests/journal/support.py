@@ -311,7 +311,8 @@ class Crowd:
             self._before_group()
             return call()
 
-        journal._prepare_to_append(has_work=True)  # creation syncs, too
+        if not journal.attach():
+            journal._create()  # which syncs, too
         self.files.reactions["fdatasync"] = hold_up
         jobs = [partial(journal.append, commit) for commit in commits]
 

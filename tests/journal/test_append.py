@@ -10,6 +10,7 @@ import pytest
 from aurora_es import (
     ArgumentError,
     AuroraError,
+    CompressionFormat,
     Conflict,
     ConflictError,
     Journal,
@@ -136,6 +137,37 @@ def test_a_commit_may_not_hold_a_version_twice(journal: Journal) -> None:
     assert caught.value.conflicts == (Conflict(UUID_1, 3, 0),)
     assert journal.last_position == 0
     journal.append([event("a", 1)])
+
+
+@pytest.mark.parametrize(
+    ("records", "error"),
+    [
+        ([event("a", 1), event("a", 1)], ConflictError),
+        ([message(bytes(limits.RECORD_BYTES_MAX + 1))], TooLargeError),
+        ([Record(topic="t", state=b"", metadata={"key": object()})], ArgumentError),
+    ],
+    ids=["conflict with itself", "too large", "cannot be encoded"],
+)
+def test_a_refused_first_append_makes_no_journal(
+    journal: Journal, tmp_path: Path, records: list[Record], error: type[AuroraError]
+) -> None:
+    """What a commit is refused for on its own is noticed before anything is made for it."""
+    with pytest.raises(error, match="nothing was written"):
+        journal.append(records)
+    assert [*tmp_path.iterdir()] == []
+    assert journal.append([message()]) == range(1, 2)
+
+
+def test_a_first_append_compresses_as_is_recorded(tmp_path: Path) -> None:
+    """The setting of the one who makes the journal holds for the commit that it is made for."""
+    with open_with(tmp_path / "lz4", compression=CompressionFormat.LZ4) as journal:
+        journal.append([message(bytes(10_000))])
+        assert journal.statistics().tail_bytes < 1_000
+    with open_with(tmp_path / "late") as late:
+        with open_with(tmp_path / "late", compression=CompressionFormat.LZ4) as journal:
+            journal.append([message(bytes(10_000))])
+        late.append([message(bytes(10_000))])
+        assert late.statistics().tail_bytes < 1_000
 
 
 def test_a_uuid_and_its_text_are_one_originator(journal: Journal) -> None:

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from aurora_es import (
     LockTimeoutError,
     Record,
     RollCycle,
+    Sync,
 )
 from tests.journal.support import (
     PATIENCE_SECONDS,
@@ -213,6 +215,53 @@ def test_the_thread_lock_times_out(tmp_path: Path) -> None:
 
 
 # Closing under appends
+
+
+def test_closing_in_the_middle_of_its_own_append(tmp_path: Path) -> None:
+    """It is put off behind the append, whose answer it does not change, mark due for a sync or not."""
+    files = ScriptedFiles()
+    now = [0.0]
+
+    def close(call: Call, fd: int) -> Any:
+        del files.reactions["fdatasync"]
+        journal.close()
+        now[0] += 10.0
+        return call()
+
+    journal = open_with(
+        tmp_path / "journal", replace(effects_with(files), monotonic=lambda: now[0])
+    )
+    journal.append([message()])
+    files.reactions["fdatasync"] = close
+    assert journal.append([message()]) == range(2, 3)
+    assert journal.handle.closed
+    with pytest.raises(ClosedError):
+        journal.append([message()])
+    with open_with(tmp_path / "journal", read_only=True) as reader:
+        assert reader.last_position == 2
+
+
+def test_a_failure_of_putting_off_is_not_the_appends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong in a closing that was put off is logged; the append has succeeded."""
+    files = ScriptedFiles()
+
+    def close(call: Call, *arguments: Any) -> Any:
+        files.reactions["pwrite"] = lambda call, *arguments: call()
+        files.reactions["fdatasync"] = fail
+        journal.close()
+        return call()
+
+    def fail(call: Call, fd: int) -> Any:
+        raise OSError(errno.EIO, "broken")
+
+    journal = open_with(tmp_path / "journal", effects_with(files), sync=Sync.NEVER)
+    journal.append([message()])
+    files.reactions["pwrite"] = close
+    assert journal.append([message()]) == range(2, 3)
+    assert journal.handle.closed
+    assert "was not closed cleanly" in caplog.text
 
 
 def test_closing_waits_for_the_append_in_flight(tmp_path: Path) -> None:

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from aurora_es import CorruptionError
-from aurora_es.format.mark import MARK_BYTES, SLOT_BYTES, SLOT_OFFSETS, Mark, encode_slot
+from aurora_es.format.mark import (
+    MARK_BYTES,
+    SLOT_BYTES,
+    SLOT_OFFSETS,
+    Mark,
+    decode_mark,
+    decode_slot,
+    encode_slot,
+)
 from aurora_es.journal.mark_file import MarkFile
-from tests.journal.support import QuickFiles, patch, run_threads
+from tests.journal.support import QuickFiles, ScriptedFiles, patch, run_threads
 
 
 def mark_of(sequence: int) -> Mark:
@@ -64,6 +72,38 @@ def test_a_torn_slot_is_passed_over(path: Path, open_mark: MarkFile, slot: int) 
     """The other slot is the mark, even if it is older."""
     patch(path, SLOT_OFFSETS[slot] + 20, b"torn")
     assert open_mark.read() == mark_of(1 if slot == 0 else 2)
+
+
+@pytest.mark.parametrize("torn", [0, 1])
+def test_renewing_makes_a_torn_slot_valid(path: Path, torn: int) -> None:
+    """It is on disk before the other slot is touched: the next power cut may tear that one."""
+    patch(path, SLOT_OFFSETS[torn] + 20, b"torn")
+    files = ScriptedFiles()
+    fd = os.open(path, os.O_RDWR)
+    mark = MarkFile(files.files, str(path), fd)
+    newest = mark.renew(mark.read())
+    os.close(fd)
+    content = path.read_bytes()
+    assert [decode_slot(content[at : at + SLOT_BYTES]) is None for at in SLOT_OFFSETS] == [
+        False
+    ] * 2
+    assert decode_mark(content) == newest
+    writes = [(name, call[-1]) for name, call in files.calls if name in {"pwrite", "fdatasync"}]
+    assert writes == [
+        ("pwrite", SLOT_OFFSETS[torn]),
+        ("fdatasync", fd),
+        ("pwrite", SLOT_OFFSETS[1 - torn]),
+    ]
+
+
+def test_renewing_brings_back_what_has_left_the_cache(path: Path, open_mark: MarkFile) -> None:
+    """After a failed sync the newest slot may be in the cache alone, until it is dropped."""
+    before = path.read_bytes()
+    open_mark.publish(mark_of(3))
+    newest = open_mark.read()
+    patch(path, 0, before)
+    assert open_mark.renew(newest) == mark_of(3)
+    assert decode_mark(path.read_bytes()) == mark_of(3)
 
 
 @pytest.mark.parametrize("content", [b"", bytes(MARK_BYTES), bytes(SLOT_BYTES)])

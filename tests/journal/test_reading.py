@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from aurora_es import HistoryChangedError, Journal, RollCycle, Sync
-from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.catch_up import advance, refresh
 from aurora_es.journal.reading import read_positions, read_records
-from tests.journal.support import event, message, open_with, run_threads, segment_paths, states
+from aurora_es.segment.walk import start_of
+from tests.journal.support import (
+    PATIENCE_SECONDS,
+    event,
+    message,
+    open_with,
+    run_threads,
+    segment_paths,
+    states,
+)
 
 LARGE = 20_000  # more than a frame takes, so that each such record has one of its own
 
@@ -124,22 +133,36 @@ def journal_state(journal: Journal, position: int) -> bytes:
     return states(journal, start=position, limit=1)[0]
 
 
+def test_what_is_walked_again_is_not_indexed_again(journal: Journal) -> None:
+    """A commit goes into the index once, by its number, wherever the walk begins."""
+    handle = journal.handle
+    expected = states(journal)
+    entries = handle.state.index.originator_count
+    handle.state.chain = start_of(handle.segment(1, 1))
+    descriptors = handle.usable()
+    assert descriptors is not None
+    advance(handle, descriptors.mark.read())
+    assert handle.state.index.position == len(expected)
+    assert handle.state.index.originator_count == entries
+    assert states(journal) == expected
+
+
 def test_readers_while_the_index_is_dropped_again_and_again(journal: Journal) -> None:
     """Threads that read while another drops the index all the time see nothing of it."""
     expected = list(range(1, 61))
     is_reading = [True]
-    has_disturbed = threading.Event()
+    is_disturbing = threading.Event()
 
     def disturb() -> None:
         while is_reading[0]:
             with journal.handle.index_lock:
                 journal.handle.forget_state()
             refresh(journal.handle)
-            has_disturbed.set()
+            is_disturbing.set()
 
     def look() -> list[list[int]]:
         try:
-            assert has_disturbed.wait(30)
+            assert is_disturbing.wait(PATIENCE_SECONDS)
             return [positions(journal) for _ in range(20)]
         finally:
             is_reading[0] = False

@@ -7,7 +7,7 @@ import pytest
 
 from aurora_es import CompressionFormat, Journal, RollCycle, Sync
 from aurora_es.format.frame import KIND_END, KIND_RECORDS, encode_header
-from aurora_es.format.payload import decode_end
+from aurora_es.format.payload import decode_checkpoint, decode_end
 from aurora_es.segment.file import SegmentFile
 from aurora_es.segment.walk import Walk, WalkedFrame, start_of
 from tests.journal.support import (
@@ -135,6 +135,11 @@ def test_what_a_roll_writes(tmp_path: Path) -> None:
     assert (header.previous_end, header.previous_position) == (os.path.getsize(first), 3)
     assert header.previous_checksum == encode_header(end.header)[1]
     assert (header.base_position, header.base_commit, header.segment_number) == (4, 3, 2)
+    table = decode_checkpoint(frames_of(second)[0].payload).tracking
+    assert [(one.application_name, one.notification_id) for one in table] == [
+        ("up", 7),
+        ("other", 1),
+    ]
     with open_with(path) as journal:
         tracking = journal.handle.state.index.tracking
         assert {name: one.notification_id for name, one in tracking.items()} == {
