@@ -82,9 +82,6 @@ class AuroraFactory(
         self._uses_msgpack_mapper = (
             self._choice(self.AURORA_MAPPER, "json", ("json", "msgpack")) == "msgpack"
         )
-        # Background work and cooling come with index runs; their settings are checked already.
-        self._flag(self.AURORA_BACKGROUND, default=True)
-        self._value(self.AURORA_COOL_AFTER, _parse_hours, None)
         self._recorders: weakref.WeakSet[AuroraRecorder] = weakref.WeakSet()
 
     # Recorders
@@ -187,7 +184,9 @@ class AuroraFactory(
                 sync=sync,
                 roll_cycle=self._value(self.AURORA_ROLL_CYCLE, RollCycle.parse, None),
                 compression=self._value(self.AURORA_COMPRESSION, CompressionFormat.parse, None),
+                cool_after_hours=self._value(self.AURORA_COOL_AFTER, _parse_hours, None),
             ),
+            background=self._flag(self.AURORA_BACKGROUND, default=True) and memory is None,
             read_only=self._flag(self.AURORA_READ_ONLY, default=False),
             lock_timeout=self._value(
                 self.AURORA_LOCK_TIMEOUT, _parse_seconds, LOCK_TIMEOUT_SECONDS_DEFAULT

@@ -42,3 +42,5 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in list(os.environ):
         if "AURORA_" in key or key.endswith("PERSISTENCE_MODULE"):
             monkeypatch.delenv(key)
+    # Background runs are processes that come and go as they like: tests of them say so.
+    monkeypatch.setenv("AURORA_BACKGROUND", "n")

@@ -32,6 +32,7 @@ MANIFEST_HEADER_BYTES = 32
 assert MANIFEST_HEADER.size + CHECKSUM.size == MANIFEST_HEADER_BYTES
 MANIFEST_MAGIC = b"AUR\x89MAN\n"
 MANIFEST_VERSION = 1
+FLAG_COOLED = 1  # incompatible: some segments are listed under another name than they had
 
 
 class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +109,9 @@ _decode_json = msgspec.json.Decoder(Manifest).decode
 def encode_manifest(manifest: Manifest) -> bytes:
     """Encode the whole file."""
     payload = _encode_json(manifest)
+    flags = FLAG_COOLED if any(segment.revision for segment in manifest.segments) else 0
     head = MANIFEST_HEADER.pack(
-        MANIFEST_MAGIC, MANIFEST_VERSION, 0, 0, len(payload), crc32c(payload)
+        MANIFEST_MAGIC, MANIFEST_VERSION, flags, 0, len(payload), crc32c(payload)
     )
     return head + CHECKSUM.pack(crc32c(head)) + payload
 
@@ -122,7 +124,7 @@ def decode_manifest(data: bytes) -> Manifest | UnsupportedManifest | None:
     head_checksum = CHECKSUM.unpack_from(data, MANIFEST_HEADER.size)[0]
     if magic != MANIFEST_MAGIC or crc32c(data[: MANIFEST_HEADER.size]) != head_checksum:
         return None
-    if version != MANIFEST_VERSION or incompatible:
+    if version != MANIFEST_VERSION or incompatible & ~FLAG_COOLED:
         return UnsupportedManifest(version, incompatible)
     payload = data[MANIFEST_HEADER_BYTES:]
     if length > MANIFEST_BYTES_MAX or len(payload) != length or crc32c(payload) != checksum:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
@@ -43,6 +46,16 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
 
 
+def whole_hours(age: timedelta | None) -> int | None:
+    """Hours of an age, rounded up; raises AuroraConfigurationError for a negative one."""
+    if age is None:
+        return None
+    if age < timedelta(0):
+        message = f"cool_after: expected an age of 0 or more, found {age}"
+        raise AuroraConfigurationError(message)
+    return -(-age // timedelta(hours=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a caller asks of a journal; None means as recorded, or the default at creation."""
@@ -51,6 +64,7 @@ class Settings:
     roll_cycle: RollCycle | None = None
     compression: CompressionFormat | None = None
     name: str | None = None  # exact name of the application whose store this is
+    cool_after_hours: int | None = None  # age at which segments are cooled in the background
 
     def __post_init__(self) -> None:
         """Refuse a text where an option belongs: it would be recorded without being looked at."""
@@ -238,6 +252,9 @@ def _write_files(effects: Effects, path: str, settings: Settings) -> None:
             roll_cycle=str(settings.roll_cycle or RollCycle.DAY),
             compression=str(compression),
             created_at=effects.clock(),
+            cool_after_hours=UNSET
+            if settings.cool_after_hours is None
+            else settings.cool_after_hours,
         ),
     )
 

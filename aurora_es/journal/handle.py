@@ -104,6 +104,7 @@ class Handle:
         self.manifest: Manifest | None = None  # set together with descriptors
         self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
         self.manifest_looked_at = 0.0  # monotonic seconds
+        self.has_rolled = False  # an append of this handle has rolled: background work is due
         self.genesis_id = b""
         self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached
         self.sync_mode = Sync.ALWAYS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -14,23 +14,29 @@ from aurora_es.errors import (
     ArgumentError,
     AuroraError,
     HistoryChangedError,
+    LockTimeoutError,
     ReadOnlyError,
     StorageError,
 )
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import indexing, put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.conflicts import refuse_repetition
-from aurora_es.journal.creation import Settings, create_journal
+from aurora_es.journal.creation import Settings, create_journal, whole_hours
 from aurora_es.journal.following import Follower
+from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle, other_handles
+from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_groups
 from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
+from aurora_es.journal.seal import seal_next
+from aurora_es.journal.spawn import background_default, start_background_run
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.commit import Identity, Row
 
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
+_UNSEALED_MAX = 3  # the tail and two closed segments: then an appender seals one by itself
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +94,7 @@ class Journal:
         lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
         poll_interval: float | None = None,
         new_parents_max: int = 0,
+        background: bool = False,
     ) -> None:
         """Assemble a journal from its parts; users call ``Journal.open``."""
         self.handle = Handle(effects, path, read_only=read_only, lock_timeout=lock_timeout)
@@ -98,6 +106,7 @@ class Journal:
         self._group = GroupCommit(self.handle)
         self._syncer: IntervalSyncer | None = None
         self._has_appended = False
+        self._background = background and not read_only
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self.attach()
 
@@ -113,6 +122,8 @@ class Journal:
         lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
         poll_interval: float | None = None,
         allow_network_file_system: bool = False,
+        background: bool | None = None,
+        cool_after: timedelta | None = None,
     ) -> Self:
         """Open the journal in the directory ``path``, which its first append makes.
 
@@ -120,7 +131,9 @@ class Journal:
         or ``DAY``, ``NONE`` and ``ALWAYS`` when it is made. Another roll cycle or compression is
         recorded (the cycle holds from the next roll); another sync mode is an error, see
         ``set_sync``. ``lock_timeout`` (seconds) bounds the wait of an append; ``poll_interval``
-        (seconds) bounds how long a lost wake-up can delay a tailer.
+        (seconds) bounds how long a lost wake-up can delay a tailer. ``background`` says whether a
+        roll starts a process that seals and merges (None: unless ``AURORA_BACKGROUND=n``);
+        ``cool_after`` is recorded: so old segments are stored again, compressed, in whole hours.
 
         Raises AuroraConfigurationError, ForeignDirectoryError, CorruptionError,
         UnsupportedFormatError, and StorageError for what the operating system refuses.
@@ -131,10 +144,11 @@ class Journal:
         return cls(
             SYSTEM_EFFECTS,
             text,
-            Settings(sync, roll_cycle, compression),
+            Settings(sync, roll_cycle, compression, cool_after_hours=whole_hours(cool_after)),
             read_only=read_only,
             lock_timeout=lock_timeout,
             poll_interval=poll_interval,
+            background=background_default() if background is None else background,
         )
 
     @classmethod
@@ -206,6 +220,8 @@ class Journal:
             self._create()
         if not self._has_appended:
             self._start_appending()
+        if len(handle.state.index.parts[1]) >= _UNSEALED_MAX and self._background:
+            self._seal_oldest()
         try:
             return self._group.append(commit)
         except AuroraError:
@@ -213,6 +229,32 @@ class Journal:
         except OSError as error:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
+        finally:
+            if handle.has_rolled:
+                self._start_background_run()
+
+    def _start_background_run(self) -> None:
+        handle = self.handle
+        handle.has_rolled = False
+        if self._background and not handle.forked:
+            try:
+                start_background_run(handle.path)
+            except OSError as error:  # the next appender seals by itself
+                logger.warning("%s: no background run could be started: %s", handle.path, error)
+
+    def _seal_oldest(self) -> None:
+        """Seal one segment here: processes that live too briefly for background runs left many."""
+        handle = self.handle
+        try:
+            renew_manifest(handle)
+            if len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
+                with BackgroundLock(handle.effects, handle.path, timeout=0.0):
+                    seal_next(handle.effects, handle.path)
+                renew_manifest(handle)
+        except LockTimeoutError:
+            return  # somebody is sealing
+        except (AuroraError, OSError) as error:
+            logger.warning("%s: a segment could not be sealed: %s", handle.path, error)
 
     def _check_appendable(self) -> None:
         handle = self.handle

@@ -16,7 +16,8 @@ from aurora_es.format.names import run_name
 from aurora_es.index.run import Run
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.logs import logger
-from aurora_es.journal.seal import SegmentPostings, digest_of
+from aurora_es.journal.seal import SegmentPostings, digest_of, write_segment_run
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from aurora_es.format.manifest import IndexRun, SealedSegment
@@ -47,8 +48,9 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
 
 
 def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
-    from aurora_es.index.merge import merge_runs
-    from aurora_es.index.run_writer import publish_run
+    with fork_waits:
+        from aurora_es.index.merge import merge_runs
+        from aurora_es.index.run_writer import publish_run
 
     segments = [
         segment
@@ -74,8 +76,6 @@ def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
 
 
 def _build_part(sealed: SealedIndex, segment: SealedSegment, directory: str) -> Run:
-    from aurora_es.journal.seal import write_segment_run
-
     opened = sealed.segments.open_segment(segment)
     found = SegmentPostings(opened.file, sealed.genesis_id)
     write_segment_run(

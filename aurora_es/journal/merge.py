@@ -12,10 +12,12 @@ import os
 from typing import TYPE_CHECKING
 
 from aurora_es.format.manifest import IndexRun, ObsoleteFile
+from aurora_es.index.run_file import RunDamagedError
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import change_manifest, read_manifest
 from aurora_es.journal.seal import LOCK_TIMEOUT_SECONDS, digest_of
 from aurora_es.journal.sealed_index import SealedIndex, file_name_of
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,9 +69,9 @@ def merge_next(
 
 def write_merged_run(sealed: SealedIndex, inputs: Sequence[IndexRun], *, level: int) -> IndexRun:
     """Merge listed runs under the name of their union, and sync; a damaged one is built anew."""
-    from aurora_es.index.merge import merge_runs
-    from aurora_es.index.run_file import RunDamagedError
-    from aurora_es.index.run_writer import publish_run
+    with fork_waits:
+        from aurora_es.index.merge import merge_runs
+        from aurora_es.index.run_writer import publish_run
 
     first, last = inputs[0].first_segment, inputs[-1].last_segment
     source = digest_of(

@@ -147,11 +147,14 @@ def _recover(handle: Handle) -> None:
 
 
 def _record_settings(handle: Handle, settings: Settings, manifest: Manifest) -> None:
-    changes = {}
+    changes: dict[str, object] = {}
     if settings.roll_cycle is not None and str(settings.roll_cycle) != manifest.roll_cycle:
         changes["roll_cycle"] = str(settings.roll_cycle)
     if settings.compression is not None and str(settings.compression) != manifest.compression:
         changes["compression"] = str(settings.compression)
+    cool_after_hours = settings.cool_after_hours
+    if cool_after_hours is not None and cool_after_hours != manifest.cool_after_hours:
+        changes["cool_after_hours"] = cool_after_hours
     if changes:
         update_manifest(handle.effects, handle.path, lock_timeout=handle.lock_timeout, **changes)
         logger.warning(

@@ -22,6 +22,7 @@ from aurora_es.journal.manifest_file import change_manifest, read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import SealedIndex, file_name_of
 from aurora_es.journal.sealed_segments import identity_of
+from aurora_es.late_imports import fork_waits
 from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.digest import LogicalDigest
 from aurora_es.segment.file import SegmentFile, check_segment
@@ -43,7 +44,8 @@ class SegmentPostings:
 
     def __init__(self, file: SegmentFile, genesis_id: bytes) -> None:
         """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError."""
-        from aurora_es.index.collect import PostingCollector
+        with fork_waits:
+            from aurora_es.index.collect import PostingCollector
 
         self.walk = CommitWalk(file)
         self.collector: PostingCollector = PostingCollector(genesis_id, file.header.base_position)
@@ -132,8 +134,9 @@ def write_segment_run(  # noqa: PLR0913 - what a run is made from
     rises: Callable[[Columns], bool],
 ) -> IndexRun:
     """Write the run of one segment under its name, and sync; returns its place in the manifest."""
-    from aurora_es.index.build import build_run, sorted_postings
-    from aurora_es.index.run_writer import Coverage, publish_run
+    with fork_waits:
+        from aurora_es.index.build import build_run, sorted_postings
+        from aurora_es.index.run_writer import Coverage, publish_run
 
     source = digest_of([entry])
     collector = found.collector

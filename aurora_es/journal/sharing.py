@@ -42,6 +42,7 @@ class LeaseOptions:
     poll_interval: float | None = None
     allow_network_file_system: bool = False
     new_parents_max: int = 0
+    background: bool = False
 
 
 class JournalLease:
@@ -185,6 +186,7 @@ def _open(path: str, options: LeaseOptions) -> Journal:
         lock_timeout=options.lock_timeout,
         poll_interval=options.poll_interval,
         new_parents_max=options.new_parents_max,
+        background=options.background,
     )
 
 

@@ -1,0 +1,58 @@
+"""Starts background runs as processes of their own, which nobody waits for.
+
+Theory of operation: ``posix_spawn`` of a new interpreter, never a fork: a child of a threaded
+process may not take locks, and a spawned multiprocessing child would import the user's main module.
+The child has a process group of its own, so that Ctrl-C in a terminal does not reach it. One runs
+for each journal at a time; a finished one is reaped when the next is started, or by the system when
+this process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+_FALSE = frozenset({"n", "no", "f", "false", "off", "0"})
+_running: dict[str, int] = {}  # path of a journal -> process id; changed under the lock
+_lock = threading.Lock()
+
+
+def background_default() -> bool:
+    """Whether background runs are wanted, by the environment: ``AURORA_BACKGROUND``."""
+    return os.environ.get("AURORA_BACKGROUND", "y").strip().lower() not in _FALSE
+
+
+def start_background_run(path: str) -> bool:
+    """Start a background run on the journal in ``path``; False if one of ours still works on it."""
+    with _lock:
+        if _is_running(path) or not sys.executable:
+            return False
+        silent = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
+        _running[path] = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "aurora_es.journal.background", path],
+            os.environ,
+            file_actions=[silent, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)],
+            setpgroup=0,
+        )
+        return True
+
+
+def _is_running(path: str) -> bool:
+    pid = _running.get(path)
+    if pid is None:
+        return False
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False  # reaped by somebody else's waitpid(-1)
+
+
+def _forget_after_fork() -> None:
+    global _lock  # noqa: PLW0603 - one table per process
+    _lock = threading.Lock()
+    _running.clear()  # they are the parent's children
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
