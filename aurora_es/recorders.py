@@ -29,7 +29,7 @@ from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
-from aurora_es.journal.reading import read_records, read_selected
+from aurora_es.journal.reading import read_candidates, read_positions, read_records
 from aurora_es.journal.records import check_metadata, check_version, checked_state
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
@@ -213,14 +213,15 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             key = originator_key(originator_id)
             if type(key) is not bytes:
                 key = self._text_key(originator_id)
-            index = handle.state.index
-            found = read_selected(
-                handle,
-                lambda limit: index.select(
-                    key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
-                ),
-                limit,
-                lambda record: originator_key(record.originator_id) == key,
+            positions, are_candidates = handle.state.index.select(
+                key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+            )
+            if not positions:
+                return []
+            if not are_candidates:
+                return self._stored_events(read_positions(handle, positions))
+            found = read_candidates(
+                handle, key, positions, gt=gt, lte=lte, desc=desc, limit=limit, until=until
             )
             return self._stored_events(found) if found else []
         except FAULTS as error:

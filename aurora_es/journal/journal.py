@@ -220,7 +220,7 @@ class Journal:
             self._create()
         if not self._has_appended:
             self._start_appending()
-        if len(handle.state.index.parts[1]) >= _UNSEALED_MAX and self._background:
+        if self._background and len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
             self._seal_oldest()
         try:
             return self._group.append(commit)

@@ -13,7 +13,7 @@ Readers take no lock: they take ``parts`` once, and look at nothing above the po
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from aurora_es.index.tail import TailIndex
 
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 _BEFORE_MAX = 1 << 14  # looked-up versions that a tail index remembers
 
 
-class Selection(NamedTuple):
-    """Positions of an originator's records, and whether they have to be confirmed."""
-
-    positions: list[int]
-    are_candidates: bool  # some come from a run, which may hold those of another id too
+# Positions of an originator's records, and whether they are candidates: some come from an index run,
+# which may hold those of another id too.
+Selection = tuple[list[int], bool]
 
 
 class JournalIndex:
@@ -127,7 +125,7 @@ class JournalIndex:
 
     def look_ahead(self, identities: Sequence[tuple[Key | None, int | None]]) -> None:
         """Look up, before a lock is taken, what ``continues`` will ask about the sealed part."""
-        if self.tail.base_position > 1 and identities:
+        if identities:
             key = identities[0][0]
             if key is not None and key not in self.tail:
                 self.version_before(key)
@@ -176,10 +174,8 @@ class JournalIndex:
 
     def last_version(self, key: Key) -> int | None:
         """Highest version of an originator, None when it has none."""
-        selection = self.select(key, gt=None, lte=None, desc=True, limit=1, until=self.position)
-        if not selection.positions:
-            return None
-        return self._version_at(key, selection.positions[0])
+        positions, _ = self.select(key, gt=None, lte=None, desc=True, limit=1, until=self.position)
+        return self._version_at(key, positions[0]) if positions else None
 
     def _version_at(self, key: Key, position: int) -> int | None:
         sealed, tails = self.parts
@@ -210,7 +206,7 @@ class JournalIndex:
         ):
             found = tail.select(key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
             if found or tail.base_position == 1:
-                return Selection(found, are_candidates=False)
+                return found, False
         return self._select_everywhere(key, gt, lte, desc=desc, limit=limit, until=until)
 
     def _select_everywhere(  # noqa: PLR0913 - as select
@@ -246,7 +242,7 @@ class JournalIndex:
             (left > right) is not desc for left, right in pairwise(merged)
         ):
             merged.sort(reverse=desc)
-        return Selection([position for _, position in merged[:limit]], are_candidates)
+        return [position for _, position in merged[:limit]], are_candidates
 
     def _parts_of(  # noqa: PLR0913 - as select
         self,

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
+from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from aurora_es.format.payload import RecordData
-    from aurora_es.index.tail import TailIndex
+    from aurora_es.index.tail import Key, TailIndex
     from aurora_es.journal.handle import Handle
     from aurora_es.journal.lookup import JournalIndex
     from aurora_es.segment.file import SegmentFile
@@ -139,28 +140,31 @@ def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
     return read_record(file, offset, length, first, position - first)
 
 
-def read_selected(
+def read_candidates(  # noqa: PLR0913 - as JournalIndex.select
     handle: Handle,
-    select: Callable[[int | None], tuple[list[int], bool]],
+    key: Key,
+    positions: Sequence[int],
+    *,
+    gt: int | None,
+    lte: int | None,
+    desc: bool,
     limit: int | None,
-    is_wanted: Callable[[RecordData], bool],
+    until: int,
 ) -> list[RecordData]:
-    """Read the records that ``select`` finds with a limit, and leave out what is not wanted.
+    """Read what an index run has told to be an originator's records, and leave out what is not.
 
-    What comes from an index run are candidates: another id may have the same 64-bit key. If one
-    was among them, the limit may have cut off records that are wanted: then all are looked at.
+    Another id may have the same 64-bit key. If one is among them, the limit may have cut off
+    records that are wanted: then all are looked at.
     """
-    positions, are_candidates = select(limit)
-    if not positions:
-        return []
     found = read_positions(handle, positions)
-    if not are_candidates:
-        return found
-    wanted = [record for record in found if is_wanted(record)]
+    wanted = [record for record in found if originator_key(record.originator_id) == key]
     if len(wanted) == len(found) or limit is None:
         return wanted
-    found = read_positions(handle, select(None)[0])
-    return [record for record in found if is_wanted(record)][:limit]
+    positions, _ = handle.state.index.select(
+        key, gt=gt, lte=lte, desc=desc, limit=None, until=until
+    )
+    found = read_positions(handle, positions)
+    return [record for record in found if originator_key(record.originator_id) == key][:limit]
 
 
 def _caught_up(handle: Handle, until: int) -> JournalIndex:
