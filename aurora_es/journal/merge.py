@@ -2,10 +2,10 @@
 
 Theory of operation: two adjacent runs of one level become one of the next. (With four, merging would
 write each entry half as often, but twice as many runs would have to be asked: 7 instead of 4 at 10^7
-events, and 2.6 µs each is most of what a look-up takes.) The merged run is on
-disk under its name before a new generation of the manifest lists it in their place; they are listed
-as obsolete then, and removed later: a process that has them open goes on using them. The caller
-holds ``background.lock``.
+events, and 2.6 µs each is most of what a look-up takes.) The merged run is on disk under its name
+before a new generation of the manifest lists it in their place; they are listed as obsolete then,
+and removed later: a process that has them open goes on using them. The caller holds
+``background.lock``.
 """
 
 from __future__ import annotations
