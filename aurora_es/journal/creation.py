@@ -35,8 +35,8 @@ from aurora_es.format.names import (
     parse_segment_name,
     segment_name,
 )
+from aurora_es.journal.catch_up import first_chain
 from aurora_es.journal.manifest_file import write_manifest
-from aurora_es.journal.roll import first_chain
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
 from aurora_es.segment.file import SegmentFile

@@ -43,6 +43,8 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
             for name in os.listdir(directory):  # open files stay readable
                 os.unlink(os.path.join(directory, name))
             os.rmdir(directory)
+    if sealed.owns_lock:
+        return _build(sealed, entry, sealed.path)
     with BackgroundLock(sealed.effects, sealed.path, timeout=_LOCK_TIMEOUT_SECONDS):
         return _build(sealed, entry, sealed.path)
 
