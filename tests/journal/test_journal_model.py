@@ -156,12 +156,19 @@ class JournalMachine(RuleBasedStateMachine):
         self.last_timestamp = 0
         self.old_mark: bytes | None = None
 
-    @initialize(sync=st.sampled_from([None, Sync.ALWAYS, Sync.NEVER, Sync.interval(60_000)]))
-    def begin(self, sync: Sync | None) -> None:
-        """Open two handles; the directory is made by the first append."""
+    @initialize(
+        sync=st.sampled_from([None, Sync.ALWAYS, Sync.NEVER, Sync.interval(60_000)]),
+        cycle=st.sampled_from([RollCycle.events(1), RollCycle.events(3), None]),
+        versions=st.lists(st.integers(-2, 12), unique=True, max_size=12),
+    )
+    def begin(self, sync: Sync | None, cycle: RollCycle | None, versions: list[int]) -> None:
+        """Open two handles, and append versions of one originator in any order, one at a time."""
         self.sync = sync
-        self.open("first")
-        self.open("second")
+        self.open("first", roll_cycle=cycle)
+        for version in versions:
+            draft = Draft((UUID_1, version), "small", "opened", "plain")
+            self.append("first", [draft], None)
+        self.open("second", roll_cycle=cycle)
 
     def open(self, side: str, **options: Any) -> Journal:
         """Open a handle for one side."""
