@@ -76,6 +76,8 @@ class Tending(Machine):
         """Remove what is not needed any more, without the wait of a minute."""
 
         def work(effects: Effects) -> None:
+            if read_manifest(effects.files, PATH) is None:
+                return
             with BackgroundLock(effects, PATH, timeout=LOCK_SECONDS):
                 clear_away(effects, PATH, at_once=True)
 
