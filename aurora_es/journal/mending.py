@@ -1,9 +1,10 @@
 """Builds a damaged or missing index run anew from the segments that it covers.
 
 Theory of operation: run by run of a single segment, then merged, in bounded memory. A writing
-process puts the result under the run's own name, so that the next one finds it; a reading one, which
-never writes to a journal, into a temporary directory that goes with the process. What a run has to
-contain is determined by the segments, so the manifest need not change.
+process puts the result under the run's own name, so that the next one finds it. A reading one, which
+never writes to a journal, and one that cannot, say on a full disk, put it into a temporary directory
+and go on with the open file. What a run has to contain is determined by the segments, so the manifest
+need not change.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aurora_es.errors import LockTimeoutError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import run_name
 from aurora_es.index.run import Run
@@ -38,16 +40,23 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
         entry.first_segment,
         entry.last_segment,
     )
-    if sealed.read_only:
-        directory = tempfile.mkdtemp(prefix="aurora-es-")
+    if not sealed.read_only:
         try:
-            # Outside of the journal, whatever its own files are.
-            effects = replace(sealed.effects, files=SYSTEM_EFFECTS.files)
-            return _build(sealed, entry, effects, directory)
-        finally:
-            for name in os.listdir(directory):  # open files stay readable
-                os.unlink(os.path.join(directory, name))
-            os.rmdir(directory)
+            return _built_in_place(sealed, entry)
+        except (OSError, LockTimeoutError) as fault:
+            logger.warning("%s: it cannot be put there: %s", error.path, fault)
+    directory = tempfile.mkdtemp(prefix="aurora-es-")
+    try:
+        # Outside of the journal, whatever its own files are.
+        effects = replace(sealed.effects, files=SYSTEM_EFFECTS.files)
+        return _build(sealed, entry, effects, directory)
+    finally:
+        for name in os.listdir(directory):  # open files stay readable
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+
+
+def _built_in_place(sealed: SealedIndex, entry: IndexRun) -> Run:
     if sealed.owns_lock:
         return _build(sealed, entry, sealed.effects, sealed.path)
     with BackgroundLock(sealed.effects, sealed.path, timeout=_LOCK_TIMEOUT_SECONDS):
