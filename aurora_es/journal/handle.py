@@ -76,6 +76,18 @@ class Descriptors:
             self.close()
 
 
+class MissingSegmentError(CorruptionError):
+    """A segment as it was appended to has no file; seen by users only if none took its place.
+
+    It may have been cooled since the manifest was read: see ``generation.renew_past``.
+    """
+
+    def __init__(self, path: str, segment_number: int, *, expected: str) -> None:
+        """Name the file, and what was expected of it."""
+        super().__init__(path, 0, expected=expected, found="no file")
+        self.segment_number = segment_number
+
+
 @dataclass(slots=True)
 class State:
     """What a process knows of a journal up to ``chain``; replaced whole when it can't be trusted.
@@ -182,8 +194,8 @@ class Handle:
             try:
                 file = SegmentFile(self.files, path, writable=False)
             except FileNotFoundError as error:
-                raise CorruptionError(
-                    path, 0, expected="a segment below the mark", found="no file"
+                raise MissingSegmentError(
+                    path, segment_number, expected="a segment below the mark"
                 ) from error
             check_segment(self.genesis_id, file, segment_number, base_position)
             while len(self.open_segments) >= _OPEN_SEGMENTS_MAX:

@@ -52,7 +52,7 @@ def merge_next(
     if len(inputs) < 2:
         return None
     sealed = SealedIndex(
-        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False
+        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False, owns_lock=True
     )
     merged = write_merged_run(sealed, inputs, level=max(run.level for run in inputs) + 1)
     now = effects.clock()

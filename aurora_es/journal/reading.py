@@ -3,7 +3,8 @@
 Theory of operation: callers say up to which position they have seen the journal, and hold no lock.
 Another thread may meanwhile have dropped the index (after an interrupted append, or at a new epoch)
 and be building it anew; an index that does not reach as far as the caller has seen is therefore not
-looked at before it has caught up.
+looked at before it has caught up. A segment whose file is missing has been cooled since the index
+in memory was built: the manifest is read again, and the sealed part of the index goes on.
 
 The loops and local names are for ``benchmarks`` (rows "pages of", "read a 100-event aggregate").
 """
@@ -16,6 +17,8 @@ from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.generation import renew_past
+from aurora_es.journal.handle import MissingSegmentError
 from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
 
 if TYPE_CHECKING:
@@ -82,7 +85,12 @@ def _read_run(
             return file, offsets, firsts[0], read_exactly(file.files, file.fd, length, offsets[0])
         tail = older
     offsets, length, first = tail.frame_run(position, until, _RUN_BYTES_MAX)
-    file = handle.segment(tail.segment_number, tail.base_position)
+    try:
+        file = handle.segment(tail.segment_number, tail.base_position)
+    except MissingSegmentError as error:
+        if not renew_past(handle, error.segment_number):
+            raise
+        return _read_run(handle, position, until)
     return file, offsets, first, read_exactly(file.files, file.fd, length, offsets[0])
 
 
@@ -117,7 +125,12 @@ def _frame_of(handle: Handle, index: JournalIndex, position: int) -> tuple[list[
             assert index.sealed is not None
             return index.sealed.segments.read_frame(position)
     offset, length, first = tail.frame_place(position)
-    file = handle.segment(tail.segment_number, tail.base_position)
+    try:
+        file = handle.segment(tail.segment_number, tail.base_position)
+    except MissingSegmentError as error:
+        if not renew_past(handle, error.segment_number):
+            raise
+        return _frame_of(handle, _caught_up(handle, position), position)
     return read_frame(file, offset, length, first)[0], first
 
 
@@ -136,7 +149,12 @@ def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
     offset, length, first = tail.frame_place(position)
     file = handle.open_segments.get(tail.segment_number)
     if file is None:
-        file = handle.segment(tail.segment_number, tail.base_position)
+        try:
+            file = handle.segment(tail.segment_number, tail.base_position)
+        except MissingSegmentError as error:
+            if not renew_past(handle, error.segment_number):
+                raise
+            return read_position(handle, position)
     return read_record(file, offset, length, first, position - first)
 
 

@@ -106,7 +106,7 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     found = SegmentPostings(file, genesis_id)
     entry = found.entry(0)
     write_frame_table(effects, path, identity_of(genesis_id, entry), found.walk.places)
-    sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False)
+    sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False, owns_lock=True)
     run = write_segment_run(
         effects, path, genesis_id, entry, found, rises=lambda columns: _rise(columns, sealed)
     )

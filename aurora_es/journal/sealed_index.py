@@ -37,10 +37,21 @@ Entries = list[tuple[int, int]]  # (version, position)
 class SealedIndex:
     """What one generation of the manifest lists; for any number of threads."""
 
-    def __init__(
-        self, effects: Effects, path: str, genesis_id: bytes, manifest: Manifest, *, read_only: bool
+    def __init__(  # noqa: PLR0913 - the parts of a handle that it needs
+        self,
+        effects: Effects,
+        path: str,
+        genesis_id: bytes,
+        manifest: Manifest,
+        *,
+        read_only: bool,
+        owns_lock: bool = False,
     ) -> None:
-        """Know the listed segments and runs; none is opened yet."""
+        """Know the listed segments and runs; none is opened yet.
+
+        ``owns_lock``: the caller holds ``background.lock`` as long as he uses this.
+        """
+        self.owns_lock = owns_lock
         self.effects = effects
         self.path = path
         self.genesis_id = genesis_id
