@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from aurora_es.journal.closing import indexing, put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
+from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from aurora_es.format.payload import TrackingData
     from aurora_es.journal.commit import Identity, Row
 
+_T = TypeVar("_T")
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _UNSEALED_MAX = 3  # the tail and two closed segments: then an appender seals one by itself
 
@@ -330,36 +332,50 @@ class Journal:
         topics: frozenset[str],
         epoch: int | None,
     ) -> Iterator[StoredRecord]:
+        if topics:
+            yield from self._read_topics(start, until, limit, topics, epoch)
+            return
         if limit is not None:
-            if limit == 0:
-                return
-            if not topics:
-                until = min(until, start + limit - 1)
-        groups = read_groups(self.handle, start, until)
+            until = min(until, start + limit - 1)
+        for first, timestamp, records in self._unchanged(
+            read_groups(self.handle, start, until), epoch
+        ):
+            time = datetime_of(timestamp)
+            for position, data in enumerate(records, first):
+                if start <= position <= until:
+                    yield StoredRecord(position, time, record_of(data))
+
+    def _read_topics(
+        self,
+        start: int,
+        until: int,
+        limit: int | None,
+        topics: frozenset[str],
+        epoch: int | None,
+    ) -> Iterator[StoredRecord]:
+        batches = read_matches(self.handle, topics, start, until, limit)
+        for matches in self._unchanged(batches, epoch):
+            for position, timestamp, data in matches:
+                yield StoredRecord(position, datetime_of(timestamp), record_of(data))
+
+    def _unchanged(self, parts: Iterator[_T], epoch: int | None) -> Iterator[_T]:
+        """The same ``parts``, as long as they are read in ``epoch``."""
         while True:
             try:
-                first, timestamp, records = next(groups)
-            except StopIteration:
-                return
+                part = next(parts, None)
             except AuroraError:
                 raise
             except OSError as error:
                 raise _unreadable(self.handle, error) from error
+            if part is None:
+                return
             if self.handle.epoch != epoch:
                 message = (
                     f"{self.handle.path}: the epoch changed from {epoch} to {self.handle.epoch}"
                     " while records were read. Start again from a position that you trust"
                 )
                 raise HistoryChangedError(message)
-            time = datetime_of(timestamp)
-            for position, data in enumerate(records, first):
-                if not start <= position <= until or (topics and data.topic not in topics):
-                    continue
-                yield StoredRecord(position, time, record_of(data))
-                if limit is not None:
-                    limit -= 1
-                    if limit == 0:
-                        return
+            yield part
 
     def tail(self, after: int = 0) -> Tailer:
         """Follow the journal: an iterator over all records behind position ``after``.

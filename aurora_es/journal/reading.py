@@ -62,6 +62,18 @@ def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
         start = first
 
 
+def read_piece(handle: Handle, position: int, until: int) -> list[Group]:
+    """Read the commits of the frames that ``read_records`` would read, with their times."""
+    file, offsets, first, buffer = _read_run(handle, position, until)
+    begin = offsets[0]
+    groups: list[Group] = []
+    for offset in offsets:
+        found = decode_groups(file, buffer, offset - begin, offset, first)
+        first = found[-1][0] + len(found[-1][2])
+        groups += found
+    return groups
+
+
 def _read_run(
     handle: Handle, position: int, until: int
 ) -> tuple[SegmentFile, list[int], int, bytes]:
@@ -161,6 +173,24 @@ def read_selected(
         return wanted
     found = read_positions(handle, select(None)[0])
     return [record for record in found if is_wanted(record)][:limit]
+
+
+def frame_of(
+    handle: Handle, index: JournalIndex, position: int
+) -> tuple[SegmentFile, int, int, int]:
+    """File, offset, length and first position of the frame that holds ``position``."""
+    tail = index.tail_of(position)
+    if tail is None:
+        assert index.sealed is not None
+        return index.sealed.segments.frame_of(position)
+    file = handle.segment(tail.segment_number, tail.base_position)
+    return file, *tail.frame_place(position)
+
+
+def index_up_to(handle: Handle, until: int) -> JournalIndex:
+    """The index, caught up if it has been dropped since the caller saw ``until``."""
+    index = handle.state.index
+    return index if index.position >= until else _caught_up(handle, until)
 
 
 def _caught_up(handle: Handle, until: int) -> JournalIndex:
