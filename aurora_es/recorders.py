@@ -31,7 +31,13 @@ from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.reading import read_records, read_selected
-from aurora_es.journal.records import check_metadata, check_version, checked_state
+from aurora_es.journal.records import (
+    check_metadata,
+    check_version,
+    checked_state,
+    timestamp_of,
+)
+from aurora_es.journal.times import position_at
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
@@ -39,6 +45,7 @@ from aurora_es.subscription import AuroraSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from threading import Event
 
     from aurora_es.format.payload import RecordData, TrackingData
@@ -224,6 +231,32 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 lambda record: originator_key(record.originator_id) == key,
             )
             return self._stored_events(found) if found else []
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+
+    def version_at(self, originator_id: UUID | str, when: datetime) -> int | None:
+        """Version of an aggregate as it was at ``when``, None if it had no event recorded yet.
+
+        What counts is the time of recording: ``repository.get(id, version=…)`` with this version
+        gives the aggregate as a reader would have found it then.
+        """
+        try:
+            timestamp = timestamp_of(when)
+            handle, until = self._handle()
+            until = position_at(handle, until, timestamp)
+            key = originator_key(originator_id)
+            if type(key) is not bytes:
+                key = self._text_key(originator_id)
+            index = handle.state.index
+            found = read_selected(
+                handle,
+                lambda limit: index.select(
+                    key, gt=None, lte=None, desc=True, limit=limit, until=until
+                ),
+                1,
+                lambda record: originator_key(record.originator_id) == key,
+            )
+            return found[0].originator_version if found else None
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 

@@ -35,11 +35,19 @@ from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_groups
-from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
+from aurora_es.journal.records import (
+    Record,
+    StoredRecord,
+    datetime_of,
+    record_of,
+    row_of,
+    timestamp_of,
+)
 from aurora_es.journal.seal import seal_next
 from aurora_es.journal.spawn import background_default, start_background_run
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
+from aurora_es.journal.times import position_at
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.weak_sets import members_of
 
@@ -309,17 +317,19 @@ class Journal:
         stop: int | None = None,
         limit: int | None = None,
         topics: Sequence[str] = (),
+        as_of: datetime | None = None,
     ) -> Iterator[StoredRecord]:
         """Read records from position ``start`` to ``stop``, both included, in order.
 
-        Ends at the newest record that was visible at the call. ``limit`` bounds the number of
-        records returned, ``topics`` leaves out all others. Raises ArgumentError, CorruptionError,
-        and HistoryChangedError if a recovery takes back visible records while they are read.
+        Ends at the newest record that was visible at the call, or committed by the time ``as_of``.
+        ``limit`` bounds the number of records returned, ``topics`` leaves out all others. Raises
+        ArgumentError, CorruptionError, and HistoryChangedError if a recovery takes back visible
+        records while they are read.
         """
         if limit is not None and limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
             raise ArgumentError(message)
-        until = self.last_position
+        until = self.last_position if as_of is None else self.position_at(as_of)
         if stop is not None:
             until = min(until, stop)
         return self._read(max(start, 1), until, limit, frozenset(topics), self.handle.epoch)
@@ -376,6 +386,21 @@ class Journal:
                 )
                 raise HistoryChangedError(message)
             yield part
+
+    def position_at(self, when: datetime) -> int:
+        """Return the last position that was committed at or before ``when``, 0 if there is none.
+
+        The times of commits are those of the machine's clock, but never go backwards. Raises
+        ArgumentError for a datetime without a time zone.
+        """
+        timestamp = timestamp_of(when)
+        until = self.last_position
+        try:
+            return position_at(self.handle, until, timestamp)
+        except AuroraError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
 
     def tail(self, after: int = 0) -> Tailer:
         """Follow the journal: an iterator over all records behind position ``after``.
