@@ -29,15 +29,23 @@ from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
-from aurora_es.journal.reading import read_candidates, read_positions, read_records
-from aurora_es.journal.records import check_metadata, check_version, checked_state
+from aurora_es.journal.filtering import read_matches
+from aurora_es.journal.reading import read_records, read_selected
+from aurora_es.journal.records import (
+    check_metadata,
+    check_version,
+    checked_state,
+    timestamp_of,
+)
+from aurora_es.journal.times import position_at
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
 from aurora_es.subscription import AuroraSubscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from threading import Event
 
     from aurora_es.format.payload import RecordData, TrackingData
@@ -213,17 +221,26 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             key = originator_key(originator_id)
             if type(key) is not bytes:
                 key = self._text_key(originator_id)
-            positions, are_candidates = handle.state.index.select(
-                key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
-            )
-            if not positions:
-                return []
-            if not are_candidates:
-                return self._stored_events(read_positions(handle, positions))
-            found = read_candidates(
-                handle, key, positions, gt=gt, lte=lte, desc=desc, limit=limit, until=until
-            )
+            found = read_selected(handle, key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
             return self._stored_events(found) if found else []
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+
+    def version_at(self, originator_id: UUID | str, when: datetime) -> int | None:
+        """Version of an aggregate as it was at ``when``, None if it had no event recorded yet.
+
+        What counts is the time of recording: ``repository.get(id, version=…)`` with this version
+        gives the aggregate as a reader would have found it then.
+        """
+        try:
+            timestamp = timestamp_of(when)
+            handle, until = self._handle()
+            until = position_at(handle, until, timestamp)
+            key = originator_key(originator_id)
+            if type(key) is not bytes:
+                key = self._text_key(originator_id)
+            found = read_selected(handle, key, gt=None, lte=None, desc=True, limit=1, until=until)
+            return found[0].originator_version if found else None
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
@@ -353,8 +370,9 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 first, records = read_records(handle, position, until)
                 # The outer frames may hold more than was asked for.
                 records = records[position - first : until + 1 - first]
-                self._add_notifications(notifications, records, position)
-                position += len(records)
+                end = position + len(records)
+                self._add_notifications(notifications, records, range(position, end))
+                position = end
             return notifications
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
@@ -363,22 +381,23 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        while position <= until and len(notifications) < limit:
-            first, records = read_records(handle, position, until)
-            for at, record in enumerate(records, first):
-                if record.topic in topics and position <= at <= until:
-                    self._add_notifications(notifications, [record], at)
-            position = first + len(records)
-        return notifications[:limit]
+        for matches in read_matches(handle, topics, position, until, limit):
+            if matches:
+                positions, _, records = zip(*matches, strict=True)
+                self._add_notifications(notifications, records, positions)
+        return notifications
 
     def _add_notifications(
-        self, notifications: list[Notification], records: list[RecordData], position: int
+        self,
+        notifications: list[Notification],
+        records: Sequence[RecordData],
+        positions: Iterable[int],
     ) -> None:
         new, set_attribute, cls, append = _new, _set, Notification, notifications.append
         convert = self._originator_id
         raw: Any = None
         originator_id: UUID | str = ""
-        for record in records:
+        for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
                 originator_id = convert(raw)
@@ -395,7 +414,6 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 },
             )
             append(notification)
-            position += 1
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

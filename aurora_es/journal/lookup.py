@@ -264,13 +264,22 @@ class JournalIndex:
             yield entries, self._rises(tail, key), False
         if sealed is None:
             return
-        if until < sealed.last_position:  # seldom: what is sealed is visible, as a rule
-            limit = None
-        for entries, rises in sealed.entries(key, gt=gt, lte=lte, desc=desc, limit=limit):
-            visible = [entry for entry in entries if entry[1] <= until]
-            yield visible, rises and len(visible) == len(entries), True
+        for entries, rises in sealed.entries(
+            key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+        ):
+            yield entries, rises, True
 
     # Frames
+
+    def segment_end(self, position: int) -> int | None:
+        """Last position of the segment that holds ``position``; None while that is the tail."""
+        sealed, tails = self.parts
+        if sealed is not None and position <= sealed.last_position:
+            return sealed.segments.listed_at(position).last_position
+        for later in tails:
+            if position < later.base_position:
+                return later.base_position - 1
+        return None
 
     def tail_of(self, position: int) -> TailIndex | None:
         """The index in memory that holds ``position``, None if that is in the sealed part."""

@@ -66,6 +66,18 @@ def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
         start = first
 
 
+def read_piece(handle: Handle, position: int, until: int) -> list[Group]:
+    """Read the commits of the frames that ``read_records`` would read, with their times."""
+    file, offsets, first, buffer = _read_run(handle, position, until)
+    begin = offsets[0]
+    groups: list[Group] = []
+    for offset in offsets:
+        found = decode_groups(file, buffer, offset - begin, offset, first)
+        first = found[-1][0] + len(found[-1][2])
+        groups += found
+    return groups
+
+
 def _read_run(
     handle: Handle, position: int, until: int
 ) -> tuple[SegmentFile, list[int], int, bytes]:
@@ -158,10 +170,9 @@ def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
     return read_record(file, offset, length, first, position - first)
 
 
-def read_candidates(  # noqa: PLR0913 - as JournalIndex.select
+def read_selected(  # noqa: PLR0913 - as JournalIndex.select
     handle: Handle,
     key: Key,
-    positions: Sequence[int],
     *,
     gt: int | None,
     lte: int | None,
@@ -169,20 +180,56 @@ def read_candidates(  # noqa: PLR0913 - as JournalIndex.select
     limit: int | None,
     until: int,
 ) -> list[RecordData]:
-    """Read what an index run has told to be an originator's records, and leave out what is not.
+    """Read an originator's records up to position ``until``, sorted by version.
 
-    Another id may have the same 64-bit key. If one is among them, the limit may have cut off
-    records that are wanted: then all are looked at.
+    What an index run has told are candidates, as another id may have the same 64-bit key. If one is
+    among them, the limit may have cut off records that are wanted: then all are looked at.
     """
+    index = handle.state.index
+    positions, are_candidates = index.select(
+        key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+    )
+    if not positions:
+        return []
     found = read_positions(handle, positions)
+    if not are_candidates:
+        return found
     wanted = [record for record in found if originator_key(record.originator_id) == key]
     if len(wanted) == len(found) or limit is None:
         return wanted
-    positions, _ = handle.state.index.select(
-        key, gt=gt, lte=lte, desc=desc, limit=None, until=until
-    )
+    positions, _ = index.select(key, gt=gt, lte=lte, desc=desc, limit=None, until=until)
     found = read_positions(handle, positions)
     return [record for record in found if originator_key(record.originator_id) == key][:limit]
+
+
+def frame_of(
+    handle: Handle, index: JournalIndex, position: int
+) -> tuple[SegmentFile, int, int, int]:
+    """File, offset, length and first position of the frame that holds ``position``."""
+    tail = index.tail_of(position)
+    if tail is None:
+        assert index.sealed is not None
+        return index.sealed.segments.frame_of(position)
+    file = handle.segment(tail.segment_number, tail.base_position)
+    return file, *tail.frame_place(position)
+
+
+def is_durable(handle: Handle, position: int) -> bool:
+    """Whether a visible record is known to be on disk, so that no recovery takes it back."""
+    descriptors = handle.usable()
+    assert descriptors is not None  # something is visible
+    mark = descriptors.mark.read()
+    tail = index_up_to(handle, position).tail_of(position)
+    if tail is None or tail.segment_number < mark.segment_number:
+        return True  # a segment is synced before the next one begins
+    offset, length, _ = tail.frame_place(position)
+    return offset + length <= mark.durable_offset
+
+
+def index_up_to(handle: Handle, until: int) -> JournalIndex:
+    """The index, caught up if it has been dropped since the caller saw ``until``."""
+    index = handle.state.index
+    return index if index.position >= until else _caught_up(handle, until)
 
 
 def _caught_up(handle: Handle, until: int) -> JournalIndex:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +25,7 @@ from aurora_es.journal.sealed_segments import SealedSegments
 from aurora_es.segment.walk import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, Manifest
@@ -65,6 +66,7 @@ class SealedIndex:
         self.last_position = 0 if last is None else last.last_position
         self.runs = sorted(manifest.runs, key=lambda run: -run.last_segment)  # newest first
         self._hash = key_hasher(genesis_id, "originator")
+        self._hash_topic = key_hasher(genesis_id, "topic")
         self._mending = threading.Lock()  # one thread at a time builds a damaged run anew
         # Opened as needed, by any thread; a second one that opens the same does no harm.
         self._open: dict[IndexRun, Run] = {}
@@ -133,22 +135,53 @@ class SealedIndex:
                     return position
         return 0
 
-    def entries(
-        self, key: Key, *, gt: int | None, lte: int | None, desc: bool, limit: int | None
+    def entries(  # noqa: PLR0913 - the library's own arguments
+        self,
+        key: Key,
+        *,
+        gt: int | None,
+        lte: int | None,
+        desc: bool,
+        limit: int | None,
+        until: int,
     ) -> Iterator[tuple[Entries, bool]]:
-        """Candidates run by run, newest first: (version, position) sorted as asked for.
+        """Candidates up to ``until``, run by run, newest first: (version, position) sorted.
 
-        Each with whether its run rises. ``limit`` bounds the entries of each run.
+        Each with whether its run rises. ``limit`` bounds the entries of each run, but of the one
+        in which ``until`` lies, where it would count what is left out.
         """
         hashed = self._hash(key)
         for entry in self.runs:
-            yield (
-                self.ask(
-                    entry,
-                    lambda run: run.select(hashed, gt=gt, lte=lte, desc=desc, limit=limit),
+            if entry.base_position > until:
+                continue
+            bound = limit if entry.last_position <= until else None
+            found = self.ask(
+                entry,
+                lambda run, bound=bound: run.select(  # type: ignore[misc]
+                    hashed, gt=gt, lte=lte, desc=desc, limit=bound
                 ),
-                entry.rises,
             )
+            if entry.last_position > until:
+                found = [one for one in found if one[1] <= until]
+            yield found, entry.rises
+
+    # Topics
+
+    def topic_candidates(
+        self, topics: Iterable[str], start: int, until: int, limit: int
+    ) -> tuple[list[int] | None, int]:
+        """Where records with one of ``topics`` may be from ``start`` on, and up to where that says.
+
+        Rising candidates; None where one of the topics is so frequent that it has no postings:
+        then every record is one. Ends with the run that holds ``start``, at ``until``, or behind
+        some ``limit`` postings of a topic.
+        """
+        entry = next(entry for entry in self.runs if entry.base_position <= start)
+        keys = [self._hash_topic(topic) for topic in topics]
+        return self.ask(
+            entry,
+            lambda run: _candidates(run, keys, start, min(until, entry.last_position), limit),
+        )
 
     # Runs
 
@@ -198,6 +231,27 @@ class SealedIndex:
             if found is None or found is run:  # else another thread was faster
                 found = self._open[entry] = built_anew(self, entry, error)
             return found
+
+
+def _candidates(
+    run: Run, keys: list[int], start: int, until: int, limit: int
+) -> tuple[list[int] | None, int]:
+    for key in keys:
+        ranges = run.common(key)
+        at = bisect_right(ranges, (start, run.header.last_position))
+        if at and start <= ranges[at - 1][1]:
+            return None, min(until, ranges[at - 1][1])
+        if at < len(ranges):
+            until = min(until, ranges[at][0] - 1)
+    merged: list[int] = []
+    for key in keys:
+        found = run.postings(key, after=start - 1, until=until, limit=limit)
+        if len(found) == limit:
+            until = min(until, found[-1])
+        merged += found
+    merged.sort()
+    del merged[bisect_right(merged, until) :]
+    return merged, until
 
 
 def file_name_of(entry: IndexRun) -> str:

@@ -118,6 +118,10 @@ class SealedSegments:
             if revisions.get(number) == opened.segment.revision:
                 self._open[number] = opened
 
+    def listed_at(self, position: int) -> SealedSegment:
+        """What the manifest lists of the segment that holds ``position``."""
+        return self.segments[bisect_right(self._bases, position) - 1]
+
     # Reading
 
     def frame_run(
@@ -138,22 +142,23 @@ class SealedSegments:
 
     def read_record(self, position: int) -> tuple[RecordData, int]:
         """Read one record, with its timestamp."""
-        file, offset, length, first = self._frame_of(position)
+        file, offset, length, first = self.frame_of(position)
         return read_record(file, offset, length, first, position - first)
 
     def read_frame(self, position: int) -> tuple[list[RecordData], int]:
         """All records of the frame that holds ``position``, and the position of the first."""
-        file, offset, length, first = self._frame_of(position)
+        file, offset, length, first = self.frame_of(position)
         buffer = read_exactly(file.files, file.fd, length, offset)
         return decode_frame(file, buffer, 0, offset, first)[0], first
 
     def read_groups(self, position: int) -> list[tuple[int, int, list[RecordData]]]:
         """The frame that holds ``position``, commit by commit: first position, time, records."""
-        file, offset, length, first = self._frame_of(position)
+        file, offset, length, first = self.frame_of(position)
         buffer = read_exactly(file.files, file.fd, length, offset)
         return decode_groups(file, buffer, 0, offset, first)
 
-    def _frame_of(self, position: int) -> tuple[SegmentFile, int, int, int]:
+    def frame_of(self, position: int) -> tuple[SegmentFile, int, int, int]:
+        """File, offset, length and first position of the frame that holds ``position``."""
         opened = self.at(position)
         try:
             found = opened.table.frame_of(position)
@@ -166,7 +171,7 @@ class SealedSegments:
 
     def at(self, position: int) -> OpenSealed:
         """The segment that holds ``position``, opened; raises CorruptionError if it is missing."""
-        segment = self.segments[bisect_right(self._bases, position) - 1]
+        segment = self.listed_at(position)
         opened = self._open.get(segment.segment_number)
         return self.open_segment(segment) if opened is None else opened
 

@@ -47,7 +47,7 @@ def check_lookups(journal: Journal) -> None:
         for desc in (False, True):
             found = index.select(
                 key, gt=None, lte=None, desc=desc, limit=None, until=index.position
-            ).positions
+            )[0]
             expected = [positions[version] for version in sorted(versions, reverse=desc)]
             if found != expected:
                 raise ViolationError(f"positions {found} of {key!r}, expected {expected}")

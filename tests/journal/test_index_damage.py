@@ -68,7 +68,7 @@ def answers(journal: Journal) -> list[object]:
         found.append(index.last_version(key))
         found += [index.find(key, version) for version in range(0, 101, 4)]
         found += [
-            index.select(key, gt=gt, lte=None, desc=desc, limit=limit, until=until).positions
+            index.select(key, gt=gt, lte=None, desc=desc, limit=limit, until=until)[0]
             for gt in (None, 30)
             for desc in (False, True)
             for limit in (None, 1, 3)
