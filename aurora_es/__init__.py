@@ -26,7 +26,7 @@ from aurora_es.errors import (
     UnsupportedFormatError,
 )
 from aurora_es.factory import AuroraFactory
-from aurora_es.journal import Journal, Record, Statistics, StoredRecord, Tailer
+from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -61,6 +61,7 @@ __all__ = [
     "Journal",
     "LockTimeoutError",
     "NeedsRecoveryError",
+    "Originator",
     "PoisonedHandleError",
     "ReadOnlyError",
     "Record",

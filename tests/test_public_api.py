@@ -38,6 +38,7 @@ PUBLIC = """
     Journal
     LockTimeoutError
     NeedsRecoveryError
+    Originator
     PoisonedHandleError
     ReadOnlyError
     Record

@@ -1,4 +1,4 @@
-"""The ``aurora-es`` command: looks inside journals and follows them, and never writes."""
+"""The ``aurora-es`` command: looks inside journals, follows them, and looks after them."""
 
 import io
 import sys

@@ -9,6 +9,15 @@ from typing import Annotated
 
 import typer
 
+from aurora_es.cli import lists, upkeep
+from aurora_es.cli.arguments import (
+    AsJson,
+    OriginatorId,
+    PathToLookAt,
+    PathToRead,
+    Topics,
+    epilog,
+)
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
 from aurora_es.cli.inspection import inspect, survey
@@ -24,9 +33,10 @@ from aurora_es.journal.journal import Journal
 app = typer.Typer(
     name="aurora-es",
     help=(
-        "Look inside the journals of aurora_es, and follow them.\n\n"
-        "Every command only reads: it takes no lock and disturbs no writer, on a store in use and"
-        " on a read-only directory alike."
+        "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
+        "info, cat, tail, streams and topics only read: they take no lock and disturb no writer,"
+        " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
+        " writers and readers, and no event changes."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -34,60 +44,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_PathToLookAt = Annotated[
-    str,
-    typer.Argument(
-        metavar="PATH",
-        show_default=False,
-        help="A journal, the directory of an application, or a whole AURORA_PATH.",
-    ),
-]
-_PathToRead = Annotated[
-    str,
-    typer.Argument(
-        metavar="PATH",
-        show_default=False,
-        help="A journal, or the directory of an application, which stands for its events.",
-    ),
-]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
 _AsJsonLines = Annotated[
     bool,
     typer.Option(
         "--json", help='Print JSON, one object per line; a state that is no JSON as {"base64": …}.'
     ),
 ]
-_Topics = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--topic",
-        metavar="TOPIC",
-        show_default=False,
-        help="Only records of this topic; give it again for more topics.",
-    ),
-]
-_Originator = Annotated[
-    str | None,
-    typer.Option(
-        "--originator",
-        metavar="ID",
-        show_default=False,
-        help="Only records of this originator (the id of an aggregate).",
-    ),
-]
-
-
-def _epilog(*examples: str) -> str:
-    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), EXIT_CODES_HELP])
 
 
 @app.command(
-    epilog=_epilog("aurora-es info store/Bank/events", "aurora-es info store --json | jq .journals")
+    epilog=epilog("aurora-es info store/Bank/events", "aurora-es info store --json | jq .journals")
 )
-def info(path: _PathToLookAt, *, as_json: _AsJson = False) -> None:
+def info(path: PathToLookAt, *, as_json: AsJson = False) -> None:
     """Show settings, counts, segments and sizes of a journal, or list all journals under PATH.
 
-    All commits of a single journal are read and checked on the way.
+    Of a single journal, commits that are not sealed yet are read and checked on the way.
     """
     with errors_told():
         path = os.path.abspath(path)
@@ -108,13 +79,13 @@ def info(path: _PathToLookAt, *, as_json: _AsJson = False) -> None:
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "aurora-es cat store/Bank --start 1000 --limit 20",
         "aurora-es cat store/Bank/events --json --topic bank:Account.Opened | jq .state",
     )
 )
 def cat(  # noqa: PLR0913 - a user's choices, all by name
-    path: _PathToRead,
+    path: PathToRead,
     *,
     start: Annotated[int, typer.Option(min=1, help="Position of the first record.")] = 1,
     stop: Annotated[
@@ -126,8 +97,8 @@ def cat(  # noqa: PLR0913 - a user's choices, all by name
     limit: Annotated[
         int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
     ] = None,
-    topic: _Topics = None,
-    originator: _Originator = None,
+    topic: Topics = None,
+    originator: OriginatorId = None,
     as_json: _AsJsonLines = False,
 ) -> None:
     """Print records in order: position, time (UTC), originator id and version, topic, state.
@@ -142,12 +113,12 @@ def cat(  # noqa: PLR0913 - a user's choices, all by name
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "aurora-es tail -f store/Bank", "aurora-es tail -n 100 --json store/Bank/events | jq .topic"
     )
 )
 def tail(  # noqa: PLR0913 - as cat
-    path: _PathToRead,
+    path: PathToRead,
     *,
     count: Annotated[
         int, typer.Option("-n", "--count", min=0, help="Begin with so many records.")
@@ -156,8 +127,8 @@ def tail(  # noqa: PLR0913 - as cat
         bool,
         typer.Option("-f", "--follow", help="Go on with new records as they come, until Ctrl-C."),
     ] = False,
-    topic: _Topics = None,
-    originator: _Originator = None,
+    topic: Topics = None,
+    originator: OriginatorId = None,
     as_json: _AsJsonLines = False,
 ) -> None:
     """Print the newest records, and with -f every later one as soon as it is committed.
@@ -191,13 +162,13 @@ def _time(text: str) -> datetime:
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "aurora-es at store/Bank 2026-11-25T20:00:00Z",
         "aurora-es cat store/Bank --stop $(aurora-es at store/Bank 2026-11-25T21:00+01:00)",
     )
 )
 def at(
-    path: _PathToRead,
+    path: PathToRead,
     time: Annotated[
         datetime,
         typer.Argument(
@@ -208,7 +179,7 @@ def at(
         ),
     ],
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the position of the last record that was committed at or before TIME, 0 if none.
 
@@ -224,6 +195,26 @@ def at(
             None if last is None else last.timestamp,
             as_json=as_json,
         )
+
+
+app.command(
+    epilog=epilog(
+        "aurora-es streams store/Bank --first-topic bank:Account.Opened --limit 100",
+        "aurora-es streams store/Bank --prefix 6f1c --json",
+    )
+)(lists.streams)
+app.command(epilog=epilog("aurora-es topics store/Bank", "aurora-es topics store/Bank --json"))(
+    lists.topics
+)
+app.command(epilog=epilog("aurora-es seal store", "aurora-es seal store/Bank/events --json"))(
+    upkeep.seal
+)
+app.command(epilog=epilog("aurora-es merge store/Bank", "aurora-es merge store/Bank --all"))(
+    upkeep.merge
+)
+app.command(
+    epilog=epilog("aurora-es cool store", "aurora-es cool store/Bank --codec zstd --older-than 7d")
+)(upkeep.cool)
 
 
 def _open(path: str) -> Journal:

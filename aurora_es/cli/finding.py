@@ -13,9 +13,12 @@ import os
 from dataclasses import dataclass, field
 
 from aurora_es.errors import AuroraError
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import MANIFEST_MAGIC
 from aurora_es.format.names import MANIFEST, parse_segment_name
 from aurora_es.journal.journal import Journal
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.opening import refuse_network
 from aurora_es.store import EVENTS
 
 _LEVELS_MAX = 2  # application, purpose
@@ -77,10 +80,25 @@ def find_journal(path: str) -> str:
     raise PathError(message)
 
 
+def find_to_change(path: str) -> list[str]:
+    """Find the journals under ``path`` that a command is to work on; raises as ``find_journals``.
+
+    One whose creation was not finished is left out, but refused where it is ``path`` itself.
+    """
+    found = []
+    for journal in find_journals(path).journals:
+        if not _network_allowed():
+            refuse_network(journal)
+        if read_manifest(SYSTEM_EFFECTS.files, journal) is not None:
+            found.append(journal)
+        elif journal == path:
+            raise unfinished(path)
+    return found
+
+
 def open_to_read(path: str) -> Journal:
     """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
-    allowed = os.environ.get(_NETWORK_SETTING, "").strip().lower() in _TRUE
-    journal = Journal.open(path, read_only=True, allow_network_file_system=allowed)
+    journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
     if not journal.attach():
         journal.close()
         raise unfinished(path)
@@ -93,6 +111,10 @@ def unfinished(path: str) -> PathError:
         f"{path}: expected a journal, found one whose creation was not finished; the next append"
         " makes it anew"
     )
+
+
+def _network_allowed() -> bool:
+    return os.environ.get(_NETWORK_SETTING, "").strip().lower() in _TRUE
 
 
 def _search(path: str, levels: int, findings: Findings) -> None:

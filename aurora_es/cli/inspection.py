@@ -1,8 +1,8 @@
 """Gathers what ``info`` tells about a journal.
 
 Theory of operation: ``survey`` reads the manifest, the mark and the directory, whatever the
-journal's length; ``inspect`` opens the journal too, which walks and checks every segment up to the
-mark. What fails becomes the ``error`` of the result, beside all that could be learned: a damaged
+journal's length; ``inspect`` opens the journal too, which walks and checks what is not sealed, up to
+the mark. What fails becomes the ``error`` of the result, beside all that could be learned: a damaged
 journal is the one about which a person wants to know most. Counts come from what was walked, or
 else from the mark; files are listed last, so that every segment counted is among them.
 """
@@ -19,21 +19,31 @@ from aurora_es.cli.finding import open_to_read, unfinished
 from aurora_es.cli.text import encodable
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.names import RECOVERED, parse_segment_name
+from aurora_es.format.manifest import Manifest
+from aurora_es.format.names import (
+    RECOVERED,
+    parse_cooled_name,
+    parse_frames_name,
+    parse_run_name,
+    parse_segment_name,
+)
 from aurora_es.journal.creation import is_unborn
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.records import datetime_of
 
+_SEGMENTS = "segments"
+_OBSOLETE = "obsolete"
 _BLOCK_BYTES = 512  # unit of st_blocks, on every file system
 
 
 class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A segment file.
 
-    ``state`` is ``rolled``, ``tail``, or ``newer`` for one made since the journal was looked at, or
-    left by a writer that died in a roll.
+    ``state`` is ``tail``, ``rolled`` (closed, not sealed yet), ``sealed``, ``cooled``, ``obsolete``
+    (replaced or dropped, and to be removed), or ``newer`` for one made since the journal was looked
+    at, or left by a writer that died in a roll.
     """
 
     file_name: str
@@ -66,13 +76,17 @@ class Summary(msgspec.Struct, kw_only=True):
     last_commit: int | None = None
     durable: bool | None = None  # everything visible is known to be on disk
     tail_bytes: int | None = None  # of the tail segment's file, those that hold commits
-    segment_count: int = 0
+    retained_from: int | None = None  # the first position that has not been dropped
+    segment_count: int = 0  # without obsolete ones
+    segments_by_state: dict[str, int] = {}
+    run_count: int | None = None  # index runs in use
     size_on_disk_bytes: int = 0  # of all files of the journal, as ``du`` counts
+    size_by_kind_bytes: dict[str, int] = {}  # the same, by what the files are
     error: Fault | None = None
 
 
 class Details(Summary, kw_only=True):
-    """A summary, and what only a walk over all segments tells."""
+    """A summary, and what only opening the journal tells."""
 
     originators: int | None = None
     last_timestamp: datetime | None = None  # of the last commit
@@ -88,7 +102,7 @@ def survey(path: str) -> tuple[Summary, Exception | None] | None:
     tail, error = _read_settings(summary)
     if error is None and tail is None:
         return None
-    _list_files(summary, tail)
+    _list_files(summary, tail, _manifest_of(path))
     return summary, error
 
 
@@ -108,8 +122,16 @@ def inspect(path: str) -> tuple[Details, Exception | None]:
         except (AuroraError, OSError) as failed:
             error = failed
             details.error = _fault(failed)
-    details.segments = _list_files(details, tail)
+    details.segments = _list_files(details, tail, _manifest_of(path))
     return details, error
+
+
+def _manifest_of(path: str) -> Manifest | None:
+    """The newest manifest, for what it lists; None if it cannot be read, which was told before."""
+    try:
+        return read_manifest(SYSTEM_EFFECTS.files, path)
+    except (AuroraError, OSError):
+        return None
 
 
 def _read_settings(summary: Summary) -> tuple[int | None, Exception | None]:
@@ -164,27 +186,30 @@ def _walk(details: Details, journal: Journal) -> int:
     return chain.segment_number
 
 
-def _list_files(summary: Summary, tail: int | None) -> list[SegmentInfo]:
+def _list_files(summary: Summary, tail: int | None, manifest: Manifest | None) -> list[SegmentInfo]:
     """Add up the files of the journal; returns its segments, oldest first."""
     named = []
     for directory, name, status in _files_of(summary.path):
-        summary.size_on_disk_bytes += status.st_blocks * _BLOCK_BYTES
-        parsed = parse_segment_name(name) if directory == summary.path else None
-        if parsed:
-            named.append((*parsed, name, status.st_size))
-        elif directory != summary.path and isinstance(summary, Details):
+        size = status.st_blocks * _BLOCK_BYTES
+        summary.size_on_disk_bytes += size
+        kind = RECOVERED if directory != summary.path else _kind_of(name)
+        summary.size_by_kind_bytes[kind] = summary.size_by_kind_bytes.get(kind, 0) + size
+        if kind == _SEGMENTS:
+            place = parse_cooled_name(name) or (*(parse_segment_name(name) or (0, 0)), 0)
+            named.append((*place, name, status.st_size))
+        elif kind == RECOVERED and isinstance(summary, Details):
             summary.recovered_files += 1
             summary.recovered_bytes += status.st_size
     named.sort()
-    summary.segment_count = len(named)
-    base_of = {number: base for number, base, _, _ in named}
+    base_of = {number: base for number, base, *_ in named}
     segments = []
-    for number, base, name, size_bytes in named:
+    for number, base, revision, name, size_bytes in named:
         last = None
         if tail is not None and number < tail and number + 1 in base_of:
             last = base_of[number + 1] - 1
         elif number == tail and summary.last_position is not None:
             last = max(base - 1, summary.last_position)
+        state = _segment_state(number, revision, tail, manifest)
         segments.append(
             SegmentInfo(
                 file_name=name,
@@ -192,15 +217,40 @@ def _list_files(summary: Summary, tail: int | None) -> list[SegmentInfo]:
                 base_position=base,
                 last_position=last,
                 size_bytes=size_bytes,
-                state=_segment_state(number, tail),
+                state=state,
             )
         )
+        summary.segment_count += state != _OBSOLETE
+        if state is not None:
+            summary.segments_by_state[state] = summary.segments_by_state.get(state, 0) + 1
+    if manifest is not None:
+        summary.run_count = len(manifest.runs)
+        summary.retained_from = manifest.retained_from
     return segments
 
 
-def _segment_state(number: int, tail: int | None) -> str | None:
+def _kind_of(name: str) -> str:
+    """What a file is, by its name."""
+    if parse_segment_name(name) or parse_cooled_name(name):
+        return _SEGMENTS
+    if parse_run_name(name):
+        return "index runs"
+    return "tables of frames" if parse_frames_name(name) else "other"
+
+
+def _segment_state(
+    number: int, revision: int, tail: int | None, manifest: Manifest | None
+) -> str | None:
     if tail is None:
         return None
+    listed = [] if manifest is None else manifest.segments
+    if listed and number <= listed[-1].segment_number:
+        in_use = number >= listed[0].segment_number and (
+            listed[number - listed[0].segment_number].revision == revision
+        )
+        if not in_use:
+            return _OBSOLETE
+        return "cooled" if revision else "sealed"
     if number == tail:
         return "tail"
     return "rolled" if number < tail else "newer"

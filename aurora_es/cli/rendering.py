@@ -134,9 +134,16 @@ def _facts_of(details: Details) -> Iterable[tuple[str, str]]:
     if details.last_timestamp is not None:
         yield "last commit", time_text(details.last_timestamp)
     yield "durable", _yes_or_no(details.durable)
-    yield "segments", _number(details.segment_count)
+    states = ", ".join(f"{count:,} {state}" for state, count in details.segments_by_state.items())
+    counted = _number(details.segment_count)
+    yield "segments", f"{counted}: {states}" if states else counted
+    yield "index runs", _number(details.run_count)
+    if details.retained_from is not None and details.retained_from > 1:
+        yield "retained from", f"position {details.retained_from:,}"
     yield "tail", _UNKNOWN if details.tail_bytes is None else size_text(details.tail_bytes)
     yield "size on disk", size_text(details.size_on_disk_bytes)
+    for kind, size in sorted(details.size_by_kind_bytes.items()):
+        yield f"  {kind}", size_text(size)
     if details.recovered_files:
         files = f"{details.recovered_files} files" if details.recovered_files > 1 else "1 file"
         yield "recovered", f"{files}, {size_text(details.recovered_bytes)} kept of what was cut"

@@ -158,11 +158,12 @@ class Run(RunFile):
         found = self._entries_between(key, low, high, desc=False, limit=limit)
         return [position for _, position in found]
 
-    def keys(self, kind: Kind) -> Iterator[KeyEntries]:
-        """All keys of a kind, in their order, with what is known of them; in bounded memory."""
+    def keys(self, kind: Kind, *, after: int = -1) -> Iterator[KeyEntries]:
+        """Keys of a kind above ``after``, in their order, with what is known; in bounded memory."""
         from aurora_es.index.columns import key_entries
 
-        for found in key_entries(self, *key_range(kind)):
+        low, high = key_range(kind)
+        for found in key_entries(self, max(low, after + 1), high):
             yield KeyEntries(*found)
 
     def _entries_between(

@@ -23,7 +23,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aurora_es.index.topics import TailTopics
 
@@ -300,6 +300,20 @@ class TailIndex:
             if limit is not None:
                 del found[limit:]
         return found
+
+    def originators(self, until: int) -> Iterator[tuple[Key, int, int, int]]:
+        """Key, number of records, last version and first position of each, up to ``until``."""
+        versions, previous = self._versions, self._previous
+        visible = max(until - self._before, 0)
+        for key, slot in self._last.copy().items():  # the writer may add meanwhile
+            last, count, first, highest = slot, 0, 0, None
+            while last:
+                if last <= visible:
+                    count, first, version = count + 1, last, versions[last - 1]
+                    highest = version if highest is None else max(highest, version)
+                last = previous[last - 1]
+            if highest is not None:
+                yield key, count, highest, self._before + first
 
     def version_at(self, position: int) -> int:
         """Version of the record at ``position``; 0 for a record without originator."""

@@ -7,8 +7,6 @@ import weakref
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import msgspec
-
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
     ArgumentError,
@@ -22,7 +20,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.closing import indexing, put_off
+from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
@@ -31,6 +29,7 @@ from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle, other_handles
+from aurora_es.journal.listing import count_topics, list_originators
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
@@ -45,6 +44,7 @@ from aurora_es.journal.records import (
 )
 from aurora_es.journal.seal import seal_next
 from aurora_es.journal.spawn import background_default, start_background_run
+from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
 from aurora_es.journal.times import position_at
@@ -57,33 +57,12 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
     from aurora_es.format.payload import TrackingData
     from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.listing import Originator
+    from aurora_es.journal.statistics import Statistics
 
 _T = TypeVar("_T")
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _UNSEALED_MAX = 3  # the tail and two closed segments: then an appender seals one by itself
-
-
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts and settings of a journal; sizes in bytes."""
-
-    path: str
-    exists: bool
-    last_position: int
-    last_commit: int
-    last_timestamp: datetime | None  # of the last commit, UTC
-    originators: int | None  # None where only reading the whole journal could tell
-    segments: int
-    tail_bytes: int
-    index_bytes: int
-    durable: bool  # everything visible is known to be on disk
-    epoch: int
-    sync: str
-    roll_cycle: str
-    compression: str
-    genesis_id: str
-    recoveries: int
-    adopted_commits: int
-    cut_bytes: int
 
 
 class Journal:
@@ -417,7 +396,51 @@ class Journal:
         self._followers.add(follower)
         return follower
 
+    def originator_ids(
+        self, prefix: str | None = None, first_topic: str | None = None
+    ) -> Iterator[Originator]:
+        """List originators: id, number of records, last version, first topic, first position.
+
+        Of all that were there at the call, those whose id, as text, begins with ``prefix`` and
+        whose first record has the topic ``first_topic``, in no useful order. Memory is bounded by
+        the tail; each originator costs two reads or three.
+        """
+        self.renew()
+        self._refresh()
+        listed = list_originators(self.handle)
+        return self._chosen_originators(listed, prefix, first_topic)
+
+    def _chosen_originators(
+        self, listed: Iterator[Originator], prefix: str | None, first_topic: str | None
+    ) -> Iterator[Originator]:
+        try:
+            for found in listed:
+                if prefix is not None and not str(found.originator_id).startswith(prefix):
+                    continue
+                if first_topic is None or found.first_topic == first_topic:
+                    yield found
+        except AuroraError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
+
+    def topics(self) -> dict[str, int]:
+        """Count the records of each topic; reads the tail, and what has too many topics to list."""
+        self.renew()
+        self._refresh()
+        try:
+            return count_topics(self.handle)
+        except AuroraError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
+
     # Looking after it
+
+    def renew(self) -> None:
+        """Use what has been sealed, cooled or dropped meanwhile, by whichever process."""
+        if self.attach() and self.handle.usable() is not None:
+            renew_manifest(self.handle)
 
     def attach(self) -> bool:
         """Attach to the files, if the journal exists by now; returns whether it does."""
@@ -436,36 +459,13 @@ class Journal:
         sync_journal(self.handle)
 
     def statistics(self) -> Statistics:
-        """Counts and settings, cheaply: nothing is read but the mark and what is new."""
+        """Counts, sizes and settings, cheaply: read are the mark, what is new, and sizes of files."""
         exists = self.attach()
-        handle = self.handle
         self._refresh()
-        descriptors = handle.usable()
-        with indexing(handle):  # one moment of the journal, also while others append
-            index, chain = handle.state.index, handle.state.chain
-            chain = None if chain is None else chain.copy()
-            originators, index_bytes = index.originator_count, index.memory_bytes
-        mark = None if descriptors is None else descriptors.mark.read()
-        return Statistics(
-            path=handle.path,
-            exists=exists,
-            last_position=0 if chain is None else chain.position,
-            last_commit=0 if chain is None else chain.commit_number,
-            last_timestamp=datetime_of(chain.timestamp) if chain and chain.timestamp else None,
-            originators=originators,
-            segments=0 if chain is None else chain.segment_number,
-            tail_bytes=0 if chain is None else chain.offset,
-            index_bytes=index_bytes,
-            durable=mark is None or mark.durable_offset == mark.visible_offset,
-            epoch=handle.epoch or 0,
-            sync=str(handle.sync_mode),
-            roll_cycle=str(handle.roll_cycle),
-            compression=str(handle.compression),
-            genesis_id=handle.genesis_id.hex(),
-            recoveries=handle.recoveries,
-            adopted_commits=handle.adopted_commits,
-            cut_bytes=handle.cut_bytes,
-        )
+        try:
+            return statistics_of(self.handle, exists=exists)
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
 
     def close(self) -> None:
         """Sync what was appended, end all tailers and release everything; idempotent.

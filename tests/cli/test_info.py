@@ -14,7 +14,8 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 
-from aurora_es import Journal, Record, Sync
+from aurora_es import Journal, Record, RollCycle, Sync
+from aurora_es.journal.background import cool, seal
 from tests.cli.support import damage, environment, make_journal, refused, run, writer
 
 
@@ -57,9 +58,15 @@ def test_every_fact_of_a_journal_is_told(tmp_path: Path) -> None:
         assert (path / segment["file_name"]).stat().st_size == segment["size_bytes"]
     assert found.pop("created_at") <= newest.replace("+00:00", "Z")
     assert found.pop("last_timestamp") == newest.replace("+00:00", "Z")
+    sizes = found.pop("size_by_kind_bytes")
+    assert set(sizes) == {"segments", "other"}
+    assert sum(sizes.values()) == found["size_on_disk_bytes"]
     assert found == {
         "path": str(path),
         "name": None,
+        "retained_from": 1,
+        "segments_by_state": {"rolled": 2, "tail": 1},
+        "run_count": 0,
         "genesis_id": wanted.genesis_id,
         "sync": "never",
         "roll_cycle": "3events",
@@ -219,3 +226,40 @@ def test_an_unfinished_creation_is_no_journal_yet(tmp_path: Path) -> None:
 
     assert "creation was not finished" in refused(1, "info", path)
     assert described(tmp_path / "store")["journals"] == []
+
+
+def test_segments_are_told_by_state(tmp_path: Path) -> None:
+    """Cooled, sealed, rolled and tail segments, runs, and what waits to be removed."""
+    path = tmp_path / "j"
+    with Journal.open(path, roll_cycle=RollCycle.events(1), sync=Sync.NEVER) as journal:
+        for number in range(7):
+            journal.append([Record(topic="t", state=b"%d" % number)])
+            if number == 3:
+                seal(str(path))
+                cool(str(path))
+            if number == 5:
+                seal(str(path))
+
+    found = described(path)
+
+    assert found["segments_by_state"] == {
+        "cooled": 3,
+        "obsolete": 3,
+        "sealed": 2,
+        "rolled": 1,
+        "tail": 1,
+    }
+    assert found["segment_count"] == 7
+    assert found["run_count"] == 2
+    assert set(found["size_by_kind_bytes"]) == {
+        "segments",
+        "index runs",
+        "tables of frames",
+        "other",
+    }
+    assert [s["last_position"] for s in found["segments"] if s["state"] != "obsolete"] == [
+        *range(1, 8)
+    ]
+    shown = run("info", path).stdout
+    assert "7: 3 obsolete, 3 cooled" in " ".join(shown.split())
+    assert "cooled" in shown.splitlines()[-7]

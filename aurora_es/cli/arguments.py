@@ -1,0 +1,75 @@
+"""Arguments and options that several commands have, and the words that end their help."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from aurora_es.cli.endings import EXIT_CODES_HELP
+
+PathToLookAt = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        show_default=False,
+        help="A journal, the directory of an application, or a whole AURORA_PATH.",
+    ),
+]
+PathToRead = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        show_default=False,
+        help="A journal, or the directory of an application, which stands for its events.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+Topics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topic",
+        metavar="TOPIC",
+        show_default=False,
+        help="Only records of this topic; give it again for more topics.",
+    ),
+]
+OriginatorId = Annotated[
+    str | None,
+    typer.Option(
+        "--originator",
+        metavar="ID",
+        show_default=False,
+        help="Only records of this originator (the id of an aggregate).",
+    ),
+]
+
+_AGE = re.compile(r"(\d{1,9})([smhdw]?)")
+_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB|)")
+_BYTES_OF = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def parse_age(text: str) -> timedelta:
+    """An age such as ``24h``; raises typer.BadParameter."""
+    matched = _AGE.fullmatch(text.strip())
+    if matched is None:
+        message = f"expected an age such as 90s, 30m, 24h, 7d or 4w; found {text!r}"
+        raise typer.BadParameter(message)
+    return timedelta(seconds=int(matched[1]) * _SECONDS_OF[matched[2]])
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes such as ``10GiB``; raises typer.BadParameter."""
+    matched = _SIZE.fullmatch(text.strip())
+    if matched is None:
+        message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
+        raise typer.BadParameter(message)
+    return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def epilog(*examples: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), EXIT_CODES_HELP])

@@ -1,0 +1,113 @@
+"""The commands that look after sealed segments: seal, merge, cool.
+
+Each works beside writers and readers, one at a time on a journal, and may be killed at any point.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age
+from aurora_es.cli.endings import errors_told
+from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.text import encodable, json_bytes, printable
+from aurora_es.journal import background
+from aurora_es.journal.cool import COOL_CODEC_DEFAULT
+
+_Progress = Callable[[int, int], object]
+_HOUR = timedelta(hours=1)
+
+
+def seal(path: PathToLookAt, *, as_json: AsJson = False) -> None:
+    """Seal what has been rolled: write index runs and tables, so that less is kept in memory.
+
+    Appenders start the same by themselves when they roll; this is for stores whose appenders run
+    with AURORA_BACKGROUND=n, or after a run was killed.
+    """
+
+    def work(journal: str, progress: _Progress | None) -> dict[str, int]:
+        return {"sealed_segments": background.seal(journal, progress=progress)}
+
+    _work(path, "sealing", work, as_json=as_json)
+
+
+def merge(
+    path: PathToLookAt,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Merge all index runs to one, due or not.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge index runs that are due, so that a look-up asks few of them."""
+
+    def work(journal: str, progress: _Progress | None) -> dict[str, int]:
+        merged = background.merge(journal, everything=everything, progress=progress)
+        return {"merged_runs": merged}
+
+    _work(path, "merging", work, as_json=as_json)
+
+
+def cool(
+    path: PathToLookAt,
+    *,
+    codec: Annotated[
+        str, typer.Option(metavar="CODEC", help="lz4, none, snappy or zstd.")
+    ] = COOL_CODEC_DEFAULT,
+    older_than: Annotated[
+        timedelta,
+        typer.Option(
+            parser=parse_age,
+            metavar="AGE",
+            help="Only segments whose last commit is that old: 90s, 30m, 24h, 7d, 4w.",
+        ),
+    ] = "24h",  # type: ignore[assignment] # parsed as if it had been typed
+    as_json: AsJson = False,
+) -> None:
+    """Store sealed segments again, in larger frames and compressed; every read works as before.
+
+    A copy is read back and compared before it takes a segment's place.
+    """
+
+    def work(journal: str, progress: _Progress | None) -> dict[str, int]:
+        hours = older_than / _HOUR
+        cooled = background.cool(journal, codec=codec, older_than_hours=hours, progress=progress)
+        return {"cooled_segments": cooled}
+
+    _work(path, "cooling", work, as_json=as_json)
+
+
+def _work(
+    path: str,
+    what: str,
+    work: Callable[[str, _Progress | None], dict[str, int]],
+    *,
+    as_json: bool,
+) -> None:
+    """Work on every journal under ``path``, and print what was done on each."""
+    with errors_told():
+        path = os.path.abspath(path)
+        results = []
+        for journal in find_to_change(path):
+            with progress_shown(f"{what} {printable(os.path.relpath(journal))}") as progress:
+                counts = work(journal, progress)
+            results.append({"path": encodable(journal), **counts})
+            if not as_json:
+                ((name, count),) = counts.items()
+                print(f"{printable(journal)}: {_counted(name, count)}")
+        if as_json:
+            found = {"path": encodable(path), "journals": results}
+            sys.stdout.buffer.write(json_bytes(found))
+
+
+def _counted(name: str, count: int) -> str:
+    """``sealed_segments`` and 1 as "sealed 1 segment"."""
+    verb, _, noun = name.partition("_")
+    return f"{verb} {count:,} {noun.removesuffix('s') if count == 1 else noun}"
