@@ -22,7 +22,7 @@ from .stores import aurora_missing, warn_when_aurora_is_missing
 
 RESULTS = Path(__file__).resolve().parent / "results"
 GROWTH_SIZES = (10**4, 10**5, 10**6)
-QUICK_GROWTH_SIZES = (10**3, 10**4)
+QUICK_GROWTH_SIZES = (10**4,)
 GROWTH_SIZE_MAX = 10**7
 
 
