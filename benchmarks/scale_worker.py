@@ -42,24 +42,33 @@ class ScaleObedience(Obedience):
             insert(commit)
         return {"seconds": perf_counter() - started}
 
-    def insert_beside(self, path: str) -> dict[str, Any]:
-        """The seconds of each one-event insert for as long as a background run works."""
+    def insert_beside(self, path: str | None, count: int) -> dict[str, Any]:
+        """The seconds of each one-event insert, at rest or for as long as a background run works.
+
+        One loop for both, all events made before: else the making would count for one of them.
+        """
         insert = self.store.recorder.insert_events
-        prepared = self._source.singles(200_000)
-        command = [sys.executable, "-m", "aurora_es.journal.background", path]
+        prepared = self._source.singles(count)
         taken: list[float] = []
         gc.collect()
+        before = _children_seconds()
         began = perf_counter()
-        child = subprocess.Popen(command)
+        child = None
+        if path is not None:
+            child = subprocess.Popen([sys.executable, "-m", "aurora_es.journal.background", path])
         for events in prepared:
             started = perf_counter()
             insert(events)
             taken.append(perf_counter() - started)
-            if not len(taken) % 64 and child.poll() is not None:
+            if child is not None and not len(taken) % 64 and child.poll() is not None:
                 break
-        seconds = perf_counter() - began
-        child.wait()
-        return {"seconds": taken, "elapsed": seconds}
+        elapsed = perf_counter() - began
+        if child is not None and child.wait():
+            msg = f"the background run ended with exit status {child.returncode}"
+            raise RuntimeError(msg)
+        whole = perf_counter() - began
+        share = (_children_seconds() - before) / whole
+        return {"seconds": taken, "elapsed": elapsed, "whole": whole, "child_share": share}
 
     # Tending: in a process of its own, with no store open
 
@@ -67,8 +76,8 @@ class ScaleObedience(Obedience):
         """Seal, merge or cool; the seconds and the peak of memory above that of the imports."""
         import numpy as np
 
-        from aurora_es.journal import background, clearing
         from aurora_es.files.layer import SYSTEM_EFFECTS
+        from aurora_es.journal import background, clearing
 
         assert np
         before = resident_bytes()
@@ -196,6 +205,11 @@ class ScaleObedience(Obedience):
         moments = [first + timedelta(seconds=choose() * span) for _ in range(count)]
         assert all(moment <= datetime.now(UTC) for moment in moments)
         return {"seconds": time_calls(position_at, moments)}
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_bytes() -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
 from aurora_es.journal.catch_up import refresh
-from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
+from aurora_es.segment.read import decode_frame, decode_groups, read_record, read_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +88,7 @@ def _read_run(
 def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]:
     """Read single records, in the order asked for.
 
-    Neighbours in one frame are decoded together.
+    Neighbours in one frame are decoded together; a record that is alone in its frame, by itself.
     """
     if len(positions) == 1:
         return [read_position(handle, positions[0])[0]]
@@ -99,7 +99,8 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     found: list[RecordData] = []
     at, count = 0, len(positions)
     while at < count:
-        records, first = _frame_of(handle, index, positions[at])
+        following = positions[at + 1] if at + 1 < count else 0
+        records, first = _read_wanted(handle, index, (positions[at], following))
         end = first + len(records)
         while at < count and first <= (position := positions[at]) < end:
             found.append(records[position - first])
@@ -107,17 +108,21 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     return found
 
 
-def _frame_of(handle: Handle, index: JournalIndex, position: int) -> tuple[list[RecordData], int]:
+def _read_wanted(
+    handle: Handle, index: JournalIndex, wanted: tuple[int, int]
+) -> tuple[list[RecordData], int]:
+    """See ``read_wanted`` of segments; the records come with the position of the first."""
+    position = wanted[0]
     tail: TailIndex | None = index.tail
     assert tail is not None
     if position < tail.base_position:
         tail = index.tail_of(position)
         if tail is None:
             assert index.sealed is not None
-            return index.sealed.segments.read_frame(position)
+            return index.sealed.segments.read_wanted(wanted)
     offset, length, first = tail.frame_place(position)
     file = handle.segment(tail.segment_number, tail.base_position)
-    return read_frame(file, offset, length, first)[0], first
+    return read_wanted(file, offset, length, first, wanted)
 
 
 def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
