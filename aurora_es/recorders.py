@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -58,6 +58,14 @@ _new = object.__new__
 _set = object.__setattr__
 _UUIDS_MAX = 1 << 16
 _INTERRUPT_SLICE_SECONDS = 0.01
+
+
+def _uuid_of(raw: bytes) -> UUID:
+    """``UUID(bytes=raw)``, without its many checks: a page of many aggregates makes many."""
+    uuid = _new(UUID)
+    _set(uuid, "int", int.from_bytes(raw, "big"))
+    _set(uuid, "is_safe", SafeUUID.unknown)
+    return uuid
 
 
 class AuroraRecorder:
@@ -142,7 +150,7 @@ class AuroraRecorder:
             if uuid is None:
                 if len(self._uuids) >= _UUIDS_MAX:
                     self._uuids.clear()
-                uuid = self._uuids[raw] = UUID(bytes=raw)
+                uuid = self._uuids[raw] = _uuid_of(raw)
             return str(uuid) if self.store.originator_id_type == "text" else uuid
         text = str(raw)
         if self.store.originator_id_type == "uuid" and isinstance(text_key(text), bytes):
@@ -395,12 +403,13 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
     ) -> None:
         new, set_attribute, cls, append = _new, _set, Notification, notifications.append
         convert = self._originator_id
+        known: dict[Any, UUID] = {} if self.store.originator_id_type == "text" else self._uuids
         raw: Any = None
         originator_id: UUID | str = ""
         for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
-                originator_id = convert(raw)
+                originator_id = known.get(raw) or convert(raw)
             notification = new(cls)
             set_attribute(
                 notification,

@@ -117,6 +117,10 @@ class JournalIndex:
     def find(self, key: Key, version: int) -> int:
         """Position of the record with this version, 0 when there is none."""
         sealed, tails = self.parts
+        tail = self.tail
+        last = tail.last_version(key) if key in tail else self.version_before(key)
+        if last is None or (version > last and (key not in tail or self._rises(tail, key))):
+            return 0  # nearly always: it continues what there is
         for tail in reversed(tails):
             position = tail.find(key, version)
             if position:
@@ -207,7 +211,21 @@ class JournalIndex:
             found = tail.select(key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
             if found or tail.base_position == 1:
                 return found, False
+        elif limit == 1 and desc and gt is None and lte is None:
+            newest = self._newest_sealed(key, until)
+            if newest is not None:
+                return newest
         return self._select_everywhere(key, gt, lte, desc=desc, limit=limit, until=until)
+
+    def _newest_sealed(self, key: Key, until: int) -> Selection | None:
+        """The last event of an originator that is in the sealed part only, None if unsure."""
+        sealed, tails = self.parts
+        if sealed is None or until < sealed.last_position or any(key in tail for tail in tails):
+            return None
+        found = sealed.newest(key)
+        if found is None:
+            return [], False
+        return ([found[1]], True) if found[2] else None
 
     def _select_everywhere(  # noqa: PLR0913 - as select
         self,

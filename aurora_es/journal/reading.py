@@ -19,7 +19,7 @@ from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.generation import renew_past
 from aurora_es.journal.handle import MissingSegmentError
-from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
+from aurora_es.segment.read import decode_frame, decode_groups, read_record, read_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def _read_run(
 def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]:
     """Read single records, in the order asked for.
 
-    Neighbours in one frame are decoded together.
+    Neighbours in one frame are decoded together; a record that is alone in its frame, by itself.
     """
     if len(positions) == 1:
         return [read_position(handle, positions[0])[0]]
@@ -120,7 +120,8 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     found: list[RecordData] = []
     at, count = 0, len(positions)
     while at < count:
-        records, first = _frame_of(handle, index, positions[at])
+        following = positions[at + 1] if at + 1 < count else 0
+        records, first = _read_wanted(handle, index, (positions[at], following))
         end = first + len(records)
         while at < count and first <= (position := positions[at]) < end:
             found.append(records[position - first])
@@ -128,22 +129,26 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     return found
 
 
-def _frame_of(handle: Handle, index: JournalIndex, position: int) -> tuple[list[RecordData], int]:
+def _read_wanted(
+    handle: Handle, index: JournalIndex, wanted: tuple[int, int]
+) -> tuple[list[RecordData], int]:
+    """See ``read_wanted`` of segments; the records come with the position of the first."""
+    position = wanted[0]
     tail: TailIndex | None = index.tail
     assert tail is not None
     if position < tail.base_position:
         tail = index.tail_of(position)
         if tail is None:
             assert index.sealed is not None
-            return index.sealed.segments.read_frame(position)
+            return index.sealed.segments.read_wanted(wanted)
     offset, length, first = tail.frame_place(position)
     try:
         file = handle.segment(tail.segment_number, tail.base_position)
     except MissingSegmentError as error:
         if not renew_past(handle, error.segment_number):
             raise
-        return _frame_of(handle, _caught_up(handle, position), position)
-    return read_frame(file, offset, length, first)[0], first
+        return _read_wanted(handle, _caught_up(handle, position), wanted)
+    return read_wanted(file, offset, length, first, wanted)
 
 
 def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:

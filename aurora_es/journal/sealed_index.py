@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, Manifest
+    from aurora_es.format.run import Columns
     from aurora_es.index.tail import Key
 
 _T = TypeVar("_T")
@@ -69,7 +70,8 @@ class SealedIndex:
         self._hash_topic = key_hasher(genesis_id, "topic")
         self._mending = threading.Lock()  # one thread at a time builds a damaged run anew
         # Opened as needed, by any thread; a second one that opens the same does no harm.
-        self._open: dict[IndexRun, Run] = {}
+        # By first segment: runs of one generation have none in common.
+        self._open: dict[int, Run] = {}
 
     def close(self) -> None:
         """Close all descriptors now; only for the child of a fork, where nobody else reads."""
@@ -82,9 +84,10 @@ class SealedIndex:
         """Take over what ``other``, of an earlier generation, has open and is still listed."""
         self.segments.take_open(other.segments)
         listed = set(self.runs)
-        self._open.update(
-            {entry: run for entry, run in list(other._open.items()) if entry in listed}
-        )
+        for entry in other.runs:
+            run = other._open.get(entry.first_segment)
+            if run is not None and entry in listed:
+                self._open[entry.first_segment] = run
 
     def end_chain(self) -> Chain | None:
         """The chain behind the end frame of the last listed segment."""
@@ -121,6 +124,40 @@ class SealedIndex:
                 if entry.rises:
                     break  # whatever is older has lower versions
         return highest
+
+    def newest(self, key: Key) -> tuple[int, int, bool] | None:
+        """Version and position of the last entry in the newest run that has one, None if none has.
+
+        And whether that run rises: then this is the originator's last event. A candidate, as ever.
+        """
+        hashed, opened = self._hash(key), self._open
+        for entry in self.runs:  # row "last event", and "absent": no call more than needed
+            run = opened.get(entry.first_segment) or self.open_run(entry)
+            try:
+                found = run.last(hashed)
+            except RunDamagedError as error:
+                found = self.mended(entry, run, error).last(hashed)
+            if found is not None:
+                return found[0], found[1], entry.rises
+        return None
+
+    def rise_above(self, columns: Columns) -> bool:
+        """Whether the first version of each originator in ``columns`` is above all listed ones.
+
+        ``columns`` are keys and versions, keys rising, each key once.
+        """
+        from aurora_es.index.columns import last_ordinals
+
+        keys, versions, _ = columns
+        for entry in self.runs:
+            highest, is_there = self.ask(entry, lambda run: last_ordinals(run, keys))  # noqa: B023 - asked at once
+            if (highest[is_there] >= versions[is_there]).any():
+                return False
+            if entry.rises:  # whatever is older has lower versions
+                keys, versions = keys[~is_there], versions[~is_there]
+            if not len(keys):
+                break
+        return True
 
     def find(self, key: Key, version: int) -> int:
         """Position of the record with this version, confirmed; 0 when there is none."""
@@ -187,7 +224,7 @@ class SealedIndex:
 
     def ask(self, entry: IndexRun, question: Callable[[Run], _T]) -> _T:
         """Ask a listed run; a damaged one is built anew first."""
-        run = self._open.get(entry) or self.open_run(entry)
+        run = self._open.get(entry.first_segment) or self.open_run(entry)
         try:
             return question(run)
         except RunDamagedError as error:
@@ -195,10 +232,10 @@ class SealedIndex:
 
     def open_run(self, entry: IndexRun) -> Run:
         """A listed run, opened, and built anew if that cannot be."""
-        run = self._open.get(entry)
+        run = self._open.get(entry.first_segment)
         if run is None:
             try:
-                run = self._open[entry] = self._opened(entry)
+                run = self._open[entry.first_segment] = self._opened(entry)
             except RunDamagedError as error:
                 run = self.mended(entry, None, error)
         return run
@@ -206,9 +243,9 @@ class SealedIndex:
     def open_all(self) -> None:
         """Open what can be opened: a merge may remove what is not open when it is asked for."""
         for entry in self.runs:
-            if entry not in self._open:
+            if entry.first_segment not in self._open:
                 with suppress(RunDamagedError):
-                    self._open[entry] = self._opened(entry)
+                    self._open[entry.first_segment] = self._opened(entry)
 
     def _opened(self, entry: IndexRun) -> Run:
         path = os.path.join(self.path, file_name_of(entry))
@@ -227,9 +264,9 @@ class SealedIndex:
         from aurora_es.journal.mending import built_anew
 
         with self._mending:
-            found = self._open.get(entry)
+            found = self._open.get(entry.first_segment)
             if found is None or found is run:  # else another thread was faster
-                found = self._open[entry] = built_anew(self, entry, error)
+                found = self._open[entry.first_segment] = built_anew(self, entry, error)
             return found
 
 

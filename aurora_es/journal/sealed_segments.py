@@ -26,7 +26,7 @@ from aurora_es.segment.frame_table import (
     TableDamagedError,
     write_frame_table,
 )
-from aurora_es.segment.read import decode_frame, decode_groups, read_record
+from aurora_es.segment.read import decode_groups, read_record, read_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aurora_es.format.manifest import SealedSegment
     from aurora_es.format.payload import RecordData
 
-_OPEN_SEGMENTS_MAX = 64
+_OPEN_SEGMENTS_MAX = 256  # two descriptors each; opening one again takes longer than reading it
 
 
 class WalkedTable:
@@ -145,11 +145,10 @@ class SealedSegments:
         file, offset, length, first = self.frame_of(position)
         return read_record(file, offset, length, first, position - first)
 
-    def read_frame(self, position: int) -> tuple[list[RecordData], int]:
-        """All records of the frame that holds ``position``, and the position of the first."""
-        file, offset, length, first = self.frame_of(position)
-        buffer = read_exactly(file.files, file.fd, length, offset)
-        return decode_frame(file, buffer, 0, offset, first)[0], first
+    def read_wanted(self, wanted: tuple[int, int]) -> tuple[list[RecordData], int]:
+        """As ``read_wanted`` of ``segment.read``, the frame found by the first position."""
+        file, offset, length, first = self.frame_of(wanted[0])
+        return read_wanted(file, offset, length, first, wanted)
 
     def read_groups(self, position: int) -> list[tuple[int, int, list[RecordData]]]:
         """The frame that holds ``position``, commit by commit: first position, time, records."""

@@ -84,14 +84,6 @@ def checked_payload(
     return payload, fields
 
 
-def read_frame(
-    file: SegmentFile, offset: int, length: int, position: int
-) -> tuple[list[RecordData], int]:
-    """Read all records of the frame at ``offset``, with its timestamp."""
-    buffer = read_exactly(file.files, file.fd, length, offset)
-    return decode_frame(file, buffer, 0, offset, position)
-
-
 def decode_frame(
     file: SegmentFile, buffer: bytes, at: int, offset: int, position: int
 ) -> tuple[list[RecordData], int]:
@@ -100,16 +92,36 @@ def decode_frame(
     That of a packed frame is the time of its last commit: see ``decode_groups``.
     """
     payload, fields = checked_payload(file, buffer, at, offset, position)
+    return _all_records(file, payload, fields, offset, position), fields[10]
+
+
+def read_wanted(
+    file: SegmentFile, offset: int, length: int, first: int, wanted: tuple[int, int]
+) -> tuple[list[RecordData], int]:
+    """Read the frame at ``offset`` for the first of two positions; the next one may be in it, too.
+
+    Returns all of its records and the position of the first of them, or, if the second one is not
+    in this frame, that one record: of a large frame it takes a fraction of the time.
+    """
+    buffer = read_exactly(file.files, file.fd, length, offset)
+    payload, fields = checked_payload(file, buffer, 0, offset, first)
+    if first <= wanted[1] < first + fields[7]:
+        return _all_records(file, payload, fields, offset, first), first
+    position = wanted[0]
+    return [_one_record(file, payload, fields, offset, first, position - first)[0]], position
+
+
+def _all_records(
+    file: SegmentFile, payload: bytes, fields: tuple[Any, ...], offset: int, position: int
+) -> list[RecordData]:
     try:
         if fields[1] == KIND_RECORDS:
-            if fields[12] == 1:
-                return decode_first(payload).records, fields[10]
-            return decode_records(payload), fields[10]
+            return decode_first(payload).records if fields[12] == 1 else decode_records(payload)
         records = decode_packed_records(payload).records
     except UNDECODABLE as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
     _check_packed(file, fields, offset, position, len(records))
-    return records, fields[10]
+    return records
 
 
 def read_groups(
@@ -159,6 +171,17 @@ def read_record(
     if len(buffer) < length:
         buffer = read_exactly(file.files, file.fd, length, offset)
     payload, fields = checked_payload(file, buffer, 0, offset, position)
+    return _one_record(file, payload, fields, offset, position, ordinal)
+
+
+def _one_record(  # noqa: PLR0913, PLR0917 - a frame that was read, and which of its records
+    file: SegmentFile,
+    payload: bytes,
+    fields: tuple[Any, ...],
+    offset: int,
+    position: int,
+    ordinal: int,
+) -> tuple[RecordData, int]:
     try:
         if fields[1] == KIND_RECORDS:
             raw = (
