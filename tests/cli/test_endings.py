@@ -66,10 +66,14 @@ def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
     (foreign / "manifest").write_text("Manifest-Version: 1.0")
     before = snapshot(tmp_path)
 
-    assert "missing: no such directory; expected" in refused(1, command, tmp_path / "missing")
-    assert "file is not a directory; expected" in refused(1, command, tmp_path / "file")
+    def told(name: str) -> str:
+        more = ("2026-11-25T20:00:00Z",) if command == "at" else ()
+        return refused(1, command, tmp_path / name, *more)
+
+    assert "missing: no such directory; expected" in told("missing")
+    assert "file is not a directory; expected" in told("file")
     for name in ("empty", "foreign"):
-        assert f"{name}: found no journal" in refused(1, command, tmp_path / name)
+        assert f"{name}: found no journal" in told(name)
     assert snapshot(tmp_path) == before
 
 
