@@ -14,6 +14,7 @@ from aurora_es.index.keys import text_key
 from aurora_es.journal import background
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
+from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.reading import read_position, read_positions
 from aurora_es.journal.seal import seal_next
@@ -118,6 +119,20 @@ def test_catching_up_over_what_is_gone(path: Path, effects: Effects, *, read_onl
         assert index.tracking["up"].notification_id == 2 * COUNT
         if not read_only:
             append(sleeper, 2 * COUNT + 1, 2 * COUNT + 3)
+
+
+def test_tracking_is_known_all_the_time(path: Path, effects: Effects) -> None:
+    """Between a look at the manifest and the next walk tracking is as it was, and never falls."""
+    with open_with(path, effects, read_only=True) as sleeper:
+        assert sleeper.last_position == COUNT
+        with open_with(path, effects) as other:
+            append(other, COUNT + 1, COUNT + 6)
+        tend(path, effects)
+        renew_manifest(sleeper.handle)
+        assert sleeper.handle.state.chain is None
+        assert sleeper.handle.state.index.tracking["up"].notification_id == COUNT
+        assert sleeper.last_position == COUNT + 6
+        assert sleeper.handle.state.index.tracking["up"].notification_id == COUNT + 6
 
 
 def test_a_segment_that_nobody_has_cooled_is_missing(path: Path, effects: Effects) -> None:
