@@ -187,6 +187,18 @@ def frame_of(
     return file, *tail.frame_place(position)
 
 
+def is_durable(handle: Handle, position: int) -> bool:
+    """Whether a visible record is known to be on disk, so that no recovery takes it back."""
+    descriptors = handle.usable()
+    assert descriptors is not None  # something is visible
+    mark = descriptors.mark.read()
+    tail = index_up_to(handle, position).tail_of(position)
+    if tail is None or tail.segment_number < mark.segment_number:
+        return True  # a segment is synced before the next one begins
+    offset, length, _ = tail.frame_place(position)
+    return offset + length <= mark.durable_offset
+
+
 def index_up_to(handle: Handle, until: int) -> JournalIndex:
     """The index, caught up if it has been dropped since the caller saw ``until``."""
     index = handle.state.index
