@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle, StoredRecord, Sync
 from aurora_es.journal import background, filtering, reading
@@ -28,9 +28,14 @@ COMMON = ["often", "again"]
 RARE = ["seldom", "rarely", "Zoë"]
 SEGMENT_EVENTS = 150
 
-sizes = st.integers(1, 3) | st.sampled_from([40, 90])
-rare_places = st.dictionaries(st.integers(0, 89), st.sampled_from(RARE), max_size=2)
-steps = st.sampled_from([0, 0, 1, SECOND, 90 * SECOND, -SECOND])
+commits = st.tuples(
+    st.sampled_from([1, 2, 40, 90]),  # records
+    st.dictionaries(st.integers(0, 89), st.sampled_from(RARE), max_size=2),
+    st.sampled_from(COMMON),
+    st.sampled_from([0, 0, 1, SECOND, 90 * SECOND, -SECOND]),  # step of the clock
+)
+histories = st.lists(commits, min_size=4, max_size=12)
+Commit = tuple[int, dict[int, str], str, int]
 sides = st.sampled_from(["writer", "reader"])
 choices = st.lists(st.sampled_from([*RARE, *RARE, *COMMON, "unknown"]), min_size=1, max_size=3)
 places = st.integers(-1, 40) | st.integers(-1, 900)
@@ -78,9 +83,16 @@ class Queries(RuleBasedStateMachine):
         self.directory.cleanup()
         self.patched.undo()
 
-    @rule(size=sizes, rare=rare_places, step=steps, common=st.sampled_from(COMMON))
-    def append(self, size: int, rare: dict[int, str], step: int, common: str) -> None:
+    @initialize(history=histories)
+    def begin(self, history: list[Commit]) -> None:
+        """Fill some segments."""
+        for commit in history:
+            self.append(commit)
+
+    @rule(commit=commits)
+    def append(self, commit: Commit) -> None:
         """Append one commit, at another time."""
+        size, rare, common, step = commit
         self.clock.now += step
         records = [
             Record(topic=rare.get(at, common), state=b"%d" % (len(self.truth) + at))
@@ -99,8 +111,6 @@ class Queries(RuleBasedStateMachine):
     @rule(work=st.sampled_from(["seal", "merge", "cool"]), everything=st.booleans())
     def work(self, work: str, everything: bool) -> None:  # noqa: FBT001 - drawn
         """Work in the background; the writer learns of it."""
-        if not self.truth:
-            return
         if work == "seal":
             background.seal(self.path, effects=self.effects)
         elif work == "merge":
@@ -110,11 +120,19 @@ class Queries(RuleBasedStateMachine):
             background.cool(self.path, effects=self.effects, codec=codec)
         renew_manifest(self.sides["writer"].handle)
 
+    @rule()
+    def keep_house(self) -> None:
+        """Seal, cool and merge everything, and let both sides know."""
+        background.seal(self.path, effects=self.effects)
+        background.cool(self.path, effects=self.effects)
+        background.merge(self.path, effects=self.effects, everything=True)
+        for journal in self.sides.values():
+            renew_manifest(journal.handle)
+
     @rule(side=sides)
     def renew(self, side: str) -> None:
         """Let a side look at the manifest, as it does once a second."""
-        if self.sides[side].attach():
-            renew_manifest(self.sides[side].handle)
+        renew_manifest(self.sides[side].handle)
 
     @rule()
     def reopen(self) -> None:
@@ -138,8 +156,6 @@ class Queries(RuleBasedStateMachine):
 
     def moment(self, times: Times) -> datetime:
         """A moment near that of a commit."""
-        if not self.truth:
-            return datetime_of(self.clock.now)
         near = self.truth[times.record % len(self.truth)].timestamp
         return near + timedelta(microseconds=times.beside)
 
