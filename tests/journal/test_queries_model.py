@@ -37,7 +37,9 @@ commits = st.tuples(
 histories = st.lists(commits, min_size=4, max_size=12)
 Commit = tuple[int, dict[int, str], str, int]
 sides = st.sampled_from(["writer", "reader"])
-choices = st.lists(st.sampled_from([*RARE, *RARE, *COMMON, "unknown"]), min_size=1, max_size=3)
+choices = st.lists(st.sampled_from([*RARE, "unknown"]), min_size=1, max_size=3) | st.lists(
+    st.sampled_from([*RARE, *COMMON]), min_size=1, max_size=3
+)
 places = st.integers(-1, 40) | st.integers(-1, 900)
 limits = st.none() | st.integers(0, 5) | st.integers(0, 1000)
 
@@ -83,10 +85,14 @@ class Queries(RuleBasedStateMachine):
         self.directory.cleanup()
         self.patched.undo()
 
-    @initialize(history=histories)
-    def begin(self, history: list[Commit]) -> None:
-        """Fill some segments."""
+    @initialize(history=histories, rest=histories, kept=st.booleans())
+    def begin(self, history: list[Commit], rest: list[Commit], kept: bool) -> None:  # noqa: FBT001
+        """Fill some segments, the first of which may be sealed and cooled at once."""
         for commit in history:
+            self.append(commit)
+        if kept:
+            self.keep_house()
+        for commit in rest:
             self.append(commit)
 
     @rule(commit=commits)
@@ -126,12 +132,13 @@ class Queries(RuleBasedStateMachine):
         background.seal(self.path, effects=self.effects)
         background.cool(self.path, effects=self.effects)
         background.merge(self.path, effects=self.effects, everything=True)
-        for journal in self.sides.values():
-            renew_manifest(journal.handle)
+        for side in self.sides:
+            self.renew(side)
 
     @rule(side=sides)
     def renew(self, side: str) -> None:
         """Let a side look at the manifest, as it does once a second."""
+        self.sides[side].attach()
         renew_manifest(self.sides[side].handle)
 
     @rule()
