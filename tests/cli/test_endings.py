@@ -26,7 +26,12 @@ from tests.cli.support import (
 )
 from tests.cli.terminal import run_at_terminal
 
-COMMANDS = ("info", "cat", "tail")
+COMMANDS: dict[str, tuple[str, ...]] = {  # with what each has to be given behind the path
+    "info": (),
+    "cat": (),
+    "tail": (),
+    "at": ("2026-11-25T20:00:00Z",),
+}
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
@@ -65,10 +70,13 @@ def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
     (foreign / "manifest").write_text("Manifest-Version: 1.0")
     before = snapshot(tmp_path)
 
-    assert "missing: no such directory; expected" in refused(1, command, tmp_path / "missing")
-    assert "file is not a directory; expected" in refused(1, command, tmp_path / "file")
+    more = COMMANDS[command]
+    assert "missing: no such directory; expected" in refused(
+        1, command, tmp_path / "missing", *more
+    )
+    assert "file is not a directory; expected" in refused(1, command, tmp_path / "file", *more)
     for name in ("empty", "foreign"):
-        assert f"{name}: found no journal" in refused(1, command, tmp_path / name)
+        assert f"{name}: found no journal" in refused(1, command, tmp_path / name, *more)
     assert snapshot(tmp_path) == before
 
 
@@ -142,8 +150,8 @@ def test_a_read_only_directory_is_enough(tmp_path: Path, obeying: tuple[str, ...
     try:
         touch = subprocess.run([*obeying, "touch", path / "x"], check=False, capture_output=True)
         assert touch.returncode
-        for command in COMMANDS:
-            done = run(command, path, prefix=obeying)
+        for command, more in COMMANDS.items():
+            done = run(command, path, *more, prefix=obeying)
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout
     finally:
@@ -170,7 +178,7 @@ def test_what_may_not_be_read_is_told(tmp_path: Path, obeying: tuple[str, ...]) 
 def test_help_names_every_command_and_option() -> None:
     """Each --help tells all options, an example of the command itself, and the exit codes."""
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert tuple(commands) == COMMANDS
+    assert [*commands] == [*COMMANDS]
     for name, command in commands.items():
         done = run(name, "--help", COLUMNS="200")
         assert done.returncode == 0
