@@ -65,7 +65,7 @@ def check(journal: Journal, positions: Positions, limits: tuple[int | None, ...]
                 reverse=desc,
             )
             found = index.select(key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
-            assert found.positions == [owned[version] for version in chosen[:limit]]
+            assert found[0] == [owned[version] for version in chosen[:limit]]
 
 
 def check_taken(journal: Journal, name: str, positions: Positions) -> None:
