@@ -31,6 +31,7 @@ from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.reading import read_records, read_selected
 from aurora_es.journal.records import check_metadata, check_version, checked_state
+from aurora_es.journal.truncation import check_complete, check_position
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
@@ -145,6 +146,8 @@ class AuroraRecorder:
 class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
     """Records events in aggregate sequences."""
 
+    _is_history = True  # what is asked for and gone is an error
+
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
@@ -222,6 +225,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 limit,
                 lambda record: originator_key(record.originator_id) == key,
             )
+            if handle.retained_from > 1 and self._is_history:
+                check_complete(handle, key, found, gt=gt, lte=lte, desc=desc, limit=limit)
             return self._stored_events(found) if found else []
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
@@ -257,6 +262,8 @@ class AuroraSnapshotRecorder(AuroraAggregateRecorder):
     are synced before a snapshot is written (``<n>ms``), and a snapshot above the last event of its
     aggregate is ignored.
     """
+
+    _is_history = False  # older snapshots may be dropped: then there is none, which is no error
 
     def __init__(self, store: AuroraStore, **kwargs: Any) -> None:
         """Open the snapshots, and the events beside them."""
@@ -342,6 +349,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         position = 1 if start is None else max(start if inclusive_of_start else start + 1, 1)
         try:
             handle, until = self._handle()
+            if position < handle.retained_from:
+                check_position(handle, position)
             if stop is not None and stop < until:
                 until = stop
             if topics:

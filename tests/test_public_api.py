@@ -44,12 +44,14 @@ PUBLIC = """
     Record
     RollCycle
     Statistics
+    StillNeededError
     StorageError
     StorageFullError
     StoredRecord
     Sync
     Tailer
     TooLargeError
+    TruncatedError
     UnsupportedFormatError
 """.split()
 

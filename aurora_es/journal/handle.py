@@ -21,6 +21,7 @@ from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
 from aurora_es.journal.lookup import JournalIndex
 from aurora_es.journal.mark_file import MarkFile
+from aurora_es.journal.truncation import missing_segment
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.weak_sets import members_of
@@ -103,6 +104,7 @@ class Handle:
         self.descriptors: Descriptors | None = None  # None: absent, closed, forked or poisoned
         self.manifest: Manifest | None = None  # set together with descriptors
         self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
+        self.retained_from = 1  # as the manifest says: positions below it are gone
         self.manifest_looked_at = 0.0  # monotonic seconds
         self.has_rolled = False  # an append of this handle has rolled: background work is due
         self.genesis_id = b""
@@ -182,9 +184,7 @@ class Handle:
             try:
                 file = SegmentFile(self.files, path, writable=False)
             except FileNotFoundError as error:
-                raise CorruptionError(
-                    path, 0, expected="a segment below the mark", found="no file"
-                ) from error
+                raise missing_segment(self.files, self.path, base_position, error) from error
             check_segment(self.genesis_id, file, segment_number, base_position)
             while len(self.open_segments) >= _OPEN_SEGMENTS_MAX:
                 self.open_segments.pop(next(iter(self.open_segments)), None)
