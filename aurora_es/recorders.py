@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -29,8 +29,15 @@ from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
+from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.reading import read_records, read_selected
-from aurora_es.journal.records import check_metadata, check_version, checked_state
+from aurora_es.journal.records import (
+    check_metadata,
+    check_version,
+    checked_state,
+    timestamp_of,
+)
+from aurora_es.journal.times import position_at
 from aurora_es.journal.truncation import check_complete, check_position
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
@@ -38,7 +45,8 @@ from aurora_es.store import EVENTS, TRACKING, AuroraStore
 from aurora_es.subscription import AuroraSubscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from threading import Event
 
     from aurora_es.format.payload import RecordData, TrackingData
@@ -51,6 +59,14 @@ _new = object.__new__
 _set = object.__setattr__
 _UUIDS_MAX = 1 << 16
 _INTERRUPT_SLICE_SECONDS = 0.01
+
+
+def _uuid_of(raw: bytes) -> UUID:
+    """``UUID(bytes=raw)``, without its many checks: a page of many aggregates makes many."""
+    uuid = _new(UUID)
+    _set(uuid, "int", int.from_bytes(raw, "big"))
+    _set(uuid, "is_safe", SafeUUID.unknown)
+    return uuid
 
 
 class AuroraRecorder:
@@ -135,7 +151,7 @@ class AuroraRecorder:
             if uuid is None:
                 if len(self._uuids) >= _UUIDS_MAX:
                     self._uuids.clear()
-                uuid = self._uuids[raw] = UUID(bytes=raw)
+                uuid = self._uuids[raw] = _uuid_of(raw)
             return str(uuid) if self.store.originator_id_type == "text" else uuid
         text = str(raw)
         if self.store.originator_id_type == "uuid" and isinstance(text_key(text), bytes):
@@ -216,18 +232,28 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             key = originator_key(originator_id)
             if type(key) is not bytes:
                 key = self._text_key(originator_id)
-            index = handle.state.index
-            found = read_selected(
-                handle,
-                lambda limit: index.select(
-                    key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
-                ),
-                limit,
-                lambda record: originator_key(record.originator_id) == key,
-            )
+            found = read_selected(handle, key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
             if handle.retained_from > 1 and self._is_history:
                 check_complete(handle, key, found, gt=gt, lte=lte, desc=desc, limit=limit)
             return self._stored_events(found) if found else []
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+
+    def version_at(self, originator_id: UUID | str, when: datetime) -> int | None:
+        """Version of an aggregate as it was at ``when``, None if it had no event recorded yet.
+
+        What counts is the time of recording: ``repository.get(id, version=…)`` with this version
+        gives the aggregate as a reader would have found it then.
+        """
+        try:
+            timestamp = timestamp_of(when)
+            handle, until = self._handle()
+            until = position_at(handle, until, timestamp)
+            key = originator_key(originator_id)
+            if type(key) is not bytes:
+                key = self._text_key(originator_id)
+            found = read_selected(handle, key, gt=None, lte=None, desc=True, limit=1, until=until)
+            return found[0].originator_version if found else None
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
@@ -361,8 +387,9 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 first, records = read_records(handle, position, until)
                 # The outer frames may hold more than was asked for.
                 records = records[position - first : until + 1 - first]
-                self._add_notifications(notifications, records, position)
-                position += len(records)
+                end = position + len(records)
+                self._add_notifications(notifications, records, range(position, end))
+                position = end
             return notifications
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
@@ -371,25 +398,27 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        while position <= until and len(notifications) < limit:
-            first, records = read_records(handle, position, until)
-            for at, record in enumerate(records, first):
-                if record.topic in topics and position <= at <= until:
-                    self._add_notifications(notifications, [record], at)
-            position = first + len(records)
-        return notifications[:limit]
+        for matches in read_matches(handle, topics, position, until, limit):
+            if matches:
+                positions, _, records = zip(*matches, strict=True)
+                self._add_notifications(notifications, records, positions)
+        return notifications
 
     def _add_notifications(
-        self, notifications: list[Notification], records: list[RecordData], position: int
+        self,
+        notifications: list[Notification],
+        records: Sequence[RecordData],
+        positions: Iterable[int],
     ) -> None:
         new, set_attribute, cls, append = _new, _set, Notification, notifications.append
         convert = self._originator_id
+        known: dict[Any, UUID] = {} if self.store.originator_id_type == "text" else self._uuids
         raw: Any = None
         originator_id: UUID | str = ""
-        for record in records:
+        for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
-                originator_id = convert(raw)
+                originator_id = known.get(raw) or convert(raw)
             notification = new(cls)
             set_attribute(
                 notification,
@@ -403,7 +432,6 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 },
             )
             append(notification)
-            position += 1
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

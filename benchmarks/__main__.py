@@ -17,13 +17,15 @@ from .progress import make_progress
 from .registry import BENCHMARKS, GROWTH
 from .report import markdown, print_table, write_json
 from .rows import Row
+from .scale_plot import plot, svg
 from .session import QUICK, Scale, Session
 from .stores import aurora_missing, warn_when_aurora_is_missing
 
 RESULTS = Path(__file__).resolve().parent / "results"
 GROWTH_SIZES = (10**4, 10**5, 10**6)
-QUICK_GROWTH_SIZES = (10**3, 10**4)
+QUICK_GROWTH_SIZES = (10**4,)
 GROWTH_SIZE_MAX = 10**7
+SCALE_PREFIX = "scale-"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,9 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true", help="small counts: shows that it runs, not how fast")
     add("--rows", metavar="A,B", help="only these rows (default: all but growth)")
-    add("--growth", action="store_true", help="also costs at 10^4, 10^5 and 10^6 events")
+    add("--growth", action="store_true", help="also the rows of scale: 10^4, 10^5, 10^6 events")
     add("--growth-max", action="store_true", help="the same, up to 10^7 events")
     add("--json", type=Path, metavar="PATH", help="default: benchmarks/results/latest.json")
+    add("--scale-json", type=Path, metavar="PATH", help="default: benchmarks/results/scale.json")
     add("--directory", type=Path, help="where the stores live meanwhile (default: this disk)")
     add("--markdown", action="store_true", help="print the table as Markdown")
     add("--show", type=Path, metavar="PATH", help="print a kept JSON file and measure nothing")
@@ -100,6 +103,21 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[s
     }
 
 
+def _keep(report: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write the files: one for the rows of scale, with a picture, and one for all others."""
+    # A quick run must not replace the figures of a full one.
+    names = ("quick.json", "quick-scale.json") if options.quick else ("latest.json", "scale.json")
+    of_scale = [row for row in report["rows"] if row["key"].startswith(SCALE_PREFIX)]
+    others = [row for row in report["rows"] if not row["key"].startswith(SCALE_PREFIX)]
+    if others or not of_scale:
+        write_json({**report, "rows": others}, options.json or RESULTS / names[0])
+    if of_scale:
+        found = {**report, "rows": of_scale}
+        path = options.scale_json or RESULTS / names[1]
+        write_json(found, path)
+        path.with_suffix(".svg").write_text(svg(found), encoding="utf-8")
+
+
 def main() -> int:
     """Run the command; 1 when a benchmark failed (a target that was missed is no failure)."""
     parser = _parser()
@@ -108,13 +126,13 @@ def main() -> int:
         report = json.loads(options.show.read_text(encoding="utf-8"))
     else:
         report = _run(parser, options)
-        # A quick run must not replace the figures of a full one.
-        default = RESULTS / ("quick.json" if options.quick else "latest.json")
-        write_json(report, options.json or default)
+        _keep(report, options)
     if options.markdown:
         print(markdown(report))
     else:
         print_table(report)
+        if sys.stdout.isatty():
+            plot(report)
     return 1 if report["errors"] else 0
 
 

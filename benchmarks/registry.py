@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import bench_application as application
-from . import bench_growth, bench_insert, bench_parallel, bench_read, bench_subscription
+from . import bench_insert, bench_parallel, bench_read, bench_scale, bench_subscription
 from .rows import Row
 from .session import Session
 
@@ -29,6 +29,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "create-save": application.create_and_save,
     "replay-100": application.replay_100,
     "replay-1000": application.replay_1000,
-    "growth": bench_growth.growth,
+    "growth": bench_scale.scale,
 }
 GROWTH = "growth"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,10 +78,12 @@ def import_store(kind: Kind) -> None:
     importlib.import_module(module.partition(":")[0])
 
 
-def open_store(kind: Kind, path: Path, sync: Sync) -> Store:
+def open_store(
+    kind: Kind, path: Path, sync: Sync, settings: Mapping[str, str] | None = None
+) -> Store:
     """Open, or create, the store of this kind in the directory ``path``."""
     path.mkdir(parents=True, exist_ok=True)
-    env = Environment("bench", environment(kind, path, sync))
+    env = Environment("bench", {**environment(kind, path, sync), **(settings or {})})
     factory: InfrastructureFactory[TrackingRecorder] = InfrastructureFactory.construct(env)
     return Store(kind=kind, factory=factory, recorder=factory.application_recorder())
 

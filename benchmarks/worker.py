@@ -43,14 +43,16 @@ class Obedience:
         assert self._store is not None, "the first command is open"
         return self._store
 
-    def open(self, kind: Any, path: str, sync: Any, writer: int) -> dict[str, Any]:
+    def open(
+        self, kind: Any, path: str, sync: Any, writer: int, settings: dict[str, str]
+    ) -> dict[str, Any]:
         """Open the store, ask for the head and one event, and say what that took."""
         self._source = EventSource(writer)
         import_store(kind)
         gc.collect()
         self._resident_before = resident_bytes()
         started = perf_counter()
-        self._store = open_store(kind, Path(path), sync)
+        self._store = open_store(kind, Path(path), sync, settings)
         head = self._store.recorder.max_notification_id()
         self._store.recorder.select_events(aggregate_id(0), desc=True, limit=1)
         seconds = perf_counter() - started
@@ -151,9 +153,9 @@ def _insert_or_fail(
     return True
 
 
-def main() -> None:
+def main(commands: type[Obedience] = Obedience) -> None:
     """Obey until stdin ends."""
-    obedience = Obedience()
+    obedience = commands()
     try:
         for line in sys.stdin:
             command = json.loads(line)

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,21 +26,39 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """One other process with one opened store."""
+    """One other process with one opened store, or, of kind None, with none."""
 
-    def __init__(self, kind: Kind, path: Path, sync: Sync, *, writer: int = 0) -> None:
+    def __init__(
+        self,
+        kind: Kind | None,
+        path: Path,
+        sync: Sync,
+        *,
+        writer: int = 0,
+        module: str = "benchmarks.worker",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it; ``settings`` go to the store's factory beside those of its kind."""
         env = dict(os.environ)
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH"))))
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=env,
         )
+        self.opened: dict[str, Any] = {}
+        if kind is None:
+            return
         try:
             self.opened = self.ask(
-                command="open", kind=kind, path=str(path), sync=sync, writer=writer
+                command="open",
+                kind=kind,
+                path=str(path),
+                sync=sync,
+                writer=writer,
+                settings=dict(settings or {}),
             )
         except BaseException:
             self.close()
@@ -78,6 +97,11 @@ class Worker:
         """Send a command and wait for its answer."""
         self.tell(**command)
         return self.answer()
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self._child.kill()
+        self._child.wait()
 
     def close(self) -> None:
         """Let the worker close its store and end."""

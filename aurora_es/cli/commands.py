@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -20,8 +21,13 @@ from aurora_es.cli.arguments import (
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
 from aurora_es.cli.inspection import inspect, survey
-from aurora_es.cli.rendering import print_details, print_summaries, record_printer
-from aurora_es.cli.selection import Filter, newest_records, records_between
+from aurora_es.cli.rendering import (
+    print_details,
+    print_position,
+    print_summaries,
+    record_printer,
+)
+from aurora_es.cli.selection import Filter, newest_records, parse_time, records_between
 from aurora_es.journal.journal import Journal
 
 app = typer.Typer(
@@ -146,6 +152,49 @@ def tail(  # noqa: PLR0913 - as cat
     except KeyboardInterrupt:
         if not follow:
             raise
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@app.command(
+    epilog=epilog(
+        "aurora-es at store/Bank 2026-11-25T20:00:00Z",
+        "aurora-es cat store/Bank --stop $(aurora-es at store/Bank 2026-11-25T21:00+01:00)",
+    )
+)
+def at(
+    path: PathToRead,
+    time: Annotated[
+        datetime,
+        typer.Argument(
+            metavar="TIME",
+            parser=_time,
+            show_default=False,
+            help="ISO 8601 with a zone, as 2026-11-25T20:00:00Z.",
+        ),
+    ],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print the position of the last record that was committed at or before TIME, 0 if none.
+
+    The times are those of commits, as cat prints them; they never go backwards.
+    """
+    with errors_told(), _open(path) as journal:
+        position = journal.position_at(time)
+        last = next(journal.read(position, position), None) if position else None
+        print_position(
+            journal.handle.path,
+            time,
+            position,
+            None if last is None else last.timestamp,
+            as_json=as_json,
+        )
 
 
 app.command(

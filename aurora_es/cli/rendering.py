@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -70,6 +71,22 @@ def print_details(details: Details, *, as_json: bool) -> None:
     for label, value in _facts_of(details):
         facts.add_row(Text(label, "dim"), Text(printable(value)))
     _print(facts, *_segment_table(details.segments))
+
+
+def print_position(
+    path: str, time: datetime, position: int, timestamp: datetime | None, *, as_json: bool
+) -> None:
+    """Print the position that was last at ``time``; ``timestamp`` is that of its commit."""
+    if as_json:
+        found = {
+            "path": encodable(path),
+            "time": time,
+            "position": position,
+            "timestamp": timestamp,
+        }
+        sys.stdout.buffer.write(json_bytes(found))
+        return
+    print(position)
 
 
 def print_summaries(path: str, summaries: Sequence[Summary], *, as_json: bool) -> None:

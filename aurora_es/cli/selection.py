@@ -1,10 +1,11 @@
-"""Chooses the records that ``cat`` and ``tail`` print."""
+"""Chooses the records that ``cat`` and ``tail`` print, and reads the time that ``at`` is given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -46,6 +47,20 @@ class Filter:
         with suppress(ValueError):  # people also paste upper case or plain hex
             keys.add(UUID(self.originator).bytes)
         return keys
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time in ISO 8601 with a zone; raises ValueError that says what was expected."""
+    example = "expected ISO 8601 with a zone, as 2026-11-25T20:00:00Z or 2026-11-25T21:00+01:00"
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{example}; found {text!r}"
+        raise ValueError(message) from None
+    if time.utcoffset() is None:
+        message = f"{example}; found no zone in {text!r}"
+        raise ValueError(message)
+    return time
 
 
 def records_between(

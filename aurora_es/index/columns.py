@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aurora_es.format.run import BLOCK_BYTES, RUN_HEADER_BYTES, decode_blocks
+from aurora_es.format.run import (
+    BLOCK_BYTES,
+    BLOCK_HEAD_BYTES,
+    KEY_BYTES,
+    RUN_HEADER_BYTES,
+    decode_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aurora_es.format.run import Columns
+    import numpy.typing as npt
+
+    from aurora_es.format.run import Columns, Keys, Ordinals
     from aurora_es.index.run_file import RunFile
 
 PIECE_BLOCKS = 1 << 10  # 64 Ki entries, 1 MiB
+_GAP = 4  # reading so many blocks in one piece is cheaper than one of them by itself
 
 
 def read_columns(run: RunFile, first_block: int, end_block: int) -> Columns:
@@ -39,6 +48,45 @@ def read_columns(run: RunFile, first_block: int, end_block: int) -> Columns:
         )
     keys, ordinals, positions = columns
     return keys, ordinals, positions + np.uint64(header.base_position)
+
+
+def last_ordinals(run: RunFile, keys: Keys) -> tuple[Ordinals, npt.NDArray[np.bool_]]:
+    """Highest ordinal of each of ``keys``, which rise, and whether the run has that key at all.
+
+    Raises RunDamagedError. Reads every block once that a look-up of each key would read.
+    """
+    fence = np.frombuffer(run.fence, np.uint64)
+    blocks = np.searchsorted(fence, keys, side="right").astype(np.int64) - 1
+    ordinals, is_there = np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
+    at = int(np.searchsorted(blocks, 0))  # keys below the first block's are not here
+    while at < len(keys):
+        first = int(blocks[at])
+        end = int(np.searchsorted(blocks, first + PIECE_BLOCKS))
+        wanted = np.unique(blocks[at:end])
+        columns = _columns_of(run, wanted)
+        found = np.searchsorted(columns[0], keys[at:end], side="right").astype(np.int64) - 1
+        is_there[at:end] = columns[0][found] == keys[at:end]
+        ordinals[at:end] = columns[1][found]
+        at = end
+    return ordinals, is_there
+
+
+def _columns_of(run: RunFile, wanted: npt.NDArray[np.int64]) -> Columns:
+    """Keys, ordinals and positions of some blocks, rising; in one read if they lie close."""
+    first, end = int(wanted[0]), int(wanted[-1]) + 1
+    if end - first <= _GAP * len(wanted):
+        return read_columns(run, first, end)
+    capacity, header = run.block_entries, run.header
+    data = b"".join([run.read_block(block)[0] for block in wanted.tolist()])
+    laid = np.frombuffer(data, "u1").reshape(-1, BLOCK_BYTES)[:, BLOCK_HEAD_BYTES:]
+    split = KEY_BYTES * capacity
+    keys = laid[:, :split].copy().view("<u8").reshape(-1)
+    width = header.ordinal_width
+    ordinals = laid[:, split : split + width * capacity].copy().view(f"<i{width}").reshape(-1)
+    count = len(keys)
+    if end == header.block_count:  # only the last block of all is not full
+        count -= end * capacity - header.entry_count
+    return keys[:count], ordinals[:count].astype(np.int64), keys[:0]
 
 
 def key_entries(run: RunFile, low: int, high: int) -> Iterator[tuple[int, int, int, int]]:

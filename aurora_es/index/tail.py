@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from aurora_es.index.topics import TailTopics
+
 Key = bytes | str
 _ALIGNMENT_BITS = 3  # frames start at multiples of 8
 
@@ -46,6 +48,7 @@ class TailIndex:
         "position",
         "scattered",
         "segment_number",
+        "topics",
         "unchecked",
     )
 
@@ -57,6 +60,7 @@ class TailIndex:
         self.unchecked: set[Key] = set()  # readers may take out what they have compared
         self.scattered: set[Key] = set()
         self.before: dict[Key, int | None] = {}  # last version before the segment, as looked up
+        self.topics: TailTopics | None = None  # once somebody has asked for a topic
         self._before = base_position - 1  # position of slot 0
         self._versions = array("q")
         self._previous = array("I")
@@ -85,7 +89,10 @@ class TailIndex:
             self._frame_offsets,
             self._frame_lengths,
         )
-        return sum(column.itemsize * len(column) for column in arrays)
+        topics = self.topics
+        return sum(column.itemsize * len(column) for column in arrays) + (
+            0 if topics is None else topics.memory_bytes
+        )
 
     # Growing
 

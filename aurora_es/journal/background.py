@@ -63,6 +63,8 @@ def seal(
 
     Raises LockTimeoutError while another process works on it, CorruptionError.
     """
+    if not _exists(effects, path):
+        return 0
     with BackgroundLock(effects, path, timeout=lock_timeout):
         return _seal_all(effects, path, progress)
 
@@ -76,6 +78,8 @@ def merge(
     progress: Progress | None = None,
 ) -> int:
     """Merge the index runs that are due, or all to one; returns how many were merged away."""
+    if not _exists(effects, path):
+        return 0
     with BackgroundLock(effects, path, timeout=lock_timeout):
         if not everything:
             return _merge_all(effects, path, progress)
@@ -95,12 +99,16 @@ def cool(  # noqa: PLR0913 - a user's choices, all by name
 ) -> int:
     """Cool the sealed segments whose last commit is that old; returns how many were cooled."""
     number = codec_named(codec)
+    if not _exists(effects, path):
+        return 0
     with BackgroundLock(effects, path, timeout=lock_timeout):
         return _cool_all(effects, path, number, older_than_hours, progress)
 
 
 def work(path: str, *, effects: Effects = SYSTEM_EFFECTS, lock_timeout: float = 0.0) -> WorkDone:
     """Do what is due: seal, merge, cool by the journal's policy, clear away."""
+    if not _exists(effects, path):
+        return WorkDone()
     with BackgroundLock(effects, path, timeout=lock_timeout):
         removed = clear_away(effects, path)
         sealed = _seal_all(effects, path, None)
@@ -116,6 +124,11 @@ def work(path: str, *, effects: Effects = SYSTEM_EFFECTS, lock_timeout: float = 
             cooled_segments=cooled,
             removed_files=len(removed),
         )
+
+
+def _exists(effects: Effects, path: str) -> bool:
+    """Whether there is a journal: no lock file of ours is made in any other directory."""
+    return read_manifest(effects.files, path) is not None
 
 
 def _seal_all(effects: Effects, path: str, progress: Progress | None) -> int:

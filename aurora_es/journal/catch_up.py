@@ -25,8 +25,8 @@ from aurora_es.format.payload import (
 )
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.closing import indexing
-from aurora_es.journal.generation import renew_if_due
-from aurora_es.journal.handle import State
+from aurora_es.journal.generation import renew_if_due, renew_past
+from aurora_es.journal.handle import MissingSegmentError, State
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of, stop_error
 
@@ -59,6 +59,36 @@ def catch_up(handle: Handle, mark: Mark) -> None:
 
 def advance(handle: Handle, mark: Mark) -> Stop | None:
     """Index commits up to ``mark``; returns where and why the chain ends before it, if it does."""
+    while True:
+        try:
+            return _advance_from_state(handle, not_behind_sealed(handle, mark))
+        except MissingSegmentError as error:
+            if not renew_past(handle, error.segment_number):
+                raise
+
+
+def not_behind_sealed(handle: Handle, mark: Mark) -> Mark:
+    """The same mark, moved behind all that the manifest lists.
+
+    That was visible and on disk before it was listed. A mark may be older if its last sync failed,
+    or if its writer died before the sync and a power cut followed.
+    """
+    sealed = handle.sealed
+    if sealed is None or mark.segment_number > sealed.last_segment:
+        return mark
+    end = sealed.end_chain()
+    assert end is not None
+    chain = first_chain(*open_successor(handle, end))
+    return mark._replace(
+        visible_commit=chain.commit_number,
+        visible_position=chain.position,
+        segment_number=chain.segment_number,
+        visible_offset=chain.offset,
+        durable_offset=chain.offset,
+    )
+
+
+def _advance_from_state(handle: Handle, mark: Mark) -> Stop | None:
     with indexing(handle):
         if handle.epoch != mark.epoch:
             handle.forget_state()
@@ -164,8 +194,10 @@ def open_successor(handle: Handle, after: Chain) -> tuple[SegmentFile, Chain]:
     try:
         file = SegmentFile(handle.files, path, writable=False)
     except FileNotFoundError as error:
-        raise CorruptionError(
-            path, 0, expected=f"the segment behind segment {after.segment_number}", found="no file"
+        raise MissingSegmentError(
+            path,
+            after.segment_number + 1,
+            expected=f"the segment behind segment {after.segment_number}",
         ) from error
     check_segment(handle.genesis_id, file, after.segment_number + 1, after.position + 1)
     header = file.header
@@ -188,6 +220,17 @@ def open_successor(handle: Handle, after: Chain) -> tuple[SegmentFile, Chain]:
     chain = start_of(file)
     chain.timestamp = after.timestamp
     return file, chain
+
+
+def first_chain(file: SegmentFile, chain: Chain) -> Chain:
+    """Walk the checkpoint frame of a new segment; returns the chain behind it."""
+    walk = Walk(file, chain, file.size_bytes())
+    frames = next(iter(walk), None)
+    if frames is None or frames[0].header.kind != KIND_CHECKPOINT:
+        raise CorruptionError(
+            file.path, walk.stop.offset, expected="a checkpoint frame", found=walk.stop.found
+        )
+    return chain
 
 
 def _not_at_mark(handle: Handle, mark: Mark, stop: Stop) -> Exception:

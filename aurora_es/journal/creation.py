@@ -3,7 +3,8 @@
 Theory of operation: the manifest comes last. A directory without one is *unborn* if it holds only
 our lock files, a mark, ``.new`` files and a segment 1 without a commit: what a creator that died
 left behind. That is removed and creation starts anew; readers treat such a directory as absent. A
-commit without a manifest is corruption, and any other file makes the directory foreign.
+commit without a manifest is corruption, and so is any other file that is ours; one that is not makes
+the directory foreign.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from aurora_es.format.names import (
     MANIFEST,
     MARK,
     NEW_SUFFIX,
+    parse_cooled_name,
+    parse_frames_name,
+    parse_run_name,
     parse_segment_name,
     segment_name,
 )
+from aurora_es.journal.catch_up import first_chain
 from aurora_es.journal.manifest_file import write_manifest
-from aurora_es.journal.roll import first_chain
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
 from aurora_es.segment.file import SegmentFile
@@ -181,11 +185,11 @@ def _own_names(files: Files, path: str) -> set[str]:
             continue
         if parsed is not None and stem == segment_name(1, 1):
             continue
-        if parsed is not None:
+        if parsed or parse_cooled_name(stem) or parse_frames_name(stem) or parse_run_name(stem):
             raise CorruptionError(
                 os.path.join(path, MANIFEST),
                 0,
-                expected=f"a manifest, since segment {name} exists",
+                expected=f"a manifest, since {name} exists",
                 found="no file",
             )
         message = (

@@ -42,7 +42,7 @@ def drop_front(effects: Effects, path: str, manifest: Manifest, count: int) -> N
         return
     first = kept[0]
     sealed = SealedIndex(
-        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False
+        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False, owns_lock=True
     )
     gone = [run for run in manifest.runs if run.first_segment < first.segment_number]
     shrunk = [

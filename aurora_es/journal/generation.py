@@ -1,8 +1,8 @@
 """Lets a handle use another generation of the manifest, and with it what has been sealed meanwhile.
 
 Theory of operation: a process learns that a segment was sealed when it reads the manifest again: at
-a roll, and once a second while it holds an index in memory that a run may have replaced. Runs are
-opened at once, since a merge may remove them later; the sealed part of the index is then replaced
+a roll, once a second while it holds an index in memory that a run may have replaced, and when the
+file of a segment that it would read is missing: then it was cooled meanwhile. Runs are opened at once, since a merge may remove them later; the sealed part of the index is then replaced
 whole, and the indexes in memory that it stands for are dropped.
 """
 
@@ -46,6 +46,15 @@ def renew_manifest(handle: Handle) -> None:
     manifest = read_manifest(handle.files, handle.path)
     if manifest is not None:
         take_manifest(handle, manifest)
+
+
+def renew_past(handle: Handle, segment_number: int) -> bool:
+    """Look at the manifest since a segment's file is missing; whether it is listed by now.
+
+    Then it was cooled, and the file that was appended to removed: what is sealed goes on.
+    """
+    renew_manifest(handle)
+    return handle.sealed is not None and segment_number <= handle.sealed.last_segment
 
 
 def take_manifest(handle: Handle, manifest: Manifest) -> None:

@@ -119,7 +119,9 @@ class GroupCommit:
     def _lead(self, commit: PreparedCommit, deadline: float) -> None:
         group: list[PreparedCommit] = []
         mark = None
-        self._handle.state.index.look_ahead(commit.identities)
+        index = self._handle.state.index
+        if index.tail.base_position > 1:
+            index.look_ahead(commit.identities)
         try:
             mark = self._lead_locked(commit, deadline, group)
         except (AuroraError, OSError) as error:

@@ -21,7 +21,6 @@ from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
 from aurora_es.journal.lookup import JournalIndex
 from aurora_es.journal.mark_file import MarkFile
-from aurora_es.journal.truncation import missing_segment
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.weak_sets import members_of
@@ -75,6 +74,18 @@ class Descriptors:
         """Close with the last reference."""
         if hasattr(self, "mark"):
             self.close()
+
+
+class MissingSegmentError(CorruptionError):
+    """A segment as it was appended to has no file; seen by users only if none took its place.
+
+    It may have been cooled since the manifest was read: see ``generation.renew_past``.
+    """
+
+    def __init__(self, path: str, segment_number: int, *, expected: str) -> None:
+        """Name the file, and what was expected of it."""
+        super().__init__(path, 0, expected=expected, found="no file")
+        self.segment_number = segment_number
 
 
 @dataclass(slots=True)
@@ -184,7 +195,9 @@ class Handle:
             try:
                 file = SegmentFile(self.files, path, writable=False)
             except FileNotFoundError as error:
-                raise missing_segment(self.files, self.path, base_position, error) from error
+                raise MissingSegmentError(
+                    path, segment_number, expected="a segment below the mark"
+                ) from error
             check_segment(self.genesis_id, file, segment_number, base_position)
             while len(self.open_segments) >= _OPEN_SEGMENTS_MAX:
                 self.open_segments.pop(next(iter(self.open_segments)), None)

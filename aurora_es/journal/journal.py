@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
@@ -24,6 +24,7 @@ from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
+from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
@@ -33,12 +34,20 @@ from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_groups
-from aurora_es.journal.records import Record, StoredRecord, datetime_of, record_of, row_of
+from aurora_es.journal.records import (
+    Record,
+    StoredRecord,
+    datetime_of,
+    record_of,
+    row_of,
+    timestamp_of,
+)
 from aurora_es.journal.seal import seal_next
 from aurora_es.journal.spawn import background_default, start_background_run
 from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
+from aurora_es.journal.times import position_at
 from aurora_es.journal.truncation import check_position
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.weak_sets import members_of
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.listing import Originator
     from aurora_es.journal.statistics import Statistics
 
+_T = TypeVar("_T")
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _UNSEALED_MAX = 3  # the tail and two closed segments: then an appender seals one by itself
 
@@ -200,7 +210,7 @@ class Journal:
             self._create()
         if not self._has_appended:
             self._start_appending()
-        if len(handle.state.index.parts[1]) >= _UNSEALED_MAX and self._background:
+        if self._background and len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
             self._seal_oldest()
         try:
             return self._group.append(commit)
@@ -293,17 +303,19 @@ class Journal:
         stop: int | None = None,
         limit: int | None = None,
         topics: Sequence[str] = (),
+        as_of: datetime | None = None,
     ) -> Iterator[StoredRecord]:
         """Read records from position ``start`` to ``stop``, both included, in order.
 
-        Ends at the newest record that was visible at the call. ``limit`` bounds the number of
-        records returned, ``topics`` leaves out all others. Raises ArgumentError, CorruptionError,
-        TruncatedError below ``first_position``, and HistoryChangedError if a recovery takes back visible records while they are read.
+        Ends at the newest record that was visible at the call, or committed by the time ``as_of``.
+        ``limit`` bounds the number of records returned, ``topics`` leaves out all others. Raises
+        ArgumentError, CorruptionError, TruncatedError below ``first_position``, and
+        HistoryChangedError if a recovery takes back visible records while they are read.
         """
         if limit is not None and limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
             raise ArgumentError(message)
-        until = self.last_position
+        until = self.last_position if as_of is None else self.position_at(as_of)
         if stop is not None:
             until = min(until, stop)
         start = max(start, 1)
@@ -318,36 +330,65 @@ class Journal:
         topics: frozenset[str],
         epoch: int | None,
     ) -> Iterator[StoredRecord]:
+        if topics:
+            yield from self._read_topics(start, until, limit, topics, epoch)
+            return
         if limit is not None:
-            if limit == 0:
-                return
-            if not topics:
-                until = min(until, start + limit - 1)
-        groups = read_groups(self.handle, start, until)
+            until = min(until, start + limit - 1)
+        for first, timestamp, records in self._unchanged(
+            read_groups(self.handle, start, until), epoch
+        ):
+            time = datetime_of(timestamp)
+            for position, data in enumerate(records, first):
+                if start <= position <= until:
+                    yield StoredRecord(position, time, record_of(data))
+
+    def _read_topics(
+        self,
+        start: int,
+        until: int,
+        limit: int | None,
+        topics: frozenset[str],
+        epoch: int | None,
+    ) -> Iterator[StoredRecord]:
+        batches = read_matches(self.handle, topics, start, until, limit)
+        for matches in self._unchanged(batches, epoch):
+            for position, timestamp, data in matches:
+                yield StoredRecord(position, datetime_of(timestamp), record_of(data))
+
+    def _unchanged(self, parts: Iterator[_T], epoch: int | None) -> Iterator[_T]:
+        """The same ``parts``, as long as they are read in ``epoch``."""
         while True:
             try:
-                first, timestamp, records = next(groups)
-            except StopIteration:
-                return
+                part = next(parts, None)
             except AuroraError:
                 raise
             except OSError as error:
                 raise _unreadable(self.handle, error) from error
+            if part is None:
+                return
             if self.handle.epoch != epoch:
                 message = (
                     f"{self.handle.path}: the epoch changed from {epoch} to {self.handle.epoch}"
                     " while records were read. Start again from a position that you trust"
                 )
                 raise HistoryChangedError(message)
-            time = datetime_of(timestamp)
-            for position, data in enumerate(records, first):
-                if not start <= position <= until or (topics and data.topic not in topics):
-                    continue
-                yield StoredRecord(position, time, record_of(data))
-                if limit is not None:
-                    limit -= 1
-                    if limit == 0:
-                        return
+            yield part
+
+    def position_at(self, when: datetime) -> int:
+        """Return the last position that was committed at or before ``when``, 0 if there is none.
+
+        The times of commits are those of the machine's clock, but never go backwards. Raises
+        ArgumentError for a datetime without a time zone.
+        """
+        timestamp = timestamp_of(when)
+        until = self.last_position
+        try:
+            return position_at(self.handle, until, timestamp)
+        except AuroraError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.handle, error) from error
 
     def tail(self, after: int = 0) -> Tailer:
         """Follow the journal: an iterator over all records behind position ``after``.

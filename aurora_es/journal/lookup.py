@@ -13,7 +13,7 @@ Readers take no lock: they take ``parts`` once, and look at nothing above the po
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from aurora_es.index.tail import TailIndex
 
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 _BEFORE_MAX = 1 << 14  # looked-up versions that a tail index remembers
 
 
-class Selection(NamedTuple):
-    """Positions of an originator's records, and whether they have to be confirmed."""
-
-    positions: list[int]
-    are_candidates: bool  # some come from a run, which may hold those of another id too
+# Positions of an originator's records, and whether they are candidates: some come from an index run,
+# which may hold those of another id too.
+Selection = tuple[list[int], bool]
 
 
 class JournalIndex:
@@ -122,6 +120,10 @@ class JournalIndex:
         For a version that was dropped the last position that was.
         """
         sealed, tails = self.parts
+        tail = self.tail
+        last = tail.last_version(key) if key in tail else self.version_before(key)
+        if last is None or (version > last and (key not in tail or self._rises(tail, key))):
+            return 0  # nearly always: it continues what there is
         for tail in reversed(tails):
             position = tail.find(key, version)
             if position:
@@ -137,7 +139,7 @@ class JournalIndex:
 
     def look_ahead(self, identities: Sequence[tuple[Key | None, int | None]]) -> None:
         """Look up, before a lock is taken, what ``continues`` will ask about the sealed part."""
-        if self.tail.base_position > 1 and identities:
+        if identities:
             key = identities[0][0]
             if key is not None and key not in self.tail:
                 self.version_before(key)
@@ -186,10 +188,8 @@ class JournalIndex:
 
     def last_version(self, key: Key) -> int | None:
         """Highest version of an originator, None when it has none."""
-        selection = self.select(key, gt=None, lte=None, desc=True, limit=1, until=self.position)
-        if not selection.positions:
-            return None
-        return self._version_at(key, selection.positions[0])
+        positions, _ = self.select(key, gt=None, lte=None, desc=True, limit=1, until=self.position)
+        return self._version_at(key, positions[0]) if positions else None
 
     def first_version(self, key: Key) -> int | None:
         """Lowest version that an originator may have, None when it has none."""
@@ -227,8 +227,22 @@ class JournalIndex:
         ):
             found = tail.select(key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
             if found or tail.base_position == 1:
-                return Selection(found, are_candidates=False)
+                return found, False
+        elif limit == 1 and desc and gt is None and lte is None:
+            newest = self._newest_sealed(key, until)
+            if newest is not None:
+                return newest
         return self._select_everywhere(key, gt, lte, desc=desc, limit=limit, until=until)
+
+    def _newest_sealed(self, key: Key, until: int) -> Selection | None:
+        """The last event of an originator that is in the sealed part only, None if unsure."""
+        sealed, tails = self.parts
+        if sealed is None or until < sealed.last_position or any(key in tail for tail in tails):
+            return None
+        found = sealed.newest(key)
+        if found is None:
+            return [], False
+        return ([found[1]], True) if found[2] else None
 
     def _select_everywhere(  # noqa: PLR0913 - as select
         self,
@@ -263,7 +277,7 @@ class JournalIndex:
             (left > right) is not desc for left, right in pairwise(merged)
         ):
             merged.sort(reverse=desc)
-        return Selection([position for _, position in merged[:limit]], are_candidates)
+        return [position for _, position in merged[:limit]], are_candidates
 
     def _parts_of(  # noqa: PLR0913 - as select
         self,
@@ -285,13 +299,22 @@ class JournalIndex:
             yield entries, self._rises(tail, key), False
         if sealed is None:
             return
-        if until < sealed.last_position:  # seldom: what is sealed is visible, as a rule
-            limit = None
-        for entries, rises in sealed.entries(key, gt=gt, lte=lte, desc=desc, limit=limit):
-            visible = [entry for entry in entries if entry[1] <= until]
-            yield visible, rises and len(visible) == len(entries), True
+        for entries, rises in sealed.entries(
+            key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+        ):
+            yield entries, rises, True
 
     # Frames
+
+    def segment_end(self, position: int) -> int | None:
+        """Last position of the segment that holds ``position``; None while that is the tail."""
+        sealed, tails = self.parts
+        if sealed is not None and position <= sealed.last_position:
+            return sealed.segments.listed_at(position).last_position
+        for later in tails:
+            if position < later.base_position:
+                return later.base_position - 1
+        return None
 
     def tail_of(self, position: int) -> TailIndex | None:
         """The index in memory that holds ``position``, None if that is in the sealed part."""

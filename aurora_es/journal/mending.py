@@ -1,17 +1,21 @@
 """Builds a damaged or missing index run anew from the segments that it covers.
 
 Theory of operation: run by run of a single segment, then merged, in bounded memory. A writing
-process puts the result under the run's own name, so that the next one finds it; a reading one, which
-never writes to a journal, into a temporary directory that goes with the process. What a run has to
-contain is determined by the segments, so the manifest need not change.
+process puts the result under the run's own name, so that the next one finds it. A reading one, which
+never writes to a journal, and one that cannot, say on a full disk, put it into a temporary directory
+and go on with the open file. What a run has to contain is determined by the segments, so the manifest
+need not change.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aurora_es.errors import LockTimeoutError
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import run_name
 from aurora_es.index.run import Run
 from aurora_es.journal.background_lock import BackgroundLock
@@ -20,6 +24,7 @@ from aurora_es.journal.seal import SegmentPostings, digest_of, write_segment_run
 from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
+    from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, SealedSegment
     from aurora_es.index.run_file import RunDamagedError
     from aurora_es.journal.sealed_index import SealedIndex
@@ -35,19 +40,30 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
         entry.first_segment,
         entry.last_segment,
     )
-    if sealed.read_only:
-        directory = tempfile.mkdtemp(prefix="aurora-es-")
+    if not sealed.read_only:
         try:
-            return _build(sealed, entry, directory)
-        finally:
-            for name in os.listdir(directory):  # open files stay readable
-                os.unlink(os.path.join(directory, name))
-            os.rmdir(directory)
+            return _built_in_place(sealed, entry)
+        except (OSError, LockTimeoutError) as fault:
+            logger.warning("%s: it cannot be put there: %s", error.path, fault)
+    directory = tempfile.mkdtemp(prefix="aurora-es-")
+    try:
+        # Outside of the journal, whatever its own files are.
+        effects = replace(sealed.effects, files=SYSTEM_EFFECTS.files)
+        return _build(sealed, entry, effects, directory)
+    finally:
+        for name in os.listdir(directory):  # open files stay readable
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+
+
+def _built_in_place(sealed: SealedIndex, entry: IndexRun) -> Run:
+    if sealed.owns_lock:
+        return _build(sealed, entry, sealed.effects, sealed.path)
     with BackgroundLock(sealed.effects, sealed.path, timeout=_LOCK_TIMEOUT_SECONDS):
-        return _build(sealed, entry, sealed.path)
+        return _build(sealed, entry, sealed.effects, sealed.path)
 
 
-def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
+def _build(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: str) -> Run:
     with fork_waits:
         from aurora_es.index.merge import merge_runs
         from aurora_es.index.run_writer import publish_run
@@ -59,7 +75,7 @@ def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
     ]
     parts = []
     for done, segment in enumerate(segments):
-        parts.append(_build_part(sealed, segment, directory))
+        parts.append(_build_part(sealed, segment, effects, directory))
         logger.info("%s: %d of %d segments indexed", sealed.path, done + 1, len(segments))
     if entry.first_segment == entry.last_segment:
         return parts[0]
@@ -68,22 +84,22 @@ def _build(sealed: SealedIndex, entry: IndexRun, directory: str) -> Run:
     )
     path = os.path.join(directory, name)
     source = bytes.fromhex(entry.source_digest)
-    merge_runs(sealed.effects, path, parts, level=entry.level, source_digest=source)
-    publish_run(sealed.effects.files, path)
+    merge_runs(effects, path, parts, level=entry.level, source_digest=source)
+    publish_run(effects.files, path)
     for part in parts:
-        sealed.effects.files.unlink(part.path)
-    return Run(sealed.effects.files, path, genesis_id=sealed.genesis_id, source_digest=source)
+        effects.files.unlink(part.path)
+    return Run(effects.files, path, genesis_id=sealed.genesis_id, source_digest=source)
 
 
-def _build_part(sealed: SealedIndex, segment: SealedSegment, directory: str) -> Run:
+def _build_part(
+    sealed: SealedIndex, segment: SealedSegment, effects: Effects, directory: str
+) -> Run:
     opened = sealed.segments.open_segment(segment)
     found = SegmentPostings(opened.file, sealed.genesis_id)
-    write_segment_run(
-        sealed.effects, directory, sealed.genesis_id, segment, found, rises=lambda _: False
-    )
+    write_segment_run(effects, directory, sealed.genesis_id, segment, found, rises=lambda _: False)
     number = segment.segment_number
     return Run(
-        sealed.effects.files,
+        effects.files,
         os.path.join(directory, run_name(level=0, first_segment=number, last_segment=number)),
         genesis_id=sealed.genesis_id,
         source_digest=digest_of([segment]),

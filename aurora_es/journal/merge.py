@@ -1,9 +1,11 @@
 """Merges index runs, so that their number grows with the logarithm of the journal's length.
 
-Theory of operation: four adjacent runs of one level become one of the next. The merged run is on
-disk under its name before a new generation of the manifest lists it in their place; they are listed
-as obsolete then, and removed later: a process that has them open goes on using them. The caller
-holds ``background.lock``.
+Theory of operation: two adjacent runs of one level become one of the next. (With four, merging would
+write each entry half as often, but twice as many runs would have to be asked: 7 instead of 4 at 10^7
+events, and 2.6 µs each is most of what a look-up takes.) The merged run is on disk under its name
+before a new generation of the manifest lists it in their place; they are listed as obsolete then,
+and removed later: a process that has them open goes on using them. The caller holds
+``background.lock``.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import Manifest
 
-FAN_IN = 4
+FAN_IN = 2
 
 
 def runs_to_merge(manifest: Manifest) -> list[IndexRun]:
-    """The runs to be merged next, in order; empty when no level has four."""
+    """The runs to be merged next, in order; empty when no level has two."""
     by_level: dict[int, list[IndexRun]] = {}
     for run in sorted(manifest.runs, key=lambda one: one.first_segment):
         by_level.setdefault(run.level, []).append(run)
@@ -50,7 +52,7 @@ def merge_next(
     if len(inputs) < 2:
         return None
     sealed = SealedIndex(
-        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False
+        effects, path, bytes.fromhex(manifest.genesis_id), manifest, read_only=False, owns_lock=True
     )
     merged = write_merged_run(sealed, inputs, level=max(run.level for run in inputs) + 1)
     now = effects.clock()

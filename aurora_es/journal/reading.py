@@ -3,7 +3,8 @@
 Theory of operation: callers say up to which position they have seen the journal, and hold no lock.
 Another thread may meanwhile have dropped the index (after an interrupted append, or at a new epoch)
 and be building it anew; an index that does not reach as far as the caller has seen is therefore not
-looked at before it has caught up.
+looked at before it has caught up. A segment whose file is missing has been cooled since the index
+in memory was built: the manifest is read again, and the sealed part of the index goes on.
 
 The loops and local names are for ``benchmarks`` (rows "pages of", "read a 100-event aggregate").
 """
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
+from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
-from aurora_es.segment.read import decode_frame, decode_groups, read_frame, read_record
+from aurora_es.journal.generation import renew_past
+from aurora_es.journal.handle import MissingSegmentError
+from aurora_es.segment.read import decode_frame, decode_groups, read_record, read_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from aurora_es.format.payload import RecordData
-    from aurora_es.index.tail import TailIndex
+    from aurora_es.index.tail import Key, TailIndex
     from aurora_es.journal.handle import Handle
     from aurora_es.journal.lookup import JournalIndex
     from aurora_es.segment.file import SegmentFile
@@ -62,6 +66,18 @@ def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
         start = first
 
 
+def read_piece(handle: Handle, position: int, until: int) -> list[Group]:
+    """Read the commits of the frames that ``read_records`` would read, with their times."""
+    file, offsets, first, buffer = _read_run(handle, position, until)
+    begin = offsets[0]
+    groups: list[Group] = []
+    for offset in offsets:
+        found = decode_groups(file, buffer, offset - begin, offset, first)
+        first = found[-1][0] + len(found[-1][2])
+        groups += found
+    return groups
+
+
 def _read_run(
     handle: Handle, position: int, until: int
 ) -> tuple[SegmentFile, list[int], int, bytes]:
@@ -81,14 +97,19 @@ def _read_run(
             return file, offsets, firsts[0], read_exactly(file.files, file.fd, length, offsets[0])
         tail = older
     offsets, length, first = tail.frame_run(position, until, _RUN_BYTES_MAX)
-    file = handle.segment(tail.segment_number, tail.base_position)
+    try:
+        file = handle.segment(tail.segment_number, tail.base_position)
+    except MissingSegmentError as error:
+        if not renew_past(handle, error.segment_number):
+            raise
+        return _read_run(handle, position, until)
     return file, offsets, first, read_exactly(file.files, file.fd, length, offsets[0])
 
 
 def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]:
     """Read single records, in the order asked for.
 
-    Neighbours in one frame are decoded together.
+    Neighbours in one frame are decoded together; a record that is alone in its frame, by itself.
     """
     if len(positions) == 1:
         return [read_position(handle, positions[0])[0]]
@@ -99,7 +120,8 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     found: list[RecordData] = []
     at, count = 0, len(positions)
     while at < count:
-        records, first = _frame_of(handle, index, positions[at])
+        following = positions[at + 1] if at + 1 < count else 0
+        records, first = _read_wanted(handle, index, (positions[at], following))
         end = first + len(records)
         while at < count and first <= (position := positions[at]) < end:
             found.append(records[position - first])
@@ -107,17 +129,26 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     return found
 
 
-def _frame_of(handle: Handle, index: JournalIndex, position: int) -> tuple[list[RecordData], int]:
+def _read_wanted(
+    handle: Handle, index: JournalIndex, wanted: tuple[int, int]
+) -> tuple[list[RecordData], int]:
+    """See ``read_wanted`` of segments; the records come with the position of the first."""
+    position = wanted[0]
     tail: TailIndex | None = index.tail
     assert tail is not None
     if position < tail.base_position:
         tail = index.tail_of(position)
         if tail is None:
             assert index.sealed is not None
-            return index.sealed.segments.read_frame(position)
+            return index.sealed.segments.read_wanted(wanted)
     offset, length, first = tail.frame_place(position)
-    file = handle.segment(tail.segment_number, tail.base_position)
-    return read_frame(file, offset, length, first)[0], first
+    try:
+        file = handle.segment(tail.segment_number, tail.base_position)
+    except MissingSegmentError as error:
+        if not renew_past(handle, error.segment_number):
+            raise
+        return _read_wanted(handle, _caught_up(handle, position), wanted)
+    return read_wanted(file, offset, length, first, wanted)
 
 
 def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
@@ -135,32 +166,75 @@ def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
     offset, length, first = tail.frame_place(position)
     file = handle.open_segments.get(tail.segment_number)
     if file is None:
-        file = handle.segment(tail.segment_number, tail.base_position)
+        try:
+            file = handle.segment(tail.segment_number, tail.base_position)
+        except MissingSegmentError as error:
+            if not renew_past(handle, error.segment_number):
+                raise
+            return read_position(handle, position)
     return read_record(file, offset, length, first, position - first)
 
 
-def read_selected(
+def read_selected(  # noqa: PLR0913 - as JournalIndex.select
     handle: Handle,
-    select: Callable[[int | None], tuple[list[int], bool]],
+    key: Key,
+    *,
+    gt: int | None,
+    lte: int | None,
+    desc: bool,
     limit: int | None,
-    is_wanted: Callable[[RecordData], bool],
+    until: int,
 ) -> list[RecordData]:
-    """Read the records that ``select`` finds with a limit, and leave out what is not wanted.
+    """Read an originator's records up to position ``until``, sorted by version.
 
-    What comes from an index run are candidates: another id may have the same 64-bit key. If one
-    was among them, the limit may have cut off records that are wanted: then all are looked at.
+    What an index run has told are candidates, as another id may have the same 64-bit key. If one is
+    among them, the limit may have cut off records that are wanted: then all are looked at.
     """
-    positions, are_candidates = select(limit)
+    index = handle.state.index
+    positions, are_candidates = index.select(
+        key, gt=gt, lte=lte, desc=desc, limit=limit, until=until
+    )
     if not positions:
         return []
     found = read_positions(handle, positions)
     if not are_candidates:
         return found
-    wanted = [record for record in found if is_wanted(record)]
+    wanted = [record for record in found if originator_key(record.originator_id) == key]
     if len(wanted) == len(found) or limit is None:
         return wanted
-    found = read_positions(handle, select(None)[0])
-    return [record for record in found if is_wanted(record)][:limit]
+    positions, _ = index.select(key, gt=gt, lte=lte, desc=desc, limit=None, until=until)
+    found = read_positions(handle, positions)
+    return [record for record in found if originator_key(record.originator_id) == key][:limit]
+
+
+def frame_of(
+    handle: Handle, index: JournalIndex, position: int
+) -> tuple[SegmentFile, int, int, int]:
+    """File, offset, length and first position of the frame that holds ``position``."""
+    tail = index.tail_of(position)
+    if tail is None:
+        assert index.sealed is not None
+        return index.sealed.segments.frame_of(position)
+    file = handle.segment(tail.segment_number, tail.base_position)
+    return file, *tail.frame_place(position)
+
+
+def is_durable(handle: Handle, position: int) -> bool:
+    """Whether a visible record is known to be on disk, so that no recovery takes it back."""
+    descriptors = handle.usable()
+    assert descriptors is not None  # something is visible
+    mark = descriptors.mark.read()
+    tail = index_up_to(handle, position).tail_of(position)
+    if tail is None or tail.segment_number < mark.segment_number:
+        return True  # a segment is synced before the next one begins
+    offset, length, _ = tail.frame_place(position)
+    return offset + length <= mark.durable_offset
+
+
+def index_up_to(handle: Handle, until: int) -> JournalIndex:
+    """The index, caught up if it has been dropped since the caller saw ``until``."""
+    index = handle.state.index
+    return index if index.position >= until else _caught_up(handle, until)
 
 
 def _caught_up(handle: Handle, until: int) -> JournalIndex:

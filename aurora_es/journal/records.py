@@ -181,3 +181,14 @@ def record_of(data: RecordData) -> Record:
 def datetime_of(timestamp: int) -> datetime:
     """Microseconds since 1970 as a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=timestamp)
+
+
+def timestamp_of(when: datetime) -> int:
+    """Microseconds since 1970 of a datetime with a zone; raises ArgumentError for any other."""
+    if not isinstance(when, datetime) or when.utcoffset() is None:
+        message = (
+            f"time: expected a datetime with a time zone, found {when!r}; a naive one means another"
+            " moment in each zone: give it tzinfo=UTC, or its own"
+        )
+        raise ArgumentError(message)
+    return (when - _EPOCH) // timedelta(microseconds=1)

@@ -33,11 +33,13 @@ from aurora_es.journal.catch_up import (
     advance,
     catch_up,
     decode_commit,
+    first_chain,
+    not_behind_sealed,
     open_successor,
 )
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
-from aurora_es.journal.roll import finish_roll, first_chain
+from aurora_es.journal.roll import finish_roll
 from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
 from aurora_es.segment.walk import Chain, Stop, Walk, stop_error
 
@@ -74,8 +76,9 @@ def recover(handle: Handle) -> Mark:
     descriptors = handle.usable()
     assert descriptors is not None
     found = descriptors.mark.read()
-    mark = found._replace(epoch=_newest_epoch(handle, found))
     stop = advance(handle, found)
+    mark = not_behind_sealed(handle, found)
+    mark = mark._replace(epoch=_newest_epoch(handle, found))
     chain = handle.state.chain
     assert chain is not None
     if chain.segment_number != mark.segment_number:

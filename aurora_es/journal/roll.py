@@ -11,17 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_OF
-from aurora_es.errors import CorruptionError
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
     FRAME_VERSION,
-    KIND_CHECKPOINT,
     KIND_END,
     FrameHeader,
     encode_frame,
 )
 from aurora_es.format.payload import EndPayload, encode_payload
-from aurora_es.journal.catch_up import catch_up, open_successor
+from aurora_es.journal.catch_up import catch_up, first_chain, open_successor
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.tail_writes import (
     FULL_DISK_ERRNOS,
@@ -32,7 +30,6 @@ from aurora_es.journal.tail_writes import (
 )
 from aurora_es.options import RollBounds, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
-from aurora_es.segment.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,17 +107,6 @@ def finish_roll(
         if error.errno in FULL_DISK_ERRNOS:
             raise storage_error(handle.path, error) from error
         raise poisoned(handle, handle.path, error) from error
-
-
-def first_chain(file: SegmentFile, chain: Chain) -> Chain:
-    """Walk the checkpoint frame of a new segment; returns the chain behind it."""
-    walk = Walk(file, chain, file.size_bytes())
-    frames = next(iter(walk), None)
-    if frames is None or frames[0].header.kind != KIND_CHECKPOINT:
-        raise CorruptionError(
-            file.path, walk.stop.offset, expected="a checkpoint frame", found=walk.stop.found
-        )
-    return chain
 
 
 def take_roll_cycle(handle: Handle) -> None:

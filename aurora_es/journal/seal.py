@@ -106,7 +106,7 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     found = SegmentPostings(file, genesis_id)
     entry = found.entry(0)
     write_frame_table(effects, path, identity_of(genesis_id, entry), found.walk.places)
-    sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False)
+    sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False, owns_lock=True)
     run = write_segment_run(
         effects, path, genesis_id, entry, found, rises=lambda columns: _rise(columns, sealed)
     )
@@ -198,16 +198,12 @@ def _rise(columns: Columns, sealed: SealedIndex) -> bool:
 
     if not sealed.runs:
         return True
-    keys, ordinals, _ = columns
+    keys, ordinals, positions = columns
     end = int(np.searchsorted(keys, np.uint64(key_range("originator")[1]), side="right"))
     is_first = np.ones(end, bool)
     is_first[1:] = keys[1:end] != keys[: max(end - 1, 0)]
     first = np.flatnonzero(is_first)
-    for key, version in zip(keys[first].tolist(), ordinals[first].tolist(), strict=True):
-        before = sealed.last_version_of(key)
-        if before is not None and before >= version:
-            return False
-    return True
+    return sealed.rise_above((keys[first], ordinals[first], positions[first]))
 
 
 def _check_follows(file: SegmentFile, genesis_id: bytes, manifest: Manifest) -> None:

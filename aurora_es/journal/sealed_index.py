@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,10 +25,11 @@ from aurora_es.journal.sealed_segments import SealedSegments
 from aurora_es.segment.walk import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, Manifest
+    from aurora_es.format.run import Columns
     from aurora_es.index.tail import Key
 
 _T = TypeVar("_T")
@@ -37,10 +39,21 @@ Entries = list[tuple[int, int]]  # (version, position)
 class SealedIndex:
     """What one generation of the manifest lists; for any number of threads."""
 
-    def __init__(
-        self, effects: Effects, path: str, genesis_id: bytes, manifest: Manifest, *, read_only: bool
+    def __init__(  # noqa: PLR0913 - the parts of a handle that it needs
+        self,
+        effects: Effects,
+        path: str,
+        genesis_id: bytes,
+        manifest: Manifest,
+        *,
+        read_only: bool,
+        owns_lock: bool = False,
     ) -> None:
-        """Know the listed segments and runs; none is opened yet."""
+        """Know the listed segments and runs; none is opened yet.
+
+        ``owns_lock``: the caller holds ``background.lock`` as long as he uses this.
+        """
+        self.owns_lock = owns_lock
         self.effects = effects
         self.path = path
         self.genesis_id = genesis_id
@@ -55,9 +68,11 @@ class SealedIndex:
         self.last_position = 0 if last is None else last.last_position
         self.runs = sorted(manifest.runs, key=lambda run: -run.last_segment)  # newest first
         self._hash = key_hasher(genesis_id, "originator")
+        self._hash_topic = key_hasher(genesis_id, "topic")
         self._mending = threading.Lock()  # one thread at a time builds a damaged run anew
         # Opened as needed, by any thread; a second one that opens the same does no harm.
-        self._open: dict[IndexRun, Run] = {}
+        # By first segment: runs of one generation have none in common.
+        self._open: dict[int, Run] = {}
 
     def close(self) -> None:
         """Close all descriptors now; only for the child of a fork, where nobody else reads."""
@@ -70,9 +85,10 @@ class SealedIndex:
         """Take over what ``other``, of an earlier generation, has open and is still listed."""
         self.segments.take_open(other.segments)
         listed = set(self.runs)
-        self._open.update(
-            {entry: run for entry, run in list(other._open.items()) if entry in listed}
-        )
+        for entry in other.runs:
+            run = other._open.get(entry.first_segment)
+            if run is not None and entry in listed:
+                self._open[entry.first_segment] = run
 
     def end_chain(self) -> Chain | None:
         """The chain behind the end frame of the last listed segment."""
@@ -110,6 +126,40 @@ class SealedIndex:
                     break  # whatever is older has lower versions
         return highest
 
+    def newest(self, key: Key) -> tuple[int, int, bool] | None:
+        """Version and position of the last entry in the newest run that has one, None if none has.
+
+        And whether that run rises: then this is the originator's last event. A candidate, as ever.
+        """
+        hashed, opened = self._hash(key), self._open
+        for entry in self.runs:  # row "last event", and "absent": no call more than needed
+            run = opened.get(entry.first_segment) or self.open_run(entry)
+            try:
+                found = run.last(hashed)
+            except RunDamagedError as error:
+                found = self.mended(entry, run, error).last(hashed)
+            if found is not None:
+                return found[0], found[1], entry.rises
+        return None
+
+    def rise_above(self, columns: Columns) -> bool:
+        """Whether the first version of each originator in ``columns`` is above all listed ones.
+
+        ``columns`` are keys and versions, keys rising, each key once.
+        """
+        from aurora_es.index.columns import last_ordinals
+
+        keys, versions, _ = columns
+        for entry in self.runs:
+            highest, is_there = self.ask(entry, lambda run: last_ordinals(run, keys))  # noqa: B023 - asked at once
+            if (highest[is_there] >= versions[is_there]).any():
+                return False
+            if entry.rises:  # whatever is older has lower versions
+                keys, versions = keys[~is_there], versions[~is_there]
+            if not len(keys):
+                break
+        return True
+
     def find(self, key: Key, version: int) -> int:
         """Position of the record with this version, confirmed; 0 when there is none."""
         hashed = self._hash(key)
@@ -132,28 +182,59 @@ class SealedIndex:
         first = [self.ask(entry, lambda run: run.select(hashed, limit=1)) for entry in self.runs]
         return min((entries[0][0] for entries in first if entries), default=None)
 
-    def entries(
-        self, key: Key, *, gt: int | None, lte: int | None, desc: bool, limit: int | None
+    def entries(  # noqa: PLR0913 - the library's own arguments
+        self,
+        key: Key,
+        *,
+        gt: int | None,
+        lte: int | None,
+        desc: bool,
+        limit: int | None,
+        until: int,
     ) -> Iterator[tuple[Entries, bool]]:
-        """Candidates run by run, newest first: (version, position) sorted as asked for.
+        """Candidates up to ``until``, run by run, newest first: (version, position) sorted.
 
-        Each with whether its run rises. ``limit`` bounds the entries of each run.
+        Each with whether its run rises. ``limit`` bounds the entries of each run, but of the one
+        in which ``until`` lies, where it would count what is left out.
         """
         hashed = self._hash(key)
         for entry in self.runs:
-            yield (
-                self.ask(
-                    entry,
-                    lambda run: run.select(hashed, gt=gt, lte=lte, desc=desc, limit=limit),
+            if entry.base_position > until:
+                continue
+            bound = limit if entry.last_position <= until else None
+            found = self.ask(
+                entry,
+                lambda run, bound=bound: run.select(  # type: ignore[misc]
+                    hashed, gt=gt, lte=lte, desc=desc, limit=bound
                 ),
-                entry.rises,
             )
+            if entry.last_position > until:
+                found = [one for one in found if one[1] <= until]
+            yield found, entry.rises
+
+    # Topics
+
+    def topic_candidates(
+        self, topics: Iterable[str], start: int, until: int, limit: int
+    ) -> tuple[list[int] | None, int]:
+        """Where records with one of ``topics`` may be from ``start`` on, and up to where that says.
+
+        Rising candidates; None where one of the topics is so frequent that it has no postings:
+        then every record is one. Ends with the run that holds ``start``, at ``until``, or behind
+        some ``limit`` postings of a topic.
+        """
+        entry = next(entry for entry in self.runs if entry.base_position <= start)
+        keys = [self._hash_topic(topic) for topic in topics]
+        return self.ask(
+            entry,
+            lambda run: _candidates(run, keys, start, min(until, entry.last_position), limit),
+        )
 
     # Runs
 
     def ask(self, entry: IndexRun, question: Callable[[Run], _T]) -> _T:
         """Ask a listed run; a damaged one is built anew first."""
-        run = self._open.get(entry) or self.open_run(entry)
+        run = self._open.get(entry.first_segment) or self.open_run(entry)
         try:
             return question(run)
         except RunDamagedError as error:
@@ -161,10 +242,10 @@ class SealedIndex:
 
     def open_run(self, entry: IndexRun) -> Run:
         """A listed run, opened, and built anew if that cannot be."""
-        run = self._open.get(entry)
+        run = self._open.get(entry.first_segment)
         if run is None:
             try:
-                run = self._open[entry] = self._opened(entry)
+                run = self._open[entry.first_segment] = self._opened(entry)
             except RunDamagedError as error:
                 run = self.mended(entry, None, error)
         return run
@@ -172,9 +253,9 @@ class SealedIndex:
     def open_all(self) -> None:
         """Open what can be opened: a merge may remove what is not open when it is asked for."""
         for entry in self.runs:
-            if entry not in self._open:
+            if entry.first_segment not in self._open:
                 with suppress(RunDamagedError):
-                    self._open[entry] = self._opened(entry)
+                    self._open[entry.first_segment] = self._opened(entry)
 
     def _opened(self, entry: IndexRun) -> Run:
         path = os.path.join(self.path, file_name_of(entry))
@@ -193,10 +274,31 @@ class SealedIndex:
         from aurora_es.journal.mending import built_anew
 
         with self._mending:
-            found = self._open.get(entry)
+            found = self._open.get(entry.first_segment)
             if found is None or found is run:  # else another thread was faster
-                found = self._open[entry] = built_anew(self, entry, error)
+                found = self._open[entry.first_segment] = built_anew(self, entry, error)
             return found
+
+
+def _candidates(
+    run: Run, keys: list[int], start: int, until: int, limit: int
+) -> tuple[list[int] | None, int]:
+    for key in keys:
+        ranges = run.common(key)
+        at = bisect_right(ranges, (start, run.header.last_position))
+        if at and start <= ranges[at - 1][1]:
+            return None, min(until, ranges[at - 1][1])
+        if at < len(ranges):
+            until = min(until, ranges[at][0] - 1)
+    merged: list[int] = []
+    for key in keys:
+        found = run.postings(key, after=start - 1, until=until, limit=limit)
+        if len(found) == limit:
+            until = min(until, found[-1])
+        merged += found
+    merged.sort()
+    del merged[bisect_right(merged, until) :]
+    return merged, until
 
 
 def file_name_of(entry: IndexRun) -> str:

@@ -26,7 +26,7 @@ from aurora_es.segment.frame_table import (
     TableDamagedError,
     write_frame_table,
 )
-from aurora_es.segment.read import decode_frame, decode_groups, read_record
+from aurora_es.segment.read import decode_groups, read_record, read_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aurora_es.format.manifest import SealedSegment
     from aurora_es.format.payload import RecordData
 
-_OPEN_SEGMENTS_MAX = 64
+_OPEN_SEGMENTS_MAX = 256  # two descriptors each; opening one again takes longer than reading it
 
 
 class WalkedTable:
@@ -118,6 +118,12 @@ class SealedSegments:
             if revisions.get(number) == opened.segment.revision:
                 self._open[number] = opened
 
+    def listed_at(self, position: int) -> SealedSegment:
+        """What the manifest lists of the segment that holds ``position``; raises TruncatedError."""
+        if position < self._bases[0]:
+            raise truncated(self.path, position, self._bases[0])
+        return self.segments[bisect_right(self._bases, position) - 1]
+
     # Reading
 
     def frame_run(
@@ -138,22 +144,22 @@ class SealedSegments:
 
     def read_record(self, position: int) -> tuple[RecordData, int]:
         """Read one record, with its timestamp."""
-        file, offset, length, first = self._frame_of(position)
+        file, offset, length, first = self.frame_of(position)
         return read_record(file, offset, length, first, position - first)
 
-    def read_frame(self, position: int) -> tuple[list[RecordData], int]:
-        """All records of the frame that holds ``position``, and the position of the first."""
-        file, offset, length, first = self._frame_of(position)
-        buffer = read_exactly(file.files, file.fd, length, offset)
-        return decode_frame(file, buffer, 0, offset, first)[0], first
+    def read_wanted(self, wanted: tuple[int, int]) -> tuple[list[RecordData], int]:
+        """As ``read_wanted`` of ``segment.read``, the frame found by the first position."""
+        file, offset, length, first = self.frame_of(wanted[0])
+        return read_wanted(file, offset, length, first, wanted)
 
     def read_groups(self, position: int) -> list[tuple[int, int, list[RecordData]]]:
         """The frame that holds ``position``, commit by commit: first position, time, records."""
-        file, offset, length, first = self._frame_of(position)
+        file, offset, length, first = self.frame_of(position)
         buffer = read_exactly(file.files, file.fd, length, offset)
         return decode_groups(file, buffer, 0, offset, first)
 
-    def _frame_of(self, position: int) -> tuple[SegmentFile, int, int, int]:
+    def frame_of(self, position: int) -> tuple[SegmentFile, int, int, int]:
+        """File, offset, length and first position of the frame that holds ``position``."""
         opened = self.at(position)
         try:
             found = opened.table.frame_of(position)
@@ -165,13 +171,8 @@ class SealedSegments:
     # Opening
 
     def at(self, position: int) -> OpenSealed:
-        """The segment that holds ``position``, opened.
-
-        Raises TruncatedError if it was dropped, CorruptionError if it is missing.
-        """
-        if position < self._bases[0]:
-            raise truncated(self.path, position, self._bases[0])
-        segment = self.segments[bisect_right(self._bases, position) - 1]
+        """The segment that holds ``position``, opened; raises TruncatedError, CorruptionError."""
+        segment = self.listed_at(position)
         opened = self._open.get(segment.segment_number)
         return self.open_segment(segment) if opened is None else opened
 

@@ -2,8 +2,9 @@
 
 Theory of operation: the table is a cache. It is written as ``.new``, synced and renamed, so that
 whoever finds one finds it whole; the directory is not synced, since a table that is gone is written
-again. A reader keeps the fence in memory (4 bytes for 126 frames) and reads one block per look-up.
-Its attributes never change, so any number of threads may use it without a lock. Whatever does not
+again. A reader keeps the fence in memory (4 bytes for 126 frames) and reads one block per look-up;
+the last few are kept, checked and decoded, since that takes as long as reading a record. A block in
+memory never changes, so any number of threads may use a table without a lock. Whatever does not
 fit raises TableDamagedError, and the caller walks the segment instead.
 """
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
 
 _WRITTEN_BLOCKS = 1024  # blocks in one write
+_KEPT_BLOCKS_MAX = 32  # 1 KiB each
 
 
 class TableDamagedError(AuroraError):
@@ -118,7 +120,7 @@ def _write_table(
 class FrameTable:
     """An open table; closed with the last reference, as a ``SegmentFile`` is."""
 
-    __slots__ = ("_base", "_fd", "_fence", "_files", "_header", "_last", "_salt", "path")
+    __slots__ = ("_base", "_fd", "_fence", "_files", "_header", "_kept", "_last", "_salt", "path")
 
     def __init__(self, files: Files, path: str, identity: SegmentIdentity) -> None:
         """Open and check ``path``; raises TableDamagedError unless it is ``identity``'s table."""
@@ -132,6 +134,8 @@ class FrameTable:
             raise TableDamagedError(f"{path}: {error}") from error
         self._header = header
         self._salt = header.salt
+        # Any thread may put in and clear; each step is one of a dictionary.
+        self._kept: dict[int, tuple[array[int], array[int]]] = {}
         self._base = identity.base_position
         self._last = header.last_position
 
@@ -173,8 +177,8 @@ class FrameTable:
             more_positions, more_offsets = self._block(number + 1)
             if more_offsets[0] != offsets[-1]:
                 raise self._damaged(f"offset {offsets[-1]} in block {number + 1}", "another")
-            positions += more_positions
-            offsets += more_offsets[1:]
+            positions = positions + more_positions
+            offsets = offsets + more_offsets[1:]
             end = bisect_right(positions, last, at)
         # Behind the last frame that ends within the limit.
         end = max(at + 1, min(end, bisect_right(offsets, limit, at + 1) - 1))
@@ -193,6 +197,15 @@ class FrameTable:
         return number + 1 < len(fence) and fence[number + 1] <= last
 
     def _block(self, number: int) -> tuple[array[int], array[int]]:
+        columns = self._kept.get(number)
+        if columns is None:
+            columns = self._read_block(number)
+            if len(self._kept) >= _KEPT_BLOCKS_MAX:
+                self._kept.clear()
+            self._kept[number] = columns
+        return columns
+
+    def _read_block(self, number: int) -> tuple[array[int], array[int]]:
         offset = TABLE_HEADER_BYTES + number * BLOCK_BYTES
         try:
             block = self._files.pread(self._fd, BLOCK_BYTES, offset)

@@ -109,8 +109,9 @@ def verify_packed(files: Files, directory: str, packed: PackedSegment, path: str
     ``path`` defaults to that of the file that ``write_packed`` has left.
     """
     path = path or os.path.join(directory, packed.name + NEW_SUFFIX)
-    files.drop_cached(SegmentFile(files, path, writable=False).fd)
-    _, walk = logical_digest(SegmentFile(files, path, writable=False))
+    file = SegmentFile(files, path, writable=False)
+    files.drop_cached(file.fd)
+    _, walk = logical_digest(file)
     found = (walk.identity(packed.identity.revision), walk.end)
     if found != (packed.identity, packed.end):
         raise CorruptionError(

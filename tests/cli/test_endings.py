@@ -27,7 +27,7 @@ from tests.cli.support import (
 from tests.cli.terminal import run_at_terminal
 
 READING = ("info", "cat", "tail", "streams", "topics")
-COMMANDS = (*READING, "seal", "merge", "cool")
+COMMANDS = ("info", "cat", "tail", "at", "streams", "topics", "seal", "merge", "cool")
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:

@@ -24,7 +24,8 @@ from aurora_es.options import Sync
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.faulty import FaultyFiles, SimulatedInterrupt
 from tests.crash.drawing import Claim, Drawn, draw_commit
-from tests.crash.machine import FAILURES, LOCK_SECONDS, NOT_THERE, Machine, Process
+from tests.crash.machine import FAILURES, LOCK_SECONDS, NOT_THERE, Process
+from tests.crash.tending import Tending
 from tests.crash.truth import PATH, ViolationError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _DEATHS = (SimulatedKill, SimulatedInterrupt)
 Answer = tuple[Drawn, BaseException | None]
 
 
-class History(Machine):
+class History(Tending):
     """A journal's life, decided by ``seed``; ``run`` raises ViolationError when a promise breaks."""
 
     def __init__(self, seed: int, sync: Sync, steps: int = 24) -> None:
@@ -58,6 +59,7 @@ class History(Machine):
             self.evict: 1,
             self.read: 1,
             self.sync_now: 0 if self.truth.always else 1,
+            self.tend: 2,
         }
         for _ in range(self.steps):
             (action,) = self.rng.choices([*weights], [*weights.values()])

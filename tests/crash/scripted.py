@@ -30,6 +30,9 @@ class Scene(NamedTuple):
     cycle: int = 1000  # events in a segment
 
 
+_THREE = ("append", "append", "append")  # two segments are closed, where a commit fills one
+_FIVE = (*_THREE, "append", "append")
+_SEALED = (*_THREE, "seal")
 SCENES = (
     Scene("creation", ("start", "append")),
     Scene("append in a grown tail", ("start", "append", "append", "append", "append", "append")),
@@ -55,6 +58,22 @@ SCENES = (
         ("start", "start", "append", "append", "link_unseen", "append"),
         cycle=2,
     ),
+    Scene("seal", ("start", *_THREE, "seal_one"), cycle=2),
+    Scene("seal behind a sealed one", ("start", *_THREE, "seal_one", "seal"), cycle=2),
+    Scene("seal while two are behind", ("start", "start", *_THREE, "read", "seal"), cycle=2),
+    Scene("seal with a damaged run", ("start", *_SEALED, "damage_runs", "append", "seal"), cycle=2),
+    Scene("merge of four", ("start", *_FIVE, *4 * ("seal_one",), "merge"), cycle=2),
+    Scene("merge of all", ("start", *_SEALED, "merge_all"), cycle=2),
+    Scene("cool", ("start", *_SEALED, "cool"), cycle=2),
+    Scene("clear away", ("start", *_SEALED, "merge_all", "cool", "clear_away"), cycle=2),
+    Scene(
+        "append behind", ("start", *_SEALED, "cool", "merge_all", "clear_away", "append"), cycle=2
+    ),
+    Scene(
+        "opening of sealed segments", ("start", *_SEALED, "cool", "clear_away", "start"), cycle=2
+    ),
+    Scene("mending", ("start", *_SEALED, "merge_all", "damage_runs", "look_up"), cycle=2),
+    Scene("mending of cooled", ("start", *_SEALED, "cool", "damage_runs", "look_up"), cycle=2),
 )
 # Kind, moment, error number, whether the power goes, too.
 KINDS: dict[str, tuple[Fault, bool]] = {
@@ -118,6 +137,10 @@ class Scripted(History):
         self.read()
         self.cut_power()
         self.start()
+        if self.scene.cycle == 2:
+            self.tend_again()
+            self.start()
+            self.read()
 
     def _strike(self) -> None:
         self._next = self._strikes.pop(0) if self._strikes else None

@@ -15,17 +15,21 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 import lz4.block
-import msgspec
+from msgspec.msgpack import decode
 
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.mark import Mark, decode_mark
 from aurora_es.testing.disk import CrashableDisk, DirectoryNode
+from tests.docs.sealed_from_pages import read_cooled
 
 PATH = "/data/store/events"
 # Written down once more, so that the format cannot change unnoticed: salt; kind, flags, codec,
 # version; stored and raw length, records; position, commit, timestamp, synced_to; frame number,
 # frames; checksums of the previous header, the payload, the header.
 _HEADER = Struct("<8s4B3I4Q2H3I")
+
+
+Commit = tuple[bytes, tuple[bytes, ...], "tuple[str, int] | None"]  # id, states, tracking
 
 
 class ViolationError(AssertionError):
@@ -43,7 +47,7 @@ class Tried(NamedTuple):
 class Found(NamedTuple):
     """All that the files say, up to the mark."""
 
-    commits: list[tuple[bytes, tuple[bytes, ...], tuple[str, int] | None]]
+    commits: list[Commit]
     mark: Mark
     acknowledged: dict[str, list[tuple[int, int]]]  # per segment: ranges in use, padding left out
 
@@ -131,6 +135,7 @@ class FileReader:
         self.disk = disk
         self.path = path
         self._known: dict[str, _Segment] = {}
+        self._cooled: dict[int, tuple[list[Commit], _Place]] = {}  # by what the file holds
 
     def read(self) -> Found:
         """Read everything, checking all that the format promises; raises ViolationError."""
@@ -141,10 +146,16 @@ class FileReader:
         assert isinstance(directory, DirectoryNode)
         found = Found([], mark, {})
         before = _Place()
-        for name in sorted(name for name in directory.entries if name.endswith(".segment")):
+        names = sorted(name for name in directory.entries if name.endswith(".segment"))
+        # As it was appended to, which comes last, or else cooled.
+        for number, name in {int(name[:10]): name for name in names}.items():
             if before.segment_number == mark.segment_number:
                 break
             data = self.disk.content(os.path.join(self.path, name))
+            if ".r" in name:
+                commits, before = self._read_cooled(number, before, data)
+                found.commits.extend(commits)
+                continue
             if before.segment_number + 1 == mark.segment_number:
                 data = data[: mark.visible_offset]
             segment = self._known.get(name)
@@ -165,6 +176,20 @@ class FileReader:
         ):
             raise ViolationError(f"the files end at {before}; the mark says {mark}")
         return found
+
+    def _read_cooled(self, number: int, before: _Place, data: bytes) -> tuple[list[Commit], _Place]:
+        _expect("cooled", 0, number == before.segment_number + 1, f"segment number {number}")
+        key = hash(data)
+        if key not in self._cooled:
+            cooled = read_cooled(data)
+            commits = [
+                _commit_of([[commit_id, decode(held or b"\xc0"), [*map(decode, records)]]])
+                for commit_id, held, records in cooled.commits
+            ]
+            position, commit = cooled.place
+            at = _Place(number, cooled.before[0], commit, position, cooled.before[1])
+            self._cooled[key] = commits, at
+        return self._cooled[key]
 
 
 class _Place(NamedTuple):
@@ -187,7 +212,7 @@ class _Segment:
         self.before = before
         self.data = header
         self.ranges = [(0, 128)]
-        self.commits: list[tuple[bytes, tuple[bytes, ...], tuple[str, int] | None]] = []
+        self.commits: list[Commit] = []
         self.ended = False
         checksum = _number(header, 124, 4)
         _expect(name, 0, crc32c(header[:124]) == checksum, "header checksum")
@@ -225,7 +250,7 @@ class _Segment:
             previous = checksum
             position += count
             if kind == 1:
-                parts.append(msgspec.msgpack.decode(payload))
+                parts.append(decode(payload))
                 if frame_number == frames:
                     self.commits.append(_commit_of(parts))
                     commit += 1
@@ -238,9 +263,7 @@ class _Segment:
         self.at = _Place(self.number, offset, commit, position, previous)
 
 
-def _commit_of(
-    parts: list[list[Any]],
-) -> tuple[bytes, tuple[bytes, ...], tuple[str, int] | None]:
+def _commit_of(parts: list[list[Any]]) -> Commit:
     (commit_id, tracking, records), *others = parts
     records = records + [record for part in others for record in part]
     states = tuple(record[3] for record in records)

@@ -38,6 +38,8 @@ class Cooled(NamedTuple):
     tracking: list[Any]  # the checkpoint's
     digest: bytes
     before: tuple[int, int]  # end offset, last header checksum
+    commits: list[tuple[bytes, bytes, list[Raw]]]  # commit id, tracking or nothing, records
+    place: tuple[int, int]  # position and commit number of the last
 
 
 def raw_payload(codec: int, stored: bytes, raw_length: int) -> bytes:
@@ -56,7 +58,7 @@ def read_cooled(data: bytes) -> Cooled:
     salt, previous, offset, position, kind = header[8], header[-1], 128, header[6], 0
     number = header[7] - 1  # of the last commit
     commits: list[tuple[int, int, bytes, bytes, list[Raw]]] = []
-    found = Cooled([], [], b"", (0, 0))
+    found = Cooled([], [], b"", (0, 0), [], (0, 0))
     while kind != END:
         frame = FRAME_HEADER.unpack_from(data, offset)
         end = (offset + 72 + frame[5] + 7) & ~7
@@ -92,7 +94,12 @@ def read_cooled(data: bytes) -> Cooled:
         digest.update(b"".join(records))
     totals = decode(payload)
     expect(fits=totals[:2] == [position - 1, number] and totals[6] == digest.digest(), what="end")
-    return found._replace(digest=totals[6], before=(totals[4], totals[5]))
+    return found._replace(
+        digest=totals[6],
+        before=(totals[4], totals[5]),
+        commits=[(commit_id, held, records) for _, _, commit_id, held, records in commits],
+        place=(position - 1, number),
+    )
 
 
 def find_frame(table: bytes, position: int) -> tuple[int, int, int]:

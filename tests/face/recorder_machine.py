@@ -34,10 +34,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aurora_es import AuroraFactory, ConflictError, Journal, Record, Sync
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.format.names import MANIFEST
 from aurora_es.index.keys import originator_key
+from aurora_es.journal import background
+from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.clearing import clear_away
+from aurora_es.journal.cool import COOL_CODECS
 from tests.face.support import SCRATCH, UUID_1, UUID_2, factory_on
+from tests.journal.support import effects_with
 
 IDS: list[UUID | str] = [UUID_1, str(UUID_1), UUID_2, str(UUID_2).upper(), "a", ""]
 TOPICS = ["opened", "closed", "t" * 300]
@@ -199,6 +205,18 @@ class RecorderMachine(RuleBasedStateMachine):
         self.factories.pop(side).close()
         with pytest.raises(InterfaceError):
             self.read_anything(self.recorders.pop(side))
+
+    @precondition(lambda self: self.exists)
+    @rule(codec=st.none() | st.sampled_from([*COOL_CODECS]), everything=st.booleans())
+    def tend(self, codec: str | None, *, everything: bool) -> None:
+        """Seal what is closed, merge, perhaps cool and remove what was replaced, at once."""
+        effects = effects_with(clock=SYSTEM_EFFECTS.clock)
+        background.seal(self.path, effects=effects)
+        background.merge(self.path, everything=everything, effects=effects)
+        if codec is not None:
+            background.cool(self.path, codec=codec, older_than_hours=-1, effects=effects)
+            with BackgroundLock(effects, self.path, timeout=0):
+                clear_away(effects, self.path, at_once=True)
 
     def strange_journal(self) -> Journal:
         """The stranger's own handle."""

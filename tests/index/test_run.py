@@ -2,10 +2,12 @@
 
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_es.index.columns import last_ordinals
 from aurora_es.index.keys import KINDS, key_range
 from aurora_es.index.run import Run
 from tests.index.runs import (
@@ -94,6 +96,21 @@ def test_keys_of_a_kind(made: Contents, piece_blocks: int) -> None:
                 first = min(position for _, position in found)
                 expected.append((key, len(found), found[-1][0], first))
             assert list(run.keys(kind)) == expected
+
+
+@given(contents(), st.sampled_from([1, 2, 1024]), st.sampled_from([0, 4]))
+def test_last_ordinals(made: Contents, piece_blocks: int, gap: int) -> None:
+    """Many keys at once get the answers that each of them gets alone, however blocks are read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aurora_es.index.columns.PIECE_BLOCKS", piece_blocks)
+        patch.setattr("aurora_es.index.columns._GAP", gap)
+        run = written(made)
+        keys = sorted(ALL_KEYS)
+        ordinals, is_there = last_ordinals(run, np.array(keys, np.uint64))
+        for at, key in enumerate(keys):
+            expected = run.last(key)
+            assert is_there[at] == (expected is not None)
+            assert expected is None or ordinals[at] == expected[0]
 
 
 @given(contents())

@@ -296,6 +296,24 @@ def test_commits_without_a_manifest_are_corruption(path: Path) -> None:
     refused(path, CorruptionError, "expected a manifest, since .* holds commits, found no file")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00-0000000001-0000000001.index",
+        "0000000001-00000000000000000001.frames",
+        "0000000001-00000000000000000001.r1.frames.new",
+        "0000000001-00000000000000000001.r1.segment",
+    ],
+)
+def test_what_belongs_to_sealed_segments_without_a_manifest_is_corruption(
+    tmp_path: Path, name: str
+) -> None:
+    """Runs, tables and cooled segments show that there was a manifest once."""
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / name).write_bytes(b"anything")
+    refused(tmp_path / "journal", CorruptionError, f"expected a manifest, since {name} exists")
+
+
 def test_a_later_segment_without_a_manifest_is_corruption(tmp_path: Path) -> None:
     """A second segment alone says that there was a manifest."""
     path = tmp_path / "journal"
@@ -304,7 +322,7 @@ def test_a_later_segment_without_a_manifest_is_corruption(tmp_path: Path) -> Non
         journal.append([message()])
     for name in (MANIFEST, segment_name(1, 1)):
         (path / name).unlink()
-    refused(path, CorruptionError, "expected a manifest, since segment 0000000002-[0-9]+.segment")
+    refused(path, CorruptionError, "expected a manifest, since 0000000002-[0-9]+.segment exists")
 
 
 def test_what_a_dead_creator_left_is_absent(path: Path) -> None:

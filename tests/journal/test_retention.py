@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_es import (
@@ -85,7 +85,7 @@ def check(path: Path, kept: list[StoredRecord]) -> None:
                     journal.append([event(owner, version)])
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+@settings(max_examples=12)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=3),
     st.sampled_from(["nothing", "merge", "merge all", "cool"]),

@@ -172,7 +172,7 @@ def test_an_originator_goes_on_over_rolls(tmp_path: Path) -> None:
         index = journal.handle.state.index
         assert [index.find("a", version) for version in range(8)] == [1, 2, 3, 4, 5, 6, 7, 0]
         found = index.select("a", gt=0, lte=4, desc=True, limit=3, until=7)
-        assert found.positions == [5, 4, 3]
+        assert found[0] == [5, 4, 3]
 
 
 # Changing the cycle

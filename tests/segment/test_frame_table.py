@@ -145,15 +145,27 @@ def test_block_borders(tmp_path: Path, count: int) -> None:
                     check(table, model, position, until, bytes_max)
 
 
+def test_few_blocks_are_kept(tmp_path: Path) -> None:
+    """However long a table is, it keeps a bounded part of it in memory."""
+    table = table_of(str(tmp_path), entries_of([(1, 12, 0)] * 126 * 70))
+    for position in range(BASE, BASE + 126 * 70, 50):
+        table.frame_of(position)
+        assert len(table._kept) <= 32
+
+
 def test_an_answer_takes_one_read_or_two(tmp_path: Path) -> None:
-    """A look-up reads one block; a run reads a second one only if it goes on there."""
+    """A look-up reads one block, once; a run reads a second one only if it goes on there."""
     scripted = ScriptedFiles()
     table = table_of(str(tmp_path), entries_of([(1, 12, 0)] * 300), effects_with(scripted))
 
     def reads(position: int, until: int, bytes_max: int) -> int:
         scripted.calls.clear()
-        table.frames_between(position, until, bytes_max)
-        return len(scripted.calls)
+        table._kept.clear()
+        found = table.frames_between(position, until, bytes_max)
+        count = len(scripted.calls)
+        assert table.frames_between(position, until, bytes_max) == found
+        assert len(scripted.calls) == count
+        return count
 
     assert reads(BASE, BASE + 99, 1 << 20) == 1
     assert reads(BASE + 100, BASE + 125, 1 << 20) == 1
@@ -161,7 +173,9 @@ def test_an_answer_takes_one_read_or_two(tmp_path: Path) -> None:
     assert reads(BASE + 100, BASE + 199, 26 * 96) == 1
     assert reads(BASE, BASE + 299, 1 << 20) == 2
     scripted.calls.clear()
+    table._kept.clear()
     table.frame_of(BASE + 200)
+    table.frame_of(BASE + 201)
     assert len(scripted.calls) == 1
 
 

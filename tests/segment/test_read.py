@@ -11,7 +11,7 @@ from aurora_es.format.frame import HEADER_BYTES, KIND_CHECKPOINT, KIND_PACKED, f
 from aurora_es.format.payload import RecordData, encode_payload
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.read import read_frame, read_groups, read_record
+from aurora_es.segment.read import decode_frame, read_groups, read_record, read_wanted
 from tests.journal.support import QuickFiles, flip
 from tests.segment.test_walk import BASE_POSITION, Segment
 
@@ -43,7 +43,13 @@ class Frame:
         for number in range(3):
             try:
                 if number == 2:
-                    yield read_frame(self.file, OFFSET, self.length, BASE_POSITION)[0]
+                    yield read_wanted(
+                        self.file,
+                        OFFSET,
+                        self.length,
+                        BASE_POSITION,
+                        (BASE_POSITION, BASE_POSITION),
+                    )[0]
                 else:
                     yield read_record(self.file, OFFSET, self.length, BASE_POSITION, number)[0]
             except CorruptionError as error:
@@ -167,7 +173,7 @@ def test_packed_frames(path: Path) -> None:
         for ordinal in (0, 1)
     ]
     assert times == [50, 70]
-    assert read_frame(frame.file, OFFSET, frame.length, BASE_POSITION)[1] == 70
+    assert decode_frame(frame.file, path.read_bytes()[OFFSET:], 0, OFFSET, BASE_POSITION)[1] == 70
 
 
 @pytest.mark.parametrize("frame_number", [1, 2])
