@@ -27,7 +27,19 @@ from tests.cli.support import (
 from tests.cli.terminal import run_at_terminal
 
 READING = ("info", "cat", "tail", "streams", "topics")
-COMMANDS = ("info", "cat", "tail", "at", "streams", "topics", "seal", "merge", "cool")
+COMMANDS = (
+    "info",
+    "cat",
+    "tail",
+    "at",
+    "streams",
+    "topics",
+    "seal",
+    "merge",
+    "cool",
+    "retain",
+    "compact",
+)
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
