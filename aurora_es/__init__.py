@@ -29,6 +29,7 @@ from aurora_es.errors import (
 )
 from aurora_es.factory import AuroraFactory
 from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
+from aurora_es.notification_log import AuroraNotificationLog, AuroraSection
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -47,7 +48,9 @@ __all__ = [
     "AuroraConfigurationError",
     "AuroraError",
     "AuroraFactory",
+    "AuroraNotificationLog",
     "AuroraProcessRecorder",
+    "AuroraSection",
     "AuroraStore",
     "AuroraTrackingRecorder",
     "ClosedError",

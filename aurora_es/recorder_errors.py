@@ -113,7 +113,11 @@ def recorder_error(error: AuroraError | OSError) -> AuroraError:
     """The face's twin of ``error``, with its text and attributes; others come back as they are."""
     if not isinstance(error, errors.AuroraError):
         return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
-    face_class = _FACE_CLASSES.get(type(error))
+    if isinstance(error, library.PersistenceError):
+        return error
+    # An error that only we tell apart has the twin of its base.
+    bases = type(error).__mro__
+    face_class = next((_FACE_CLASSES[cls] for cls in bases if cls in _FACE_CLASSES), None)
     if face_class is None:
         return error
     twin = face_class.__new__(face_class)

@@ -20,6 +20,7 @@ FACE = {
     "dcb",
     "factory",
     "mapper",
+    "notification_log",
     "recorder_errors",
     "recorders",
     "store",

@@ -22,7 +22,9 @@ PUBLIC = """
     AuroraConfigurationError
     AuroraError
     AuroraFactory
+    AuroraNotificationLog
     AuroraProcessRecorder
+    AuroraSection
     AuroraStore
     AuroraTrackingRecorder
     ClosedError

@@ -130,8 +130,11 @@ def _index_commit(
 ) -> None:
     header = frames[0].header
     if header.kind == KIND_CHECKPOINT:
+        known = state.index.tracking
         for tracking in read_checkpoint(file, frames[0]):
-            state.index.tracking.setdefault(tracking.application_name, tracking)
+            before = known.get(tracking.application_name)
+            if before is None or before.notification_id < tracking.notification_id:
+                known[tracking.application_name] = tracking
     if header.kind != KIND_RECORDS or header.commit_number <= state.indexed_commit:
         return
     commit_id, tracking_record, identities = decode_commit(file, frames)

@@ -95,7 +95,7 @@ def _scanned(
         if record.topic in topics and start <= position <= until
     ]
     last, _, records = groups[-1]
-    return matches, max(start, last + len(records))
+    return matches, min(max(start, last + len(records)), until + 1)
 
 
 def _gather(handle: Handle, tail: TailIndex, groups: list[Group]) -> None:

@@ -86,6 +86,9 @@ def take_manifest(handle: Handle, manifest: Manifest) -> None:
             or state.chain.segment_number <= sealed.last_segment
         ):
             # Nothing to keep, or what would be walked next needs no walking any more.
-            handle.state = State(JournalIndex(sealed))
+            index = JournalIndex(sealed)
+            # A thread that has just caught up may still look here, before the next walk.
+            index.tracking.update(state.index.tracking)
+            handle.state = State(index)
         else:
             state.index.take_sealed(sealed)

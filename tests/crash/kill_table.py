@@ -7,7 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.mutants import MUTANTS, ROOT, Mutant, Verdict, hunt
+from tests.crash.mutant import Mutant
+from tests.crash.mutants import MUTANTS, ROOT, Verdict, hunt
 
 PAGE = ROOT / "docs" / "internals" / "mutants.md"
 _FACTOR = 2.0

@@ -18,23 +18,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.crash.mutant import Mutant
+from tests.crash.mutants_of_tending import TENDING_MUTANTS
+
 ROOT = Path(__file__).parent.parent.parent
 _FAILED = 1  # pytest's exit code when tests ran and failed
-Edit = tuple[str, str, str]  # file below aurora_es/, old text, new text
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A breakage.
-
-    ``killed_by`` is a test below tests/ that kills it, where histories are slow to. ``why_alive`` is
-    set where it breaks no promise that can be observed.
-    """
-
-    name: str
-    edits: tuple[Edit, ...]
-    killed_by: str = ""
-    why_alive: str = ""
 
 
 @dataclass(frozen=True)
@@ -421,6 +409,8 @@ MUTANTS = (
             ),
         ),
     ),
+    # Sealing, merging, cooling
+    *TENDING_MUTANTS,
     # Weak modes
     Mutant(
         "sync only says so",

@@ -29,6 +29,11 @@ class Scene(NamedTuple):
     large: bool = False  # whether their frames are longer than 16 KiB
     cycle: int = 1000  # events in a segment
 
+    @property
+    def tends(self) -> bool:
+        """Whether anything is sealed."""
+        return "seal" in self.steps or "seal_one" in self.steps
+
 
 _THREE = ("append", "append", "append")  # two segments are closed, where a commit fills one
 _FIVE = (*_THREE, "append", "append")
@@ -137,7 +142,7 @@ class Scripted(History):
         self.read()
         self.cut_power()
         self.start()
-        if self.scene.cycle == 2:
+        if self.scene.tends:
             self.tend_again()
             self.start()
             self.read()

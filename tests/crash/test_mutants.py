@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.kill_table import PAGE, in_table
-from tests.crash.mutants import MUTANTS, SOME, Mutant, hunt
+from tests.crash.mutant import Mutant
+from tests.crash.mutants import MUTANTS, SOME, hunt
 
 _BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 

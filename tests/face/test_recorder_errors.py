@@ -21,6 +21,7 @@ from aurora_es.format.checksum import crc32c
 from aurora_es.format.manifest import CHECKSUM, MANIFEST_HEADER, MANIFEST_MAGIC
 from aurora_es.journal import sharing
 from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.handle import MissingSegmentError
 from aurora_es.journal.journal import Journal
 from aurora_es.recorder_errors import recorder_error
 from aurora_es.testing.faulty import Fault, FaultyFiles
@@ -130,6 +131,8 @@ def test_a_twin_says_the_same() -> None:
     setting = errors.AuroraConfigurationError("wrong")
     assert recorder_error(setting) is setting
     assert recorder_error(twin) is twin
+    missing = MissingSegmentError("segment", 7, expected="a file")
+    assert isinstance(recorder_error(missing), library.InternalError)
 
 
 def test_a_conflict_names_what_is_taken(open_factory: OpenFactory) -> None:
