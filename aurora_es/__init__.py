@@ -20,9 +20,11 @@ from aurora_es.errors import (
     NeedsRecoveryError,
     PoisonedHandleError,
     ReadOnlyError,
+    StillNeededError,
     StorageError,
     StorageFullError,
     TooLargeError,
+    TruncatedError,
     UnsupportedFormatError,
 )
 from aurora_es.factory import AuroraFactory
@@ -70,11 +72,13 @@ __all__ = [
     "Record",
     "RollCycle",
     "Statistics",
+    "StillNeededError",
     "StorageError",
     "StorageFullError",
     "StoredRecord",
     "Sync",
     "Tailer",
     "TooLargeError",
+    "TruncatedError",
     "UnsupportedFormatError",
 ]

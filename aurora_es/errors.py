@@ -78,6 +78,19 @@ class HistoryChangedError(AuroraError):
     """
 
 
+class TruncatedError(AuroraError):
+    """What was asked for is older than what the journal retains: it was dropped on purpose."""
+
+    def __init__(self, message: str, retained_from: int) -> None:
+        """Keep the message and ``retained_from``, the first position that is left."""
+        super().__init__(message)
+        self.retained_from = retained_from
+
+
+class StillNeededError(AuroraError):
+    """Segments may not be dropped: another application has not read them yet; nothing was changed."""
+
+
 class UnsupportedFormatError(AuroraError):
     """The files were written by a newer version of this package; nothing was touched."""
 

@@ -48,6 +48,10 @@ class RecorderHistoryChangedError(errors.HistoryChangedError, library.Operationa
     """Visible events were taken back under a subscription."""
 
 
+class RecorderTruncatedError(errors.TruncatedError, library.OperationalError):
+    """What was asked for has been dropped from the journal by ``retain``."""
+
+
 class RecorderForeignDirectoryError(errors.ForeignDirectoryError, library.OperationalError):
     """The directory is not a journal of this application."""
 
@@ -89,6 +93,7 @@ _FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
     errors.StorageError: RecorderStorageError,
     errors.NeedsRecoveryError: RecorderNeedsRecoveryError,
     errors.HistoryChangedError: RecorderHistoryChangedError,
+    errors.TruncatedError: RecorderTruncatedError,
     errors.ForeignDirectoryError: RecorderForeignDirectoryError,
     errors.CorruptionError: RecorderCorruptionError,
     errors.ClosedError: RecorderClosedError,

@@ -38,6 +38,7 @@ from aurora_es.journal.records import (
     timestamp_of,
 )
 from aurora_es.journal.times import position_at
+from aurora_es.journal.truncation import check_complete, check_position
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
@@ -161,6 +162,8 @@ class AuroraRecorder:
 class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
     """Records events in aggregate sequences."""
 
+    _is_history = True  # what is asked for and gone is an error
+
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
@@ -230,6 +233,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             if type(key) is not bytes:
                 key = self._text_key(originator_id)
             found = read_selected(handle, key, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
+            if handle.retained_from > 1 and self._is_history:
+                check_complete(handle, key, found, gt=gt, lte=lte, desc=desc, limit=limit)
             return self._stored_events(found) if found else []
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
@@ -283,6 +288,8 @@ class AuroraSnapshotRecorder(AuroraAggregateRecorder):
     are synced before a snapshot is written (``<n>ms``), and a snapshot above the last event of its
     aggregate is ignored.
     """
+
+    _is_history = False  # older snapshots may be dropped: then there is none, which is no error
 
     def __init__(self, store: AuroraStore, **kwargs: Any) -> None:
         """Open the snapshots, and the events beside them."""
@@ -368,6 +375,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         position = 1 if start is None else max(start if inclusive_of_start else start + 1, 1)
         try:
             handle, until = self._handle()
+            if position < handle.retained_from:
+                check_position(handle, position)
             if stop is not None and stop < until:
                 until = stop
             if topics:

@@ -46,12 +46,14 @@ PUBLIC = """
     Record
     RollCycle
     Statistics
+    StillNeededError
     StorageError
     StorageFullError
     StoredRecord
     Sync
     Tailer
     TooLargeError
+    TruncatedError
     UnsupportedFormatError
 """.split()
 

@@ -36,7 +36,7 @@ app = typer.Typer(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
         "info, cat, tail, streams and topics only read: they take no lock and disturb no writer,"
         " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
-        " writers and readers, and no event changes."
+        " writers and readers, and no event changes. retain and compact drop what is old."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -87,7 +87,12 @@ def info(path: PathToLookAt, *, as_json: AsJson = False) -> None:
 def cat(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToRead,
     *,
-    start: Annotated[int, typer.Option(min=1, help="Position of the first record.")] = 1,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            min=1, show_default=False, help="Position of the first record; oldest if unset."
+        ),
+    ] = None,
     stop: Annotated[
         int | None,
         typer.Option(
@@ -215,6 +220,15 @@ app.command(epilog=epilog("aurora-es merge store/Bank", "aurora-es merge store/B
 app.command(
     epilog=epilog("aurora-es cool store", "aurora-es cool store/Bank --codec zstd --older-than 7d")
 )(upkeep.cool)
+app.command(
+    epilog=epilog(
+        "aurora-es retain store/Bank --older-than 52w --dry-run",
+        "aurora-es retain store/Bank --bytes-max 100GiB",
+    )
+)(upkeep.retain)
+app.command(
+    epilog=epilog("aurora-es compact store/Bank", "aurora-es compact store --keep-snapshots 2")
+)(upkeep.compact)
 
 
 def _open(path: str) -> Journal:

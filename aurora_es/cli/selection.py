@@ -64,9 +64,14 @@ def parse_time(text: str) -> datetime:
 
 
 def records_between(
-    journal: Journal, *, start: int, stop: int | None, limit: int | None, chosen: Filter
+    journal: Journal, *, start: int | None, stop: int | None, limit: int | None, chosen: Filter
 ) -> Iterator[StoredRecord]:
-    """Yield chosen records from ``start`` to ``stop``, both included, at most ``limit``."""
+    """Yield chosen records from ``start`` to ``stop``, both included, at most ``limit``.
+
+    Without ``start`` from the oldest one that is left.
+    """
+    if start is None:
+        start = journal.first_position
     if chosen.originator is None:
         return journal.read(start, stop, limit, chosen.topics)
     return islice(chosen.choose(journal.read(start, stop, topics=chosen.topics)), limit)
@@ -77,7 +82,7 @@ def newest_records(
 ) -> Iterator[StoredRecord]:
     """Yield the newest ``count`` chosen records up to position ``until``, oldest first."""
     if chosen.passes_all:
-        return journal.read(max(1, until - count + 1), until)
+        return journal.read(max(journal.first_position, until - count + 1), until)
     return iter(_search_backwards(journal, until, count, chosen))
 
 
@@ -86,8 +91,9 @@ def _search_backwards(
 ) -> list[StoredRecord]:
     pages: list[list[StoredRecord]] = []
     missing, window = count, _WINDOW_RECORDS_MIN
-    while until > 0 and missing > 0:
-        start = max(1, until - window + 1)
+    oldest = journal.first_position
+    while until >= oldest and missing > 0:
+        start = max(oldest, until - window + 1)
         page = list(chosen.choose(journal.read(start, until, topics=chosen.topics)))
         pages.append(page[-missing:])
         missing -= len(pages[-1])

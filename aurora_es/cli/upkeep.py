@@ -1,4 +1,4 @@
-"""The commands that look after sealed segments: seal, merge, cool.
+"""The commands that look after sealed segments: seal, merge, cool, retain, compact.
 
 Each works beside writers and readers, one at a time on a journal, and may be killed at any point.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Annotated
 
+import msgspec
 import typer
 
-from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age
+from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, parse_age, parse_size
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.finding import find_journal, find_to_change
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.text import encodable, json_bytes, printable
-from aurora_es.journal import background
+from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.journal import background, compaction, retention
 from aurora_es.journal.cool import COOL_CODEC_DEFAULT
+from aurora_es.journal.retention import RetentionReport
 
 _Progress = Callable[[int, int], object]
 _HOUR = timedelta(hours=1)
@@ -82,6 +84,100 @@ def cool(
         return {"cooled_segments": cooled}
 
     _work(path, "cooling", work, as_json=as_json)
+
+
+def retain(  # noqa: PLR0913 - a user's choices, all by name
+    path: PathToRead,
+    *,
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=parse_age,
+            metavar="AGE",
+            show_default=False,
+            help="Drop segments whose last commit is that old: 24h, 7d, 4w.",
+        ),
+    ] = None,
+    before_position: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="Drop segments that end before it."),
+    ] = None,
+    bytes_max: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_size,
+            metavar="SIZE",
+            show_default=False,
+            help="Drop the oldest segments while all together take more: 500MiB, 10GiB.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be dropped, and of whom.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop the oldest sealed segments of a journal for good; try --dry-run first.
+
+    Refused while an application in the same AURORA_PATH has yet to read them.
+    """
+    with errors_told():
+        (journal,) = find_to_change(find_journal(os.path.abspath(path)))
+        report = retention.retain(
+            journal,
+            older_than=older_than,
+            before_position=before_position,
+            bytes_max=bytes_max,
+            dry_run=dry_run,
+        )
+        _print_reports([report], as_json=as_json)
+
+
+def compact(
+    path: PathToLookAt,
+    *,
+    keep_snapshots: Annotated[
+        int, typer.Option(min=1, help="Keep so many snapshots of every aggregate, at least.")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be dropped.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop superseded snapshots, and old tracking records, in whole sealed segments.
+
+    Of an application or an AURORA_PATH its snapshots and tracking; events are never compacted.
+    """
+    with errors_told():
+        path = os.path.abspath(path)
+        journals = find_to_change(path)
+        if journals != [path]:
+            purposes = {compaction.SNAPSHOTS, compaction.TRACKING}
+            journals = [one for one in journals if os.path.basename(one) in purposes]
+        reports = [
+            compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
+            for journal in journals
+        ]
+        _print_reports(reports, as_json=as_json)
+
+
+def _print_reports(reports: Sequence[RetentionReport], *, as_json: bool) -> None:
+    for report in reports:
+        if as_json:
+            shown = msgspec.structs.replace(report, path=encodable(report.path))
+            sys.stdout.buffer.write(json_bytes(shown))
+            continue
+        verb = "would drop" if report.dry_run else "dropped"
+        print(
+            f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
+            f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
+            f" retained from position {report.retained_from:,}"
+        )
+        if report.originator_count:
+            print(f"{report.originator_count:,} originators would lose their first events:")
+            for originator_id in report.originator_ids:
+                print(printable(str(originator_id)))
+            if report.originator_count > len(report.originator_ids):
+                print("...")
 
 
 def _work(

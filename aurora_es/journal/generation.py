@@ -75,6 +75,7 @@ def take_manifest(handle: Handle, manifest: Manifest) -> None:
             sealed.open_all()
     with indexing(handle):
         handle.manifest = manifest
+        handle.retained_from = manifest.retained_from
         handle.sealed = sealed
         state = handle.state
         if state.index.sealed is sealed:

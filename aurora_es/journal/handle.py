@@ -115,6 +115,7 @@ class Handle:
         self.descriptors: Descriptors | None = None  # None: absent, closed, forked or poisoned
         self.manifest: Manifest | None = None  # set together with descriptors
         self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
+        self.retained_from = 1  # as the manifest says: positions below it are gone
         self.manifest_looked_at = 0.0  # monotonic seconds
         self.has_rolled = False  # an append of this handle has rolled: background work is due
         self.genesis_id = b""

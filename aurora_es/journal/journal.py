@@ -48,6 +48,7 @@ from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
 from aurora_es.journal.times import position_at
+from aurora_es.journal.truncation import check_position
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.weak_sets import members_of
 
@@ -282,6 +283,12 @@ class Journal:
         self.attach()
         return self._refresh()
 
+    @property
+    def first_position(self) -> int:
+        """Position of the first record that can be read: 1, unless earlier ones were dropped."""
+        self.renew()
+        return self.handle.retained_from
+
     def _refresh(self) -> int:
         try:
             return refresh(self.handle)
@@ -302,8 +309,8 @@ class Journal:
 
         Ends at the newest record that was visible at the call, or committed by the time ``as_of``.
         ``limit`` bounds the number of records returned, ``topics`` leaves out all others. Raises
-        ArgumentError, CorruptionError, and HistoryChangedError if a recovery takes back visible
-        records while they are read.
+        ArgumentError, CorruptionError, TruncatedError below ``first_position``, and
+        HistoryChangedError if a recovery takes back visible records while they are read.
         """
         if limit is not None and limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
@@ -311,7 +318,9 @@ class Journal:
         until = self.last_position if as_of is None else self.position_at(as_of)
         if stop is not None:
             until = min(until, stop)
-        return self._read(max(start, 1), until, limit, frozenset(topics), self.handle.epoch)
+        start = max(start, 1)
+        check_position(self.handle, start)
+        return self._read(start, until, limit, frozenset(topics), self.handle.epoch)
 
     def _read(
         self,
@@ -423,6 +432,13 @@ class Journal:
             raise
         except OSError as error:
             raise _unreadable(self.handle, error) from error
+
+    def tracking(self) -> dict[str, int]:
+        """Notification id reached, by name of the application that is followed."""
+        self.attach()
+        self._refresh()
+        tracked = self.handle.state.index.tracking.copy()
+        return {name: tracked[name].notification_id for name in sorted(tracked)}
 
     def topics(self) -> dict[str, int]:
         """Count the records of each topic; reads the tail, and what has too many topics to list."""

@@ -115,7 +115,10 @@ class JournalIndex:
         return before is None or before < version
 
     def find(self, key: Key, version: int) -> int:
-        """Position of the record with this version, 0 when there is none."""
+        """Position of the record with this version, 0 when there is none.
+
+        For a version that was dropped the last position that was.
+        """
         sealed, tails = self.parts
         tail = self.tail
         last = tail.last_version(key) if key in tail else self.version_before(key)
@@ -125,7 +128,14 @@ class JournalIndex:
             position = tail.find(key, version)
             if position:
                 return position
-        return 0 if sealed is None else sealed.find(key, version)
+        if sealed is None:
+            return 0
+        position = sealed.find(key, version)
+        if position or sealed.retained_from == 1:
+            return position
+        # Below the lowest version that is left: it was dropped, as a rule, and is not free.
+        lowest = self.first_version(key)
+        return sealed.retained_from - 1 if lowest is not None and version < lowest else 0
 
     def look_ahead(self, identities: Sequence[tuple[Key | None, int | None]]) -> None:
         """Look up, before a lock is taken, what ``continues`` will ask about the sealed part."""
@@ -180,6 +190,13 @@ class JournalIndex:
         """Highest version of an originator, None when it has none."""
         positions, _ = self.select(key, gt=None, lte=None, desc=True, limit=1, until=self.position)
         return self._version_at(key, positions[0]) if positions else None
+
+    def first_version(self, key: Key) -> int | None:
+        """Lowest version that an originator may have, None when it has none."""
+        sealed, tails = self.parts
+        found = [tail.first_version(key) for tail in tails]
+        found.append(None if sealed is None else sealed.first_version(key))
+        return min((version for version in found if version is not None), default=None)
 
     def _version_at(self, key: Key, position: int) -> int | None:
         sealed, tails = self.parts

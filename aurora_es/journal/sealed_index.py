@@ -16,7 +16,7 @@ from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from aurora_es.errors import ForeignDirectoryError
+from aurora_es.errors import ForeignDirectoryError, TruncatedError
 from aurora_es.format.names import run_name
 from aurora_es.index.keys import key_hasher, originator_key
 from aurora_es.index.run import Run
@@ -62,6 +62,7 @@ class SealedIndex:
             effects, path, genesis_id, manifest.segments, read_only=read_only
         )
         self.read_only = read_only
+        self.retained_from = manifest.retained_from
         last = manifest.segments[-1] if manifest.segments else None
         self.last_segment = 0 if last is None else last.segment_number
         self.last_position = 0 if last is None else last.last_position
@@ -164,13 +165,22 @@ class SealedIndex:
         hashed = self._hash(key)
         for entry in self.runs:
             for position in self.ask(entry, lambda run: run.find(hashed, version)):
-                record, _ = self.segments.read_record(position)
+                try:
+                    record, _ = self.segments.read_record(position)
+                except TruncatedError:  # dropped since the manifest was read
+                    return position
                 if (
                     record.originator_version == version
                     and originator_key(record.originator_id) == key
                 ):
                     return position
         return 0
+
+    def first_version(self, key: Key) -> int | None:
+        """Lowest version that an originator may have, None if it has no record."""
+        hashed = self._hash(key)
+        first = [self.ask(entry, lambda run: run.select(hashed, limit=1)) for entry in self.runs]
+        return min((entries[0][0] for entries in first if entries), default=None)
 
     def entries(  # noqa: PLR0913 - the library's own arguments
         self,

@@ -12,12 +12,12 @@ import os
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.frame_table import SegmentIdentity
 from aurora_es.format.names import frames_name, segment_name
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.truncation import missing_segment, truncated
 from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.frame_table import (
@@ -119,7 +119,9 @@ class SealedSegments:
                 self._open[number] = opened
 
     def listed_at(self, position: int) -> SealedSegment:
-        """What the manifest lists of the segment that holds ``position``."""
+        """What the manifest lists of the segment that holds ``position``; raises TruncatedError."""
+        if position < self._bases[0]:
+            raise truncated(self.path, position, self._bases[0])
         return self.segments[bisect_right(self._bases, position) - 1]
 
     # Reading
@@ -169,7 +171,7 @@ class SealedSegments:
     # Opening
 
     def at(self, position: int) -> OpenSealed:
-        """The segment that holds ``position``, opened; raises CorruptionError if it is missing."""
+        """The segment that holds ``position``, opened; raises TruncatedError, CorruptionError."""
         segment = self.listed_at(position)
         opened = self._open.get(segment.segment_number)
         return self.open_segment(segment) if opened is None else opened
@@ -182,8 +184,8 @@ class SealedSegments:
             # Cooled since the manifest was read? The newest one tells.
             newest = self._newest(segment.segment_number)
             if newest is None or newest.revision == segment.revision:
-                raise CorruptionError(
-                    error.filename or self.path, 0, expected="a sealed segment", found="no file"
+                raise missing_segment(
+                    self.effects.files, self.path, segment.base_position, error
                 ) from error
             opened = self._open_files(newest)
         while len(self._open) >= _OPEN_SEGMENTS_MAX:

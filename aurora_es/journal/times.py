@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 def position_at(handle: Handle, until: int, timestamp: int) -> int:
     """Last position up to ``until`` of a commit at or before ``timestamp``, 0 if there is none.
 
+    Where earlier positions were dropped, the last of these stands for all of them.
+
     ``until`` must not exceed the visible position that the caller has seen.
     """
     index = index_up_to(handle, until)
-    low, high = 0, until  # the answer is one of these, or between them
+    low, high = handle.retained_from - 1, until  # the answer is one of these, or between them
     if index.sealed is not None:
         segments = index.sealed.segments.segments
         at = bisect_right(segments, timestamp, key=lambda segment: segment.last_timestamp)

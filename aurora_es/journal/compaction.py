@@ -1,0 +1,109 @@
+"""Compaction, where history is not the product: superseded snapshots, and tracking.
+
+Theory of operation: a segment is never written anew with fewer records, since positions and digests
+would change. Whole sealed segments are dropped from the front, as by retention: of ``snapshots`` as
+long as every snapshot in them is superseded by newer ones behind them, counted in sealed segments
+only, which no power cut takes back; of ``tracking`` all but the newest, since each segment begins
+with the whole table. So one aggregate that was never taken a snapshot of again keeps its segment
+and all later ones.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import ArgumentError
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.names import MANIFEST
+from aurora_es.format.payload import decode_record
+from aurora_es.index.keys import originator_key
+from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.dropping import drop_front
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.retention import LOCK_TIMEOUT_SECONDS_DEFAULT, RetentionReport, report_of
+from aurora_es.journal.sealed_index import SealedIndex
+from aurora_es.segment.commits import CommitWalk
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Effects
+    from aurora_es.format.manifest import SealedSegment
+    from aurora_es.index.tail import Key
+
+SNAPSHOTS, TRACKING = "snapshots", "tracking"  # directories of an application
+
+
+def compact(
+    path: str | os.PathLike[str],
+    *,
+    keep_snapshots: int = 1,
+    dry_run: bool = False,
+    effects: Effects = SYSTEM_EFFECTS,
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
+) -> RetentionReport:
+    """Drop what newer records stand for: for the journals ``snapshots`` and ``tracking`` only.
+
+    The newest ``keep_snapshots`` snapshots of every aggregate stay, at least. Raises ArgumentError
+    for any other journal, LockTimeoutError, CorruptionError; with nothing changed.
+    """
+    text = os.path.abspath(os.fspath(path))
+    purpose = os.path.basename(text)
+    if keep_snapshots < 1:
+        message = f"keep_snapshots: expected 1 or more, found {keep_snapshots}"
+        raise ArgumentError(message)
+    if purpose not in {SNAPSHOTS, TRACKING} or not os.path.exists(os.path.join(text, MANIFEST)):
+        message = (
+            f"{text}: expected the journal `snapshots` or `tracking` of an application; nothing was"
+            " changed. The history of events is never compacted; `retain` drops what is old"
+        )
+        raise ArgumentError(message)
+    with BackgroundLock(effects, text, timeout=lock_timeout):
+        manifest = read_manifest(effects.files, text)
+        assert manifest is not None, "it has just been seen"
+        sealed = SealedIndex(
+            effects,
+            text,
+            bytes.fromhex(manifest.genesis_id),
+            manifest,
+            read_only=False,
+            owns_lock=True,
+        )
+        count = 0
+        for segment in manifest.segments[:-1]:
+            if purpose == SNAPSHOTS and not _is_superseded(sealed, segment, keep_snapshots):
+                break
+            count += 1
+        report = report_of(text, manifest, count, dry_run=dry_run)
+        if not dry_run:
+            drop_front(effects, text, manifest, count)
+        return report
+
+
+def _is_superseded(sealed: SealedIndex, segment: SealedSegment, keep: int) -> bool:
+    """Whether behind ``segment`` there are ``keep`` newer snapshots for each one in it."""
+    newest: dict[Key, int] = {}
+    for commit in CommitWalk(sealed.segments.open_segment(segment).file):
+        for raw in commit.records:
+            record = decode_record(raw)
+            key, version = originator_key(record.originator_id), record.originator_version
+            if key is None or version is None:
+                return False  # no snapshot
+            newest[key] = max(newest.get(key, version), version)
+    return all(
+        _has_newer(sealed, segment.last_position, key, version, keep)
+        for key, version in newest.items()
+    )
+
+
+def _has_newer(sealed: SealedIndex, after: int, key: Key, version: int, keep: int) -> bool:
+    count = 0
+    for entries, _ in sealed.entries(
+        key, gt=version, lte=None, desc=True, limit=None, until=sealed.last_position
+    ):
+        for _, position in entries:
+            if position > after:
+                record, _ = sealed.segments.read_record(position)
+                count += originator_key(record.originator_id) == key
+                if count >= keep:
+                    return True
+    return False
