@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from aurora_es.cli.progress import mending_shown
 from aurora_es.cli.text import printable
 from aurora_es.errors import (
     AuroraError,
@@ -32,7 +33,8 @@ _DAMAGES = (CorruptionError, NeedsRecoveryError, HistoryChangedError)
 def errors_told() -> Iterator[None]:
     """Tell what goes wrong inside, without a traceback, and exit with its code."""
     try:
-        yield
+        with mending_shown():
+            yield
         sys.stdout.flush()
     except BrokenPipeError:
         # As in ``aurora-es cat … | head``: the reader has what it wanted.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from aurora_es.journal import mending
 
 
 @contextmanager
@@ -29,3 +31,20 @@ def progress_shown(what: str) -> Iterator[Callable[[int, int], object] | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def mending_shown() -> Iterator[None]:
+    """Show a bar while a damaged index run is built anew, in the middle of whatever command."""
+    with ExitStack() as stack:
+        shown: list[Callable[[int, int], object] | None] = []
+
+        def told(done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(progress_shown("building an index run anew")))
+            if shown[0] is not None:
+                shown[0](done, total)
+
+        mending.told = told
+        stack.callback(setattr, mending, "told", None)
+        yield

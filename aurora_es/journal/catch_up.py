@@ -115,7 +115,8 @@ def _advance(handle: Handle, state: State, chain: Chain, mark: Mark) -> Stop | N
         file = handle.segment(chain.segment_number, chain.base_position)
         is_tail = chain.segment_number == mark.segment_number
         walk = Walk(file, chain, mark.visible_offset if is_tail else file.size_bytes())
-        state.index.begin_segment(chain.segment_number, chain.base_position)
+        if state.index.begin_segment(chain.segment_number, chain.base_position):
+            handle.has_new_segment = True
         for frames in walk:
             _index_commit(handle, state, file, frames)
         if is_tail:

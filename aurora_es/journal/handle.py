@@ -117,7 +117,7 @@ class Handle:
         self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
         self.retained_from = 1  # as the manifest says: positions below it are gone
         self.manifest_looked_at = 0.0  # monotonic seconds
-        self.has_rolled = False  # an append of this handle has rolled: background work is due
+        self.has_new_segment = False  # since the last append: ``tending`` is due
         self.genesis_id = b""
         self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached
         self.sync_mode = Sync.ALWAYS

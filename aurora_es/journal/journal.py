@@ -12,13 +12,11 @@ from aurora_es.errors import (
     ArgumentError,
     AuroraError,
     HistoryChangedError,
-    LockTimeoutError,
     ReadOnlyError,
     StorageError,
 )
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.append_lock import AppendLock
-from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
@@ -30,7 +28,6 @@ from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle, other_handles
 from aurora_es.journal.listing import count_topics, list_originators
-from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_groups
@@ -42,11 +39,11 @@ from aurora_es.journal.records import (
     row_of,
     timestamp_of,
 )
-from aurora_es.journal.seal import seal_next
-from aurora_es.journal.spawn import background_default, start_background_run
+from aurora_es.journal.spawn import background_default
 from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
 from aurora_es.journal.tailing import Tailer
+from aurora_es.journal.tending import tend
 from aurora_es.journal.times import position_at
 from aurora_es.journal.truncation import check_position
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -63,7 +60,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
-_UNSEALED_MAX = 3  # the tail and two closed segments: then an appender seals one by itself
 
 
 class Journal:
@@ -210,8 +206,6 @@ class Journal:
             self._create()
         if not self._has_appended:
             self._start_appending()
-        if self._background and len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
-            self._seal_oldest()
         try:
             return self._group.append(commit)
         except AuroraError:
@@ -220,31 +214,10 @@ class Journal:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
         finally:
-            if handle.has_rolled:
-                self._start_background_run()
-
-    def _start_background_run(self) -> None:
-        handle = self.handle
-        handle.has_rolled = False
-        if self._background and not handle.forked:
-            try:
-                start_background_run(handle.path)
-            except OSError as error:  # the next appender seals by itself
-                logger.warning("%s: no background run could be started: %s", handle.path, error)
-
-    def _seal_oldest(self) -> None:
-        """Seal one segment here: processes that live too briefly for background runs left many."""
-        handle = self.handle
-        try:
-            renew_manifest(handle)
-            if len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
-                with BackgroundLock(handle.effects, handle.path, timeout=0.0):
-                    seal_next(handle.effects, handle.path)
-                renew_manifest(handle)
-        except LockTimeoutError:
-            return  # somebody is sealing
-        except (AuroraError, OSError) as error:
-            logger.warning("%s: a segment could not be sealed: %s", handle.path, error)
+            if handle.has_new_segment:
+                handle.has_new_segment = False
+                if self._background and handle.descriptors is not None:
+                    tend(handle)
 
     def _check_appendable(self) -> None:
         handle = self.handle

@@ -65,12 +65,14 @@ class JournalIndex:
 
     # Growing
 
-    def begin_segment(self, segment_number: int, base_position: int) -> None:
-        """Say that the commits added from here on are in this segment."""
-        if segment_number > self.tail.segment_number:
-            sealed, tails = self.parts
-            self.tail = TailIndex(segment_number, base_position)
-            self.parts = (sealed, (*tails, self.tail))
+    def begin_segment(self, segment_number: int, base_position: int) -> bool:
+        """Say that the commits added from here on are in this segment; whether it is a new one."""
+        if segment_number <= self.tail.segment_number:
+            return False
+        sealed, tails = self.parts
+        self.tail = TailIndex(segment_number, base_position)
+        self.parts = (sealed, (*tails, self.tail))
+        return True
 
     def take_sealed(self, sealed: SealedIndex) -> None:
         """Drop the indexes of segments that ``sealed`` lists with a run."""

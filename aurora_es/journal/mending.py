@@ -24,12 +24,18 @@ from aurora_es.journal.seal import SegmentPostings, digest_of, write_segment_run
 from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, SealedSegment
     from aurora_es.index.run_file import RunDamagedError
     from aurora_es.journal.sealed_index import SealedIndex
 
 _LOCK_TIMEOUT_SECONDS = 600.0  # another process may be building the same
+
+# Called after each segment, with how many are done, and of how many: who looks at a terminal may want
+# to know why an answer takes long. Set by the command line.
+told: Callable[[int, int], object] | None = None
 
 
 def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> Run:
@@ -77,6 +83,8 @@ def _build(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: st
     for done, segment in enumerate(segments):
         parts.append(_build_part(sealed, segment, effects, directory))
         logger.info("%s: %d of %d segments indexed", sealed.path, done + 1, len(segments))
+        if told is not None:
+            told(done + 1, len(segments))
     if entry.first_segment == entry.last_segment:
         return parts[0]
     name = run_name(

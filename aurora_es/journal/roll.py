@@ -79,7 +79,6 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     handle.in_doubt = False
     catch_up(handle, mark)
     take_roll_cycle(handle)
-    handle.has_rolled = True
     return mark
 
 

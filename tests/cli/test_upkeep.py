@@ -106,3 +106,16 @@ def test_one_works_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         pytest.raises(SystemExit, match="1"),
     ):
         app(["seal", str(path)], prog_name="aurora-es")
+
+
+def test_a_run_that_is_built_anew_is_shown(tmp_path: Path) -> None:
+    """At a terminal a bar tells why an answer takes long; elsewhere nothing is in the way."""
+    path = make_rolled(tmp_path / "j")
+    run("seal", path)
+    for index_run in path.glob("*.index"):
+        index_run.unlink()
+    shown = run_at_terminal("streams", path, columns=100)
+    assert "building an index run anew" in shown
+    piped = run("streams", path)
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.stdout

@@ -132,7 +132,10 @@ def test_two_writers_of_the_manifest(path: Path) -> None:
 
 def test_work_over_a_damaged_run_waits_for_nobody(path: Path) -> None:
     """A damaged run is built anew under the lock that is held already, not under another."""
-    background.seal(str(path), effects=EFFECTS)
+    with open_with(path) as journal:
+        for number in range(10, 14):
+            journal.append([event("a", number)])
+    assert background.seal(str(path), effects=EFFECTS) == 3  # two of them in one run
     for name in os.listdir(path):
         if name.endswith(".index"):
             flip(path / name, 140)
