@@ -398,7 +398,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        for matches in read_matches(handle, topics, position, until, limit):
+        for matches in read_matches(handle, topics, position, until, limit, with_times=False):
             if matches:
                 positions, _, records = zip(*matches, strict=True)
                 self._add_notifications(notifications, records, positions)

@@ -68,6 +68,13 @@ class PackedOne(msgspec.Struct, array_like=True, gc=False):
     records: list[msgspec.Raw]
 
 
+class PackedSome(msgspec.Struct, array_like=True, gc=False):
+    """The same payload, to decode some records without their times."""
+
+    commits: msgspec.Raw
+    records: list[msgspec.Raw]
+
+
 class PackedPayload(msgspec.Struct, array_like=True, gc=False):
     """The same payload, to copy its commits."""
 
@@ -100,6 +107,7 @@ NIL = msgspec.Raw(b"\xc0")  # a tracking field that holds none
 
 decode_packed_records = msgspec.msgpack.Decoder(PackedRecords).decode
 decode_packed_groups = msgspec.msgpack.Decoder(PackedGroups).decode
+decode_packed_some = msgspec.msgpack.Decoder(PackedSome).decode
 decode_packed_one = msgspec.msgpack.Decoder(PackedOne).decode
 decode_packed = msgspec.msgpack.Decoder(PackedPayload).decode
 decode_source = msgspec.msgpack.Decoder(SourcePayload).decode

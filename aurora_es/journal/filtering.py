@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from aurora_es.index.topics import TailTopics
 from aurora_es.journal.closing import indexing
-from aurora_es.journal.reading import frame_of, index_up_to, read_piece
+from aurora_es.journal.reading import frame_of, index_up_to, read_piece, read_records
 from aurora_es.segment.read import read_chosen
 
 if TYPE_CHECKING:
@@ -36,13 +36,20 @@ _SCAN_SHARE = 4  # more than one record in so many is found as fast by scanning
 Match = tuple[int, int, "RecordData"]  # position, timestamp (microseconds), record
 
 
-def read_matches(
-    handle: Handle, topics: frozenset[str], start: int, until: int, limit: int | None
+def read_matches(  # noqa: PLR0913 - what a reader may ask for
+    handle: Handle,
+    topics: frozenset[str],
+    start: int,
+    until: int,
+    limit: int | None,
+    *,
+    with_times: bool,
 ) -> Iterator[list[Match]]:
     """Read the records with one of ``topics`` from ``start`` to ``until``, ``limit`` at most.
 
-    Yields them in batches, some of which are empty. ``until`` must not exceed the visible position
-    that the caller has seen. Raises CorruptionError, HistoryChangedError.
+    Yields them in batches, some of which are empty. Timestamps are right ``with_times`` only: in
+    cooled segments they take as long to decode as the records. ``until`` must not exceed the
+    visible position that the caller has seen. Raises CorruptionError, HistoryChangedError.
     """
     missing = until - start + 1 if limit is None else limit
     while start <= until and missing > 0:
@@ -56,9 +63,10 @@ def read_matches(
         else:
             positions, told = _in_memory(tail, topics, start, min(until, tail.position), wanted)
         if positions is None or len(positions) * _SCAN_SHARE > told - start + 1:
-            batch, start = _scanned(handle, tail, topics, start, told)
+            batch, start = _scanned(handle, tail, topics, start, told, with_times=with_times)
         else:
-            batch, start = _read_frames(handle, index, topics, positions), told + 1
+            batch = _read_frames(handle, index, topics, positions, with_times=with_times)
+            start = told + 1
         del batch[missing:]
         missing -= len(batch)
         yield batch
@@ -75,8 +83,14 @@ def _in_memory(
     return known.positions(topics, start, min(until, position), limit)
 
 
-def _scanned(
-    handle: Handle, tail: TailIndex | None, topics: frozenset[str], start: int, until: int
+def _scanned(  # noqa: PLR0913 - as read_matches
+    handle: Handle,
+    tail: TailIndex | None,
+    topics: frozenset[str],
+    start: int,
+    until: int,
+    *,
+    with_times: bool,
 ) -> tuple[list[Match], int]:
     """Matches in the next piece of frames up to ``until``, and the position to go on from."""
     begin, gathers = start, False
@@ -85,7 +99,11 @@ def _scanned(
         # What was never looked at before is read first if it is no more than what was asked for.
         if known < start <= until + known - start + 2:
             begin, gathers = known + 1, True
-    groups = read_piece(handle, begin, until)
+    if with_times:
+        groups = read_piece(handle, begin, until)
+    else:
+        first, records = read_records(handle, begin, until)
+        groups = [(first, 0, records)]
     if gathers and tail is not None:
         _gather(handle, tail, groups)
     matches = [
@@ -108,13 +126,18 @@ def _gather(handle: Handle, tail: TailIndex, groups: list[Group]) -> None:
 
 
 def _read_frames(
-    handle: Handle, index: JournalIndex, topics: frozenset[str], positions: list[int]
+    handle: Handle,
+    index: JournalIndex,
+    topics: frozenset[str],
+    positions: list[int],
+    *,
+    with_times: bool,
 ) -> list[Match]:
     """Matches among ``positions``, which rise, from the frames that hold them."""
     matches: list[Match] = []
     at, count = 0, len(positions)
     while at < count:
         file, *place = frame_of(handle, index, positions[at])
-        chosen, at = read_chosen(file, place, positions, at)
+        chosen, at = read_chosen(file, place, positions, at, with_times=with_times)
         matches += [match for match in chosen if match[2].topic in topics]
     return matches

@@ -351,7 +351,7 @@ class Journal:
         topics: frozenset[str],
         epoch: int | None,
     ) -> Iterator[StoredRecord]:
-        batches = read_matches(self.handle, topics, start, until, limit)
+        batches = read_matches(self.handle, topics, start, until, limit, with_times=True)
         for matches in self._unchanged(batches, epoch):
             for position, timestamp, data in matches:
                 yield StoredRecord(position, datetime_of(timestamp), record_of(data))

@@ -27,6 +27,7 @@ from aurora_es.format.packed import (
     decode_packed_groups,
     decode_packed_one,
     decode_packed_records,
+    decode_packed_some,
 )
 from aurora_es.format.payload import (
     UNDECODABLE,
@@ -205,12 +206,18 @@ def _one_record(  # noqa: PLR0913, PLR0917 - a frame that was read, and which of
 
 
 def read_chosen(
-    file: SegmentFile, place: Sequence[int], positions: Sequence[int], at: int
+    file: SegmentFile,
+    place: Sequence[int],
+    positions: Sequence[int],
+    at: int,
+    *,
+    with_times: bool,
 ) -> tuple[list[tuple[int, int, RecordData]], int]:
     """Read those records of one frame that stand in ``positions``, which rise, from ``at`` on.
 
     ``place`` is offset, length and first position of the frame, which holds ``positions[at]``.
-    Returns (position, timestamp, record) of each, and the index behind the last one.
+    Returns (position, timestamp, record) of each, and the index behind the last one; in packed
+    frames the timestamp is that of its commit ``with_times`` only.
     """
     offset, length, first = place
     buffer = read_exactly(file.files, file.fd, length, offset)
@@ -226,6 +233,9 @@ def read_chosen(
                 if fields[12] == 1
                 else decode_raw_records(payload)
             )
+        elif not with_times:
+            _check_packed(file, fields, offset, first, fields[7])
+            raw, times = decode_packed_some(payload).records, [(end, fields[10])]
         else:
             _check_packed(file, fields, offset, first, fields[7])
             decoded = decode_packed_one(payload)

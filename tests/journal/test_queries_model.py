@@ -152,14 +152,24 @@ class Queries(RuleBasedStateMachine):
     def read_topics(
         self, side: str, topics: list[str], start: int, stop: int | None, limit: int | None
     ) -> None:
-        """Read the records of some topics."""
-        found = self.sides[side].read(start, stop, limit, topics)
-        assert [*found] == [
-            stored
-            for stored in self.truth
-            if stored.record.topic in topics
-            and start <= stored.position <= (len(self.truth) if stop is None else stop)
-        ][:limit]
+        """Read the records of some topics, as a journal and as a recorder does."""
+        journal = self.sides[side]
+        found = [*journal.read(start, stop, limit, topics)]
+        until = len(self.truth) if stop is None else min(stop, len(self.truth))
+        assert (
+            found
+            == [
+                stored
+                for stored in self.truth
+                if stored.record.topic in topics and start <= stored.position <= until
+            ][:limit]
+        )
+        batches = filtering.read_matches(
+            journal.handle, frozenset(topics), max(start, 1), until, limit, with_times=False
+        )
+        assert [(position, data.state) for batch in batches for position, _, data in batch] == [
+            (stored.position, stored.record.state) for stored in found
+        ]
 
     def moment(self, times: Times) -> datetime:
         """A moment near that of a commit."""

@@ -15,6 +15,7 @@ from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
 from tests.format.test_golden_journal import constant_bytes
 from tests.journal.support import (
+    PATIENCE_SECONDS,
     Call,
     ScriptedFiles,
     effects_with,
@@ -136,6 +137,8 @@ def test_work_over_a_damaged_run_waits_for_nobody(path: Path) -> None:
         if name.endswith(".index"):
             flip(path / name, 140)
     slept: list[float] = []
-    effects = replace(EFFECTS, monotonic=lambda: sum(slept), sleep=slept.append)
+    effects = replace(
+        EFFECTS, monotonic=lambda: sum(slept), sleep=lambda _: slept.append(PATIENCE_SECONDS**2)
+    )
     assert background.merge(str(path), everything=True, effects=effects) == 1
     assert slept == []
