@@ -52,6 +52,10 @@ class RecorderTruncatedError(errors.TruncatedError, library.OperationalError):
     """What was asked for has been dropped from the journal by ``retain``."""
 
 
+class RecorderStillNeededError(errors.StillNeededError, library.OperationalError):
+    """Events may not be dropped yet."""
+
+
 class RecorderForeignDirectoryError(errors.ForeignDirectoryError, library.OperationalError):
     """The directory is not a journal of this application."""
 
@@ -94,6 +98,7 @@ _FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
     errors.NeedsRecoveryError: RecorderNeedsRecoveryError,
     errors.HistoryChangedError: RecorderHistoryChangedError,
     errors.TruncatedError: RecorderTruncatedError,
+    errors.StillNeededError: RecorderStillNeededError,
     errors.ForeignDirectoryError: RecorderForeignDirectoryError,
     errors.CorruptionError: RecorderCorruptionError,
     errors.ClosedError: RecorderClosedError,

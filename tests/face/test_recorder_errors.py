@@ -44,6 +44,8 @@ CLASSES: dict[type[errors.AuroraError], type[library.PersistenceError]] = {
     errors.StorageError: library.OperationalError,
     errors.NeedsRecoveryError: library.OperationalError,
     errors.HistoryChangedError: library.OperationalError,
+    errors.TruncatedError: library.OperationalError,
+    errors.StillNeededError: library.OperationalError,
     errors.ForeignDirectoryError: library.OperationalError,
     errors.CorruptionError: library.InternalError,
     errors.ClosedError: library.InterfaceError,
