@@ -11,6 +11,7 @@ and removed later: a process that has them open goes on using them. The caller h
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aurora_es.format.manifest import IndexRun, ObsoleteFile
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import Manifest
 
-FAN_IN = 2
+# No run over more records than this: with tags and event ids a record has several entries, and what
+# a run can hold is bounded (``limits.RUN_BLOCKS_MAX``).
+_RECORDS_MAX = 1 << 28
 
 
 def runs_to_merge(manifest: Manifest) -> list[IndexRun]:
-    """The runs to be merged next, in order; empty when no level has two."""
+    """The two runs to be merged next, in order; empty when no level has two that may be."""
     by_level: dict[int, list[IndexRun]] = {}
     for run in sorted(manifest.runs, key=lambda one: one.first_segment):
         by_level.setdefault(run.level, []).append(run)
     for level in sorted(by_level):
-        if len(by_level[level]) >= FAN_IN:
-            return by_level[level][:FAN_IN]
+        for left, right in pairwise(by_level[level]):
+            if right.last_position - left.base_position < _RECORDS_MAX:
+                return [left, right]
     return []
 
 

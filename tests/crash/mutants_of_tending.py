@@ -30,7 +30,13 @@ TENDING_MUTANTS = (
     ),
     Mutant(
         "a run is compared with itself only, to see whether it rises",
-        ((_SEAL, "        if before is not None and before >= version:\n", "        if False:\n"),),
+        (
+            (
+                _SEAL,
+                "    return sealed.rise_above((keys[first], ordinals[first], positions[first]))\n",
+                "    return True\n",
+            ),
+        ),
         killed_by="journal/test_disorder.py",
     ),
     Mutant(

@@ -31,7 +31,8 @@ OpenFactory = Callable[..., AuroraFactory]
 
 def factory_on(root: str | os.PathLike[str], name: str = "App", **settings: str) -> AuroraFactory:
     """Construct a factory on the store below ``root``."""
-    return AuroraFactory(Environment(name, {"AURORA_PATH": str(root), **settings}))
+    fixed = {"AURORA_PATH": str(root), "AURORA_BACKGROUND": "n"}  # see tests/conftest.py
+    return AuroraFactory(Environment(name, fixed | settings))
 
 
 def event(
