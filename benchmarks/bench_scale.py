@@ -28,8 +28,6 @@ _REPLAYS = 20
 _PAGES = 50
 _TOUCHED = 100_000
 _INSERTS = 100_000
-_SCANS_LARGE = 10**6
-"""From here on SQLite takes seconds for a scan, so there is one block of them."""
 _KEPT_BYTES = {"lz4": 0.32, "zstd": 0.25}
 
 Command = dict[str, object]
@@ -300,7 +298,6 @@ class _Size:
                 "1 topic in 10,000 events, all of the journal",
                 lambda: {"command": "rare_topic", "limit": 10_000},
                 faster(100),
-                1 if self.size >= _SCANS_LARGE else None,
             )
             rows = [
                 _with_target(last, "last-us", "", _at_most("20 µs", 20e-6)),

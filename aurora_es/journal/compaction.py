@@ -102,7 +102,7 @@ def _has_newer(sealed: SealedIndex, after: int, key: Key, version: int, keep: in
     ):
         for _, position in entries:
             if position > after:
-                record, _ = sealed.segments.read_record(position)
+                record = sealed.segments.read_record(position)
                 count += originator_key(record.originator_id) == key
                 if count >= keep:
                     return True

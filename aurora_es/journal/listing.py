@@ -153,7 +153,7 @@ def _originators_of(
             known = by_key.get(found.key)
             by_key[found.key] = found if known is None else _joined([known, found])
     for found in by_key.values():
-        record, _ = read_position(handle, found.first_position)
+        record = read_position(handle, found.first_position)
         raw = record.originator_id
         yield Originator(
             originator_id=UUID(bytes=raw) if isinstance(raw, bytes) else str(raw),
@@ -176,7 +176,7 @@ def _joined(found: list[_Found]) -> _Found:
 
 def _only_owner(handle: Handle, sealed: SealedIndex, found: _Found) -> Key | None:
     """Key of the one originator that all these candidates are of; None if there may be two."""
-    first, _ = read_position(handle, found.first_position)
+    first = read_position(handle, found.first_position)
     key = originator_key(first.originator_id)
     if found.record_count == 1:
         return key
@@ -186,7 +186,7 @@ def _only_owner(handle: Handle, sealed: SealedIndex, found: _Found) -> Key | Non
     for entry in sealed.runs:  # newest first, and that is nearly always the right one
         last = sealed.ask(entry, lambda run: run.last(found.key64))
         if last is not None and last[0] == found.last_version:
-            newest, _ = read_position(handle, last[1])
+            newest = read_position(handle, last[1])
             return key if originator_key(newest.originator_id) == key else None
     return None
 

@@ -112,7 +112,7 @@ def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]
     Neighbours in one frame are decoded together; a record that is alone in its frame, by itself.
     """
     if len(positions) == 1:
-        return [read_position(handle, positions[0])[0]]
+        return [read_position(handle, positions[0])]
     index = handle.state.index
     until = max(positions, default=0)
     if index.position < until:
@@ -151,8 +151,8 @@ def _read_wanted(
     return read_wanted(file, offset, length, first, wanted)
 
 
-def read_position(handle: Handle, position: int) -> tuple[RecordData, int]:
-    """Read one record and its timestamp (row "last event of an aggregate")."""
+def read_position(handle: Handle, position: int) -> RecordData:
+    """Read one record (row "last event of an aggregate")."""
     index = handle.state.index
     if index.position < position:
         index = _caught_up(handle, position)

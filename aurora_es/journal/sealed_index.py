@@ -166,7 +166,7 @@ class SealedIndex:
         for entry in self.runs:
             for position in self.ask(entry, lambda run: run.find(hashed, version)):
                 try:
-                    record, _ = self.segments.read_record(position)
+                    record = self.segments.read_record(position)
                 except TruncatedError:  # dropped since the manifest was read
                     return position
                 if (

@@ -142,8 +142,8 @@ class SealedSegments:
             found = opened.table.frames_between(position, until, bytes_max)
         return opened.file, *found
 
-    def read_record(self, position: int) -> tuple[RecordData, int]:
-        """Read one record, with its timestamp."""
+    def read_record(self, position: int) -> RecordData:
+        """Read one record."""
         file, offset, length, first = self.frame_of(position)
         return read_record(file, offset, length, first, position - first)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.format.names import segment_name
+from aurora_es.journal.catch_up import catch_up
 from aurora_es.journal.closing import indexing
 from aurora_es.journal.records import datetime_of
 from aurora_es.journal.sealed_index import file_name_of
@@ -64,6 +65,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 def statistics_of(handle: Handle, *, exists: bool) -> Statistics:
     """Gather the statistics of a handle that has caught up; raises OSError."""
     descriptors = handle.usable()
+    if descriptors is not None:
+        # A roll alone brings no commit, so nobody need have noticed it.
+        catch_up(handle, descriptors.mark.read())
     with indexing(handle):  # one moment of the journal, also while others append
         index, chain = handle.state.index, handle.state.chain
         chain = None if chain is None else chain.copy()
@@ -87,7 +91,7 @@ def statistics_of(handle: Handle, *, exists: bool) -> Statistics:
         last_timestamp=datetime_of(chain.timestamp) if chain and chain.timestamp else None,
         events_per_second=None if chain is None else _rate(chain, segments),
         originators=originators,
-        segments=0 if chain is None else chain.segment_number,
+        segments=0 if chain is None else len(segments) + len(rolled) + 1,
         rolled_segments=len(rolled),
         sealed_segments=len(segments) - cooled,
         cooled_segments=cooled,

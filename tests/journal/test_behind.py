@@ -67,7 +67,7 @@ def test_what_is_not_open_is_read_from_the_cooled_file(
 ) -> None:
     """An index in memory refers to segments whose files are gone: the sealed part goes on."""
     questions: tuple[Callable[[Journal], list[bytes]], ...] = (
-        lambda journal: [read_position(journal.handle, 3)[0].state],
+        lambda journal: [read_position(journal.handle, 3).state],
         lambda journal: [one.state for one in read_positions(journal.handle, [3, 4])][:1],
         lambda journal: states(journal, start=3, limit=1),
     )

@@ -354,7 +354,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Read a single record by its position."""
         journal = self.journals[side]
         if 1 <= position <= journal.last_position:
-            data, _ = read_position(journal.handle, position)
+            data = read_position(journal.handle, position)
             assert record_of(data) == self.stored[position - 1].record
 
     # Sealing, merging, cooling
