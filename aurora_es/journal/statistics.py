@@ -65,15 +65,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 def statistics_of(handle: Handle, *, exists: bool) -> Statistics:
     """Gather the statistics of a handle that has caught up; raises OSError."""
     descriptors = handle.usable()
-    if descriptors is not None:
-        # A roll alone brings no commit, so nobody need have noticed it.
-        catch_up(handle, descriptors.mark.read())
+    mark = None if descriptors is None else descriptors.mark.read()
+    if mark is not None:
+        catch_up(handle, mark)  # a roll alone brings no commit, so nobody need have noticed it
     with indexing(handle):  # one moment of the journal, also while others append
         index, chain = handle.state.index, handle.state.chain
         chain = None if chain is None else chain.copy()
         originators, index_bytes = index.originator_count, index.memory_bytes
         manifest = handle.manifest
-    mark = None if descriptors is None else descriptors.mark.read()
     segments = [] if manifest is None else manifest.segments
     runs = [] if manifest is None else manifest.runs
     retained_from = 1 if manifest is None else manifest.retained_from
