@@ -74,6 +74,9 @@ def take_manifest(handle: Handle, manifest: Manifest) -> None:
                 sealed.take_open(before)
             sealed.open_all()
     with indexing(handle):
+        newest = handle.manifest
+        if newest is not None and newest.generation > manifest.generation:
+            return  # another thread has read a later one meanwhile: what that lists is dropped
         handle.manifest = manifest
         handle.retained_from = manifest.retained_from
         handle.sealed = sealed

@@ -14,7 +14,8 @@ from aurora_es.index.keys import text_key
 from aurora_es.journal import background
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
-from aurora_es.journal.generation import renew_manifest
+from aurora_es.journal.generation import renew_manifest, take_manifest
+from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.reading import read_position, read_positions
 from aurora_es.journal.seal import seal_next
@@ -187,3 +188,23 @@ def test_sealing_one_by_one(path: Path, effects: Effects) -> None:
             with open_with(path, effects, read_only=True) as new:
                 assert states(new) == expected
                 assert new.handle.state.index.find(text_key("a"), 1) == 1
+
+
+def test_an_older_manifest_never_takes_the_place_of_a_newer_one(
+    path: Path, effects: Effects
+) -> None:
+    """Of two threads that renew at once, the one that read earlier may come later."""
+    with BackgroundLock(effects, str(path), timeout=0):
+        seal_next(effects, str(path))
+    older = read_manifest(effects.files, str(path))
+    assert older is not None
+    with open_with(path, effects) as journal:
+        expected = states(journal)
+        background.seal(str(path), effects=effects)
+        renew_manifest(journal.handle)
+        newer = journal.handle.sealed
+        take_manifest(journal.handle, older)
+        assert journal.handle.sealed is newer
+        assert states(journal) == expected
+        for number in range(1, COUNT + 1):
+            assert journal.handle.state.index.find(text_key("a"), number) == number
