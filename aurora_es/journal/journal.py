@@ -207,17 +207,17 @@ class Journal:
         if not self._has_appended:
             self._start_appending()
         try:
-            return self._group.append(commit)
+            first = self._group.append(commit)
         except AuroraError:
             raise
         except OSError as error:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
-        finally:
-            if handle.has_new_segment:
-                handle.has_new_segment = False
-                if self._background and handle.descriptors is not None:
-                    tend(handle)
+        if handle.has_new_segment:
+            handle.has_new_segment = False
+            if self._background and handle.descriptors is not None:
+                tend(handle)
+        return first
 
     def _check_appendable(self) -> None:
         handle = self.handle
