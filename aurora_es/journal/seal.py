@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from aurora_es.errors import CorruptionError
 from aurora_es.format.manifest import IndexRun, SealedSegment
 from aurora_es.format.names import segment_name
@@ -168,14 +170,7 @@ def write_segment_run(  # noqa: PLR0913 - what a run is made from
         commons=collector.commons(),
     )
     publish_run(effects.files, run_path)
-    return replace_rises(run, rises=header.is_monotone == 1 and rises(columns))
-
-
-def replace_rises(run: IndexRun, *, rises: bool) -> IndexRun:
-    """The same run with another ``rises``."""
-    import msgspec
-
-    return msgspec.structs.replace(run, rises=rises)
+    return msgspec.structs.replace(run, rises=header.is_monotone == 1 and rises(columns))
 
 
 def digest_of(segments: list[SealedSegment]) -> bytes:

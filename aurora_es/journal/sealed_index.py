@@ -113,10 +113,7 @@ class SealedIndex:
 
         Never too low; too high only if another id has the same 64-bit key.
         """
-        return self.last_version_of(self._hash(key))
-
-    def last_version_of(self, hashed: int) -> int | None:
-        """The same for the 64-bit key of an originator."""
+        hashed = self._hash(key)
         highest: int | None = None
         for entry in self.runs:
             found = self.ask(entry, lambda run: run.last(hashed))
