@@ -381,11 +381,14 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 until = stop
             if topics:
                 return self._filtered(handle, position, until, limit, frozenset(topics))
-            until = min(until, position + limit - 1)
+            holes = handle.state.index.holes
+            last = holes.last_of(position, limit) if holes and limit else position + limit - 1
+            until = min(until, last)
             notifications: list[Notification] = []
             while position <= until:
                 first, records = read_records(handle, position, until)
                 # The outer frames may hold more than was asked for.
+                position = max(position, first)  # what is before is lost
                 records = records[position - first : until + 1 - first]
                 end = position + len(records)
                 self._add_notifications(notifications, records, range(position, end))

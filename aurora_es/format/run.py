@@ -101,6 +101,11 @@ SOURCE = Struct(
     "I"  # last header checksum
 )
 assert SOURCE.size == 32
+SOURCE_LOST = Struct(
+    "<"
+    "Q"  # first lost position
+    "Q"  # last lost position
+)
 SOURCE_DIGEST_BYTES = 16
 
 
@@ -140,6 +145,7 @@ class Source(NamedTuple):
     last_position: int
     end_offset: int
     last_checksum: int
+    lost: tuple[tuple[int, int], ...] = ()  # ranges of positions that are lost
 
 
 class Directory(msgspec.Struct, array_like=True):
@@ -159,7 +165,10 @@ decode_directory = msgspec.msgpack.Decoder(Directory).decode
 
 def source_digest(sources: Iterable[Source]) -> bytes:
     """Digest of the segments that a run covers, in their order."""
-    packed = b"".join(SOURCE.pack(*source) for source in sources)
+    packed = b"".join(
+        SOURCE.pack(*source[:5]) + b"".join(SOURCE_LOST.pack(*lost) for lost in source.lost)
+        for source in sources
+    )
     return blake2b(packed, digest_size=SOURCE_DIGEST_BYTES).digest()
 
 

@@ -307,7 +307,7 @@ class Journal:
             yield from self._read_topics(start, until, limit, topics, epoch)
             return
         if limit is not None:
-            until = min(until, start + limit - 1)
+            until = min(until, self._last_of(start, limit))
         for first, timestamp, records in self._unchanged(
             read_groups(self.handle, start, until), epoch
         ):
@@ -315,6 +315,11 @@ class Journal:
             for position, data in enumerate(records, first):
                 if start <= position <= until:
                     yield StoredRecord(position, time, record_of(data))
+
+    def _last_of(self, start: int, limit: int) -> int:
+        """Position of the last of ``limit`` records from ``start`` on, however many there are."""
+        holes = self.handle.state.index.holes
+        return holes.last_of(start, limit) if holes and limit else start + limit - 1
 
     def _read_topics(
         self,

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from aurora_es.errors import CorruptionError
 from aurora_es.format.manifest import IndexRun, SealedSegment
@@ -31,7 +32,7 @@ from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.frame_table import write_frame_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import Manifest
@@ -44,12 +45,17 @@ LOCK_TIMEOUT_SECONDS = 60.0  # for manifest.lock, which nobody holds for long
 class SegmentPostings:
     """What one pass over a sealed segment finds, for its run and its place in the manifest."""
 
-    def __init__(self, file: SegmentFile, genesis_id: bytes) -> None:
-        """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError."""
+    def __init__(
+        self, file: SegmentFile, genesis_id: bytes, lost: Collection[tuple[int, int]] = ()
+    ) -> None:
+        """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError.
+
+        ``lost`` is what the manifest lists as lost in it.
+        """
         with fork_waits:
             from aurora_es.index.collect import PostingCollector
 
-        self.walk = CommitWalk(file)
+        self.walk = CommitWalk(file, lost=lost)
         self.collector: PostingCollector = PostingCollector(genesis_id, file.header.base_position)
         self.first_timestamp = self.last_timestamp = 0
         digest = LogicalDigest()
@@ -75,12 +81,14 @@ class SegmentPostings:
             last_commit=chain.commit_number,
             end_offset=end.original_end,
             last_checksum=end.original_checksum,
-            first_timestamp=self.first_timestamp,
-            last_timestamp=self.last_timestamp,
+            # Where all commits are lost, the time of the last one before.
+            first_timestamp=self.first_timestamp or chain.timestamp,
+            last_timestamp=self.last_timestamp or chain.timestamp,
             revision=revision,
             size_bytes=end.end_offset,
             file_checksum=end.last_checksum,
             digest=self.digest.hex(),
+            lost=tuple(lost.positions for lost in self.walk.lost) or UNSET,
         )
 
 
@@ -182,6 +190,7 @@ def digest_of(segments: list[SealedSegment]) -> bytes:
             segment.last_position,
             segment.end_offset,
             segment.last_checksum,
+            segment.lost or (),
         )
         for segment in segments
     )

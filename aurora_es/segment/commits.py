@@ -20,6 +20,7 @@ from aurora_es.errors import CorruptionError, UnsupportedFormatError
 from aurora_es.format.frame import (
     KIND_CHECKPOINT,
     KIND_END,
+    KIND_LOST,
     KIND_PACKED,
     KIND_RECORDS,
     frame_bytes,
@@ -29,7 +30,9 @@ from aurora_es.format.packed import (
     COMMIT_ID_BYTES,
     DIGEST_BYTES,
     NIL,
+    LostPayload,
     PackedCommit,
+    decode_lost,
     decode_packed,
     decode_sealed_end,
     decode_source,
@@ -41,7 +44,7 @@ from aurora_es.segment.frame_table import FramePlaces
 from aurora_es.segment.walk import Walk, start_of, stop_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from aurora_es.format.payload import TrackingData
     from aurora_es.segment.file import SegmentFile
@@ -78,9 +81,17 @@ class CommitWalk:
     holds all frames with records and ``chain`` stands behind the end frame.
     """
 
-    def __init__(self, file: SegmentFile, *, refuse_unknown: bool = False) -> None:
+    def __init__(
+        self,
+        file: SegmentFile,
+        *,
+        lost: Collection[tuple[int, int]] = (),
+        refuse_unknown: bool = False,
+    ) -> None:
         """Prepare to walk ``file``.
 
+        ``lost`` are the ranges of positions that the manifest lists as lost in this segment: these
+        and no others may be missing.
         ``refuse_unknown`` is for copying: then fields and frames of a later version that a reader
         ignores, and a copy would lose, raise UnsupportedFormatError.
         """
@@ -90,6 +101,8 @@ class CommitWalk:
         self.checkpoint: WalkedFrame | None = None  # set before the first commit
         self.end: SegmentEnd | None = None
         self.is_packed = False  # a packed frame was met
+        self.lost: list[LostPayload] = []  # what is lost, up to here
+        self._listed = frozenset(lost)
         self._refuse_unknown = refuse_unknown
         self._size = file.size_bytes()
         # A commit of packed frames that may go on in the next one.
@@ -99,6 +112,7 @@ class CommitWalk:
         """Yield the commits in order."""
         file, places = self.file, self.places
         walk = Walk(file, self.chain, self._size, packed=True)
+        last_commit = self.chain.commit_number  # before the frames at hand
         for frames in walk:
             frame = frames[0]
             header = frame.header
@@ -106,6 +120,7 @@ class CommitWalk:
                 self.is_packed = True
                 yield from self._unpacked(frame)
                 self._place(frame)
+                last_commit = self.chain.commit_number
                 continue
             if self._pending is not None:
                 yield self._pending
@@ -124,8 +139,11 @@ class CommitWalk:
                 self.checkpoint = frame
             elif header.kind == KIND_END:
                 self._read_end(frame)
+            elif header.kind == KIND_LOST:
+                self._read_lost(frame, last_commit)
             elif self._refuse_unknown:
                 raise self._unsupported(frame, f"a frame of kind {header.kind}")
+            last_commit = self.chain.commit_number
         if walk.stop.reason != "ended":
             raise stop_error(file, walk.stop)
         if self.chain.offset != self._size:
@@ -134,6 +152,14 @@ class CommitWalk:
                 self.chain.offset,
                 expected="the end of the file behind the end frame",
                 found=f"{self._size - self.chain.offset} more bytes",
+            )
+        found = {lost.positions for lost in self.lost}
+        if found != self._listed:
+            raise CorruptionError(
+                file.path,
+                0,
+                expected=f"lost positions as in the manifest: {sorted(self._listed)}",
+                found=f"{sorted(found)}",
             )
 
     def identity(self, revision: int) -> SegmentIdentity:
@@ -277,6 +303,23 @@ class CommitWalk:
             frame_bytes(header.stored_length),
         )
 
+    def _read_lost(self, frame: WalkedFrame, last_commit: int) -> None:
+        header = frame.header
+        try:
+            lost = decode_lost(raw_payload(self.file, frame))
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "bounds of what is lost", str(error)) from error
+        first = header.first_position
+        last = first + header.record_count - 1
+        expected = LostPayload(first, last, last_commit + 1, header.commit_number)
+        if lost != expected:
+            raise self._damaged(frame, f"{expected}", f"{lost}")
+        if lost.positions not in self._listed:
+            found = f"positions {first} to {last} lost, which the manifest does not list"
+            raise self._damaged(frame, "commits", found)
+        self.lost.append(lost)
+        self._place(frame)
+
     def _read_end(self, frame: WalkedFrame) -> None:
         payload = raw_payload(self.file, frame)
         try:
@@ -312,9 +355,11 @@ class CommitWalk:
         return UnsupportedFormatError(message)
 
 
-def iterate_commits(file: SegmentFile) -> Iterator[SegmentCommit]:
+def iterate_commits(
+    file: SegmentFile, lost: Collection[tuple[int, int]] = ()
+) -> Iterator[SegmentCommit]:
     """All commits of a sealed segment, raw or cooled; raises as ``CommitWalk`` does."""
-    return iter(CommitWalk(file))
+    return iter(CommitWalk(file, lost=lost))
 
 
 def raw_payload(file: SegmentFile, frame: WalkedFrame) -> bytes:
