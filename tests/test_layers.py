@@ -38,6 +38,7 @@ LAYERS = (
     {"codecs"},
     {"index", "segment"},
     {"journal"},
+    {"care"},
     {"face", "queue"},
     {PACKAGE},
     {"__main__", "cli"},
