@@ -118,7 +118,7 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     write_frame_table(effects, path, identity_of(genesis_id, entry), found.walk.places)
     sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False, owns_lock=True)
     run = write_segment_run(
-        effects, path, genesis_id, entry, found, rises=lambda columns: _rise(columns, sealed)
+        effects, path, genesis_id, entry, found, rises=lambda columns: rises_above(columns, sealed)
     )
     change_manifest(
         effects,
@@ -196,7 +196,7 @@ def digest_of(segments: list[SealedSegment]) -> bytes:
     )
 
 
-def _rise(columns: Columns, sealed: SealedIndex) -> bool:
+def rises_above(columns: Columns, sealed: SealedIndex) -> bool:
     """Whether every originator's first version here is above all its earlier ones."""
     import numpy as np
 

@@ -64,7 +64,7 @@ class RepairedSegment(NamedTuple):
     last_timestamp: int
 
 
-def write_repaired(
+def write_repaired(  # noqa: PLR0913 - what a segment is made from
     effects: Effects,
     directory: str,
     place: RepairedPlace,
