@@ -71,25 +71,33 @@ class SegmentPostings:
 
     def entry(self, revision: int) -> SealedSegment:
         """The segment as the manifest lists it."""
-        header, chain, end = self.walk.file.header, self.walk.chain, self.walk.end
-        assert end is not None
-        return SealedSegment(
-            segment_number=header.segment_number,
-            base_position=header.base_position,
-            last_position=chain.position,
-            base_commit=header.base_commit,
-            last_commit=chain.commit_number,
-            end_offset=end.original_end,
-            last_checksum=end.original_checksum,
-            # Where all commits are lost, the time of the last one before.
-            first_timestamp=self.first_timestamp or chain.timestamp,
-            last_timestamp=self.last_timestamp or chain.timestamp,
-            revision=revision,
-            size_bytes=end.end_offset,
-            file_checksum=end.last_checksum,
-            digest=self.digest.hex(),
-            lost=tuple(lost.positions for lost in self.walk.lost) or UNSET,
-        )
+        times = self.first_timestamp, self.last_timestamp
+        return entry_of(self.walk, revision=revision, times=times, digest=self.digest)
+
+
+def entry_of(
+    walk: CommitWalk, *, revision: int, times: tuple[int, int], digest: bytes
+) -> SealedSegment:
+    """A walked segment as the manifest lists it; ``times`` of its first and last commit, or zeros."""
+    header, chain, end = walk.file.header, walk.chain, walk.end
+    assert end is not None
+    return SealedSegment(
+        segment_number=header.segment_number,
+        base_position=header.base_position,
+        last_position=chain.position,
+        base_commit=header.base_commit,
+        last_commit=chain.commit_number,
+        end_offset=end.original_end,
+        last_checksum=end.original_checksum,
+        # Where all commits are lost, the time of the last one before.
+        first_timestamp=times[0] or chain.timestamp,
+        last_timestamp=times[1] or chain.timestamp,
+        revision=revision,
+        size_bytes=end.end_offset,
+        file_checksum=end.last_checksum,
+        digest=digest.hex(),
+        lost=tuple(lost.positions for lost in walk.lost) or UNSET,
+    )
 
 
 def next_unsealed(effects: Effects, path: str, manifest: Manifest) -> str | None:

@@ -85,13 +85,13 @@ class CommitWalk:
         self,
         file: SegmentFile,
         *,
-        lost: Collection[tuple[int, int]] = (),
+        lost: Collection[tuple[int, int]] | None = (),
         refuse_unknown: bool = False,
     ) -> None:
         """Prepare to walk ``file``.
 
         ``lost`` are the ranges of positions that the manifest lists as lost in this segment: these
-        and no others may be missing.
+        and no others may be missing. None is for whoever makes a manifest: whatever is lost.
         ``refuse_unknown`` is for copying: then fields and frames of a later version that a reader
         ignores, and a copy would lose, raise UnsupportedFormatError.
         """
@@ -102,7 +102,7 @@ class CommitWalk:
         self.end: SegmentEnd | None = None
         self.is_packed = False  # a packed frame was met
         self.lost: list[LostPayload] = []  # what is lost, up to here
-        self._listed = frozenset(lost)
+        self._listed = None if lost is None else frozenset(lost)
         self._refuse_unknown = refuse_unknown
         self._size = file.size_bytes()
         # A commit of packed frames that may go on in the next one.
@@ -154,7 +154,7 @@ class CommitWalk:
                 found=f"{self._size - self.chain.offset} more bytes",
             )
         found = {lost.positions for lost in self.lost}
-        if found != self._listed:
+        if self._listed is not None and found != self._listed:
             raise CorruptionError(
                 file.path,
                 0,
@@ -314,7 +314,7 @@ class CommitWalk:
         expected = LostPayload(first, last, last_commit + 1, header.commit_number)
         if lost != expected:
             raise self._damaged(frame, f"{expected}", f"{lost}")
-        if lost.positions not in self._listed:
+        if self._listed is not None and lost.positions not in self._listed:
             found = f"positions {first} to {last} lost, which the manifest does not list"
             raise self._damaged(frame, "commits", found)
         self.lost.append(lost)
