@@ -16,11 +16,12 @@ import msgspec
 
 from aurora_es.errors import CorruptionError
 from aurora_es.format.names import segment_name
-from aurora_es.journal.mending import build_listed
+from aurora_es.index.run import Run
 from aurora_es.journal.merge import runs_to_merge, write_merged_run
 from aurora_es.journal.seal import SegmentPostings, digest_of, rises_above, write_segment_run
-from aurora_es.journal.sealed_index import SealedIndex
+from aurora_es.journal.sealed_index import SealedIndex, file_name_of
 from aurora_es.journal.sealed_segments import identity_of
+from aurora_es.late_imports import fork_waits
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.frame_table import write_frame_table
 
@@ -63,16 +64,35 @@ def _built(
     effects: Effects, path: str, manifest: Manifest, run: IndexRun, told: Callable[[int], object]
 ) -> IndexRun:
     """Build ``run`` anew with the same bounds."""
+    with fork_waits:
+        from aurora_es.index.merge import merge_runs
+        from aurora_es.index.run_writer import publish_run
+
+    genesis_id = bytes.fromhex(manifest.genesis_id)
     segments = [
         one
         for one in manifest.segments
         if run.first_segment <= one.segment_number <= run.last_segment
     ]
-    entry = msgspec.structs.replace(run, source_digest=digest_of(segments).hex())
-    listed = msgspec.structs.replace(manifest, runs=[entry])
-    build_listed(_sealed(effects, path, listed), entry, effects, path)
+    source = digest_of(segments)
+    entry = msgspec.structs.replace(run, source_digest=source.hex())
+    entry_path = os.path.join(path, file_name_of(entry))
+    parts = []
     for segment in segments:
+        found = walk_listed(effects, path, genesis_id, segment)
+        write_frame_table(effects, path, identity_of(genesis_id, segment), found.walk.places)
+        part = write_segment_run(effects, path, genesis_id, segment, found, rises=lambda _: False)
+        part_path = os.path.join(path, file_name_of(part))
+        part_source = bytes.fromhex(part.source_digest)
+        parts.append(
+            Run(effects.files, part_path, genesis_id=genesis_id, source_digest=part_source)
+        )
         told(segment.segment_number)
+    if parts[0].path != entry_path:
+        merge_runs(effects, entry_path, parts, level=entry.level, source_digest=source)
+        publish_run(effects.files, entry_path)
+        for part_run in parts:
+            effects.files.unlink(part_run.path)
     return entry
 
 

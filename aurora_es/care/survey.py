@@ -33,9 +33,7 @@ from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.segment.file import SegmentFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aurora_es.files.layer import Effects, Files
+    from aurora_es.files.layer import Files
     from aurora_es.format.manifest import Manifest, SealedSegment
     from aurora_es.format.segment_header import SegmentHeader
 
@@ -104,13 +102,12 @@ class Survey(NamedTuple):
         return boundary
 
 
-def survey(effects: Effects, path: str) -> Survey:
+def survey(files: Files, path: str) -> Survey:
     """Look at the files of ``path``, their headers, the manifest and the mark.
 
     Raises ForeignDirectoryError for what is no journal, UnsupportedFormatError, CorruptionError
     where no file says of which journal it is, OSError.
     """
-    files = effects.files
     names = tuple(sorted(files.listdir(path)))
     segments = [name for name in names if parse_segment_name(name) or parse_cooled_name(name)]
     if MANIFEST not in names and not segments:
@@ -245,27 +242,17 @@ def _numbers(
 
 
 def whole_segment(
-    effects: Effects,
-    found: Survey,
-    number: int,
-    told: Callable[[int], object],
+    files: Files, found: Survey, number: int
 ) -> tuple[Candidate, SealedSegment] | None:
-    """The file that is whole, of those for one closed segment, as the manifest would list it.
-
-    ``told`` is called with the bytes that were read.
-    """
+    """The file that is whole, of those for one closed segment, and how the manifest lists it."""
     listed = found.listed(number)
     spare: tuple[Candidate, SealedSegment] | None = None
     for candidate in found.candidates.get(number, []):
         if candidate.header is None:
             continue
         try:
-            entry = summary_of(
-                effects.files,
-                os.path.join(found.path, candidate.name),
-                revision=candidate.revision,
-                told=told,
-            )
+            path = os.path.join(found.path, candidate.name)
+            entry = summary_of(files, path, revision=candidate.revision)
         except CorruptionError:
             continue
         if listed is not None and (entry.digest != listed.digest or entry.lost != listed.lost):

@@ -55,7 +55,7 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
     try:
         # Outside of the journal, whatever its own files are.
         effects = replace(sealed.effects, files=SYSTEM_EFFECTS.files)
-        return build_listed(sealed, entry, effects, directory)
+        return _build(sealed, entry, effects, directory)
     finally:
         for name in os.listdir(directory):  # open files stay readable
             os.unlink(os.path.join(directory, name))
@@ -64,13 +64,12 @@ def built_anew(sealed: SealedIndex, entry: IndexRun, error: RunDamagedError) -> 
 
 def _built_in_place(sealed: SealedIndex, entry: IndexRun) -> Run:
     if sealed.owns_lock:
-        return build_listed(sealed, entry, sealed.effects, sealed.path)
+        return _build(sealed, entry, sealed.effects, sealed.path)
     with BackgroundLock(sealed.effects, sealed.path, timeout=_LOCK_TIMEOUT_SECONDS):
-        return build_listed(sealed, entry, sealed.effects, sealed.path)
+        return _build(sealed, entry, sealed.effects, sealed.path)
 
 
-def build_listed(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: str) -> Run:
-    """Build a run that ``sealed`` lists, in ``directory``; raises CorruptionError, OSError."""
+def _build(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: str) -> Run:
     with fork_waits:
         from aurora_es.index.merge import merge_runs
         from aurora_es.index.run_writer import publish_run
