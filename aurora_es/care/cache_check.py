@@ -43,7 +43,7 @@ def damaged_caches(
                 files, os.path.join(found.path, name), identity_of(found.genesis_id, segment)
             )
         except TableDamagedError as error:
-            damaged[name] = segment.segment_number, str(error)
+            damaged[name] = segment.segment_number, _problem(error)
     for run in manifest.runs:
         if any(run.first_segment <= number <= run.last_segment for number in repaired):
             continue
@@ -56,5 +56,11 @@ def damaged_caches(
                 source_digest=bytes.fromhex(run.source_digest),
             )
         except (RunDamagedError, FileNotFoundError, ForeignDirectoryError) as error:
-            damaged[name] = run.first_segment, str(error)
+            damaged[name] = run.first_segment, _problem(error)
     return damaged
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError):
+        return "the file is missing"
+    return str(error)

@@ -20,7 +20,7 @@ from msgspec import UNSET
 from aurora_es.care.findings import joined
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.locks import manifest_locked
-from aurora_es.care.manifest_anew import manifest_anew, newest_epoch
+from aurora_es.care.manifest_anew import manifest_anew
 from aurora_es.care.plan import Plan, SegmentPlan, open_salvage, parts_of
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import CorruptionError
@@ -28,7 +28,7 @@ from aurora_es.files.layer import open_regular, write_all
 from aurora_es.format.frame import KIND_CHECKPOINT
 from aurora_es.format.manifest import SealedSegment
 from aurora_es.format.mark import MARK_BYTES, SPAN_BYTES, Mark, encode_slot, slot_offset
-from aurora_es.format.names import MARK, segment_name
+from aurora_es.format.names import MARK, frames_name, segment_name
 from aurora_es.format.packed import decode_tracking
 from aurora_es.format.payload import CheckpointPayload
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
@@ -64,7 +64,7 @@ def execute(effects: Effects, plan: Plan, changed: set[int], told: Callable[[], 
     """
     found = plan.found
     path, files = found.path, effects.files
-    epoch = newest_epoch(found) + 1
+    epoch = plan.epoch
     base = manifest_anew(effects, found)
     entries: list[SealedSegment] = []
     for segment in plan.segments.values():
@@ -92,8 +92,12 @@ def execute(effects: Effects, plan: Plan, changed: set[int], told: Callable[[], 
 
 
 def _manifest(plan: Plan, base: Manifest, entries: list[SealedSegment], epoch: int) -> Manifest:
-    gone = {*plan.removed}
-    obsolete = [one for one in base.obsolete or () if one.file_name not in gone]
+    # A file that was waiting to be removed may have taken the place of a damaged one.
+    kept = {*plan.removed}
+    for entry in entries:
+        place = entry.segment_number, entry.base_position, entry.revision
+        kept |= {segment_name(*place), frames_name(*place)}
+    obsolete = [one for one in base.obsolete or () if one.file_name not in kept]
     return msgspec.structs.replace(
         base,
         generation=base.generation + 1,

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
+from aurora_es.care.manifest_anew import newest_epoch
 from aurora_es.care.survey import (
     Boundary,
     Candidate,
@@ -23,6 +24,7 @@ from aurora_es.care.survey import (
 )
 from aurora_es.care.tail_check import Tail, check_tail, mark_of_tail, valid_end
 from aurora_es.errors import CorruptionError
+from aurora_es.format.names import segment_name
 from aurora_es.format.packed import LostPayload
 from aurora_es.journal.holes import Holes
 from aurora_es.segment.commits import SegmentCommit
@@ -89,13 +91,19 @@ class Plan(NamedTuple):
         return self.tail.mark_problem
 
     @property
+    def epoch(self) -> int:
+        """A new one, unless nothing that anybody may have seen is touched."""
+        is_new = bool(self.manifest_problem or self.mark_problem or self.removed)
+        return newest_epoch(self.found) + is_new
+
+    @property
     def manifest_problem(self) -> str:
         """Why the manifest has to be written again; empty: it need not."""
         found = self.found
         if found.manifest is None:
             return found.manifest_problem
         if [*self.segments.values()] != found.manifest.segments:
-            return "it lists segments that are written again"
+            return "it lists segments otherwise than they are now"
         return ""
 
 
@@ -366,9 +374,13 @@ def _split(
 def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) -> dict[str, str]:
     removed = {one.name: one.problem for one in found.foreign}
     for number, segment in segments.items():
-        if isinstance(segment, SegmentPlan):
-            for candidate in found.candidates.get(number, []):
+        listed = found.listed(number)
+        for candidate in found.candidates.get(number, []):
+            if isinstance(segment, SegmentPlan):
                 removed[candidate.name] = candidate.problem or segment.problem
+            elif listed and candidate.revision == listed.revision != segment.revision:
+                kept = segment_name(number, segment.base_position, segment.revision)
+                removed[candidate.name] = f"it is damaged; {kept} is whole and takes its place"
     return removed
 
 

@@ -16,7 +16,7 @@ from aurora_es.care.broken_copy import broken_name, keep
 from aurora_es.care.cache_check import damaged_caches
 from aurora_es.care.execution import execute
 from aurora_es.care.locks import nobody_else, refuse_no_journal
-from aurora_es.care.manifest_anew import manifest_anew, newest_epoch, what_was_assumed
+from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
 from aurora_es.care.survey import survey
 from aurora_es.files.layer import SYSTEM_EFFECTS
@@ -118,7 +118,6 @@ def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) ->
     assumptions = plan.assumptions
     if plan.found.manifest is None and repairs:
         assumptions = (*assumptions, *what_was_assumed(manifest_anew(effects, plan.found)))
-    epoch = newest_epoch(plan.found)
     return RepairReport(
         path=plan.found.path,
         dry_run=True,
@@ -126,7 +125,7 @@ def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) ->
         lost=plan.lost,
         kept_in=broken_name(effects.files, plan.found.path) if repairs else None,
         assumptions=assumptions if repairs else (),
-        epoch=epoch + bool(repairs),
+        epoch=plan.epoch,
     )
 
 
@@ -142,9 +141,12 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
         if number == found.tail_number:
             action += f"; segment {number + 1} follows it"
         yield Repair(file=name, problem=segment.problem, action=action, lost=segment.lost)
-    written = {segment.source for segment in plan.repaired}
+    told = {segment.source for segment in plan.repaired}
+    for segment in plan.repaired:
+        if segment.source is None:
+            told |= {one.name for one in found.candidates.get(segment.number, [])}
     for name, problem in plan.removed.items():
-        if name not in written:
+        if name not in told:
             yield Repair(file=name, problem=problem, action="moved aside")
     if plan.manifest_problem:
         count = len(plan.segments)
