@@ -73,8 +73,8 @@ class Plan(NamedTuple):
         known = Holes(lost for segment in before for lost in segment.lost or ())
         return joined(
             piece
-            for segment in self.repaired
-            for lost in segment.lost
+            for segment in self.segments.values()
+            for lost in segment.lost or ()
             for piece in known.pieces(*lost)
         )
 
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
             return found.mark_problem
         if self.tail is None:
             return "the newest segment is written again"
-        if found.listed(found.mark.segment_number) is not None:
+        if found.mark.segment_number in self.segments:
             return f"it names segment {found.mark.segment_number}, which is sealed"
         return self.tail.mark_problem
 
@@ -378,10 +378,19 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
         for candidate in found.candidates.get(number, []):
             if isinstance(segment, SegmentPlan):
                 removed[candidate.name] = candidate.problem or segment.problem
-            elif listed and candidate.revision == listed.revision != segment.revision:
+            elif _is_replaced(candidate, segment, listed):
                 kept = segment_name(number, segment.base_position, segment.revision)
                 removed[candidate.name] = f"it is damaged; {kept} is whole and takes its place"
     return removed
+
+
+def _is_replaced(
+    candidate: Candidate, segment: SealedSegment, listed: SealedSegment | None
+) -> bool:
+    """Whether a file is the one that was used before; all of them, where none is listed yet."""
+    if listed is not None:
+        return candidate.revision == listed.revision != segment.revision
+    return bool(segment.revision) and candidate.revision != segment.revision
 
 
 def _assumptions(found: Survey, tail: Tail | None) -> tuple[str, ...]:
