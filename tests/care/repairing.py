@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from aurora_es import Record, RollCycle, Sync
 from aurora_es.care.repair import RepairReport, repair
+from aurora_es.codecs.compression import CODEC_LZ4
 from aurora_es.files.layer import Effects, Files, read_exactly
 from aurora_es.format.names import MANIFEST, MARK, parse_cooled_name, parse_segment_name
-from aurora_es.journal.background import cool, seal
+from aurora_es.journal.background import seal
+from aurora_es.journal.clearing import clear_away
+from aurora_es.journal.cool import cool_segment
+from aurora_es.journal.manifest_file import read_manifest
 from tests.journal.support import event, open_with
 
 CYCLE = RollCycle.events(4)
 SEALED, UNSEALED = 18, 8  # commits
-COOLED = 1  # segment number
+COOLED, COOLED_WITH_RAW = 1, 2  # segment numbers
 TRACKED = "upstream"
 
 Truth = dict[int, Record]
@@ -30,12 +33,17 @@ def fill(effects: Effects, path: str) -> Truth:
             journal.append(records[: 1 + bool(number % 3)], tracking=(TRACKED, number + 1))
             if number + 1 == SEALED:
                 seal(path, effects=effects)
-                cool(path, effects=_later(effects), older_than_hours=-1)
+                _cool(effects, path)
         return {stored.position: stored.record for stored in journal.read()}
 
 
-def _later(effects: Effects) -> Effects:
-    return replace(effects, clock=lambda: effects.clock() + 1)
+def _cool(effects: Effects, path: str) -> None:
+    """Cool two segments; of the second one the raw file is still there."""
+    for number in (COOLED, COOLED_WITH_RAW):
+        clear_away(effects, path, at_once=True)
+        manifest = read_manifest(effects.files, path)
+        assert manifest is not None
+        assert cool_segment(effects, path, manifest.segments[number - 1], CODEC_LZ4)
 
 
 def segment_file(files: Files, path: str, number: int) -> str:
@@ -161,6 +169,9 @@ DAMAGES: dict[str, Damage] = {
             ("empty", lambda files, path: cut(files, path, 0)),
         )
     },
+    "cooled, and the raw file is there": _of(
+        COOLED_WITH_RAW, lambda files, path: flipped(files, path, 330)
+    ),
     "tail missing": _of_tail(removed),
     "tail empty": _of_tail(lambda files, path: cut(files, path, 0)),
     "tail cut": _of_tail(lambda files, path: cut(files, path, 360)),
