@@ -130,8 +130,8 @@ class CorruptionError(AuroraError):
         """Name the file, the byte ``offset`` in it, what belongs there and what is there."""
         super().__init__(
             f"corruption in {path} at offset {offset}: expected {expected}, found {found}; nothing"
-            " was changed. Keep a copy of the directory, then restore a backup or ask for help"
-            " with the output of `aurora-es info` on it"
+            " was changed. `aurora-es verify` on its directory says what is wrong and what is lost,"
+            " `aurora-es repair --dry-run` what can be done"
         )
         self.path = path
         self.offset = offset

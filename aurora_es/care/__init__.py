@@ -1,6 +1,18 @@
-"""Care for stores: is a journal whole, what exactly is wrong, what is lost."""
+"""Care for stores: is a journal whole, what exactly is wrong, what is lost; and what to do then."""
 
 from aurora_es.care.findings import Finding
+from aurora_es.care.rebuild import RebuildReport, rebuild
+from aurora_es.care.repair import Repair, RepairReport, repair
 from aurora_es.care.verify import VerifiedSegment, VerifyReport, verify
 
-__all__ = ["Finding", "VerifiedSegment", "VerifyReport", "verify"]
+__all__ = [
+    "Finding",
+    "RebuildReport",
+    "Repair",
+    "RepairReport",
+    "VerifiedSegment",
+    "VerifyReport",
+    "rebuild",
+    "repair",
+    "verify",
+]

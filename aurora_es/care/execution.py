@@ -56,16 +56,24 @@ if TYPE_CHECKING:
 _LOCK_TIMEOUT_SECONDS = 60.0
 
 
-def execute(effects: Effects, plan: Plan, changed: set[int], told: Callable[[], object]) -> None:
+def execute(
+    effects: Effects,
+    plan: Plan,
+    changed: set[int],
+    told: Callable[[], object],
+    *,
+    settings: Manifest | None = None,
+) -> Manifest:
     """Do what is planned; ``changed`` are segments whose runs or tables are wrong besides.
 
-    ``told`` is called after each segment. Raises CorruptionError if a file is not any more what
+    ``told`` is called after each segment. ``settings`` are those of the manifest where the plan
+    knows none. Returns the new manifest. Raises CorruptionError if a file is not any more what
     was planned with, OSError.
     """
     found = plan.found
     path, files = found.path, effects.files
     epoch = plan.epoch
-    base = manifest_anew(effects, found)
+    base = settings or manifest_anew(effects, found)
     entries: list[SealedSegment] = []
     for segment in plan.segments.values():
         if isinstance(segment, SegmentPlan):
@@ -89,6 +97,7 @@ def execute(effects: Effects, plan: Plan, changed: set[int], told: Callable[[], 
         remove_if_there(files, os.path.join(path, name))
     files.sync_directory(path)
     clear_away(effects, path)
+    return manifest
 
 
 def _manifest(plan: Plan, base: Manifest, entries: list[SealedSegment], epoch: int) -> Manifest:

@@ -18,6 +18,7 @@ from aurora_es.care.execution import execute
 from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
+from aurora_es.care.steps import Steps
 from aurora_es.care.survey import survey
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
@@ -80,7 +81,7 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     refuse_no_journal(effects.files, text)
     with nobody_else(effects, text, timeout=lock_timeout):
         found = survey(effects.files, text)
-        steps = _Steps(found.tail_number + 1 - found.first_number, progress)
+        steps = Steps(found.tail_number + 1 - found.first_number, progress)
         plan = make_plan(effects.files, found, steps.done)
         caches = damaged_caches(effects.files, found, {one.number for one in plan.repaired})
         report = _report(effects, plan, caches)
@@ -93,24 +94,6 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         steps.add(len(plan.repaired) + len(plan.segments))
         execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
         return report
-
-
-class _Steps:
-    """Counts for the progress bar."""
-
-    def __init__(self, total: int, progress: Callable[[int, int], object] | None) -> None:
-        self._total, self._progress = total, progress
-        self._done = 0
-
-    def add(self, count: int) -> None:
-        """Expect more."""
-        self._total += count
-
-    def done(self) -> None:
-        """Tell of one more."""
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, max(self._total, self._done))
 
 
 def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) -> RepairReport:

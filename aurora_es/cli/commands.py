@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, upkeep, verify
+from aurora_es.cli import lists, repairing, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -37,6 +37,7 @@ app = typer.Typer(
         "info, cat, tail, streams, topics and verify only read: they take no lock and disturb no writer,"
         " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
         " writers and readers, and no event changes. retain and compact drop what is old."
+        " repair and rebuild mend what is damaged."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -235,6 +236,12 @@ app.command(
         "aurora-es verify store", "aurora-es verify store/Bank/events --digest --until 1000"
     )
 )(verify.verify)
+app.command(
+    epilog=epilog("aurora-es repair store/Bank/events --dry-run", "aurora-es repair store --yes")
+)(repairing.repair)
+app.command(
+    epilog=epilog("aurora-es rebuild store", "aurora-es rebuild store/Bank/events --manifest")
+)(repairing.rebuild)
 
 
 def _open(path: str) -> Journal:

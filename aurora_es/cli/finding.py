@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import MANIFEST_MAGIC
-from aurora_es.format.names import MANIFEST, parse_segment_name
+from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.opening import refuse_network
@@ -96,6 +96,15 @@ def find_to_change(path: str) -> list[str]:
     return found
 
 
+def find_to_repair(path: str) -> list[str]:
+    """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
+    journals = find_journals(path).journals
+    if not _network_allowed():
+        for journal in journals:
+            refuse_network(journal)
+    return journals
+
+
 def open_to_read(path: str) -> Journal:
     """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
     journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
@@ -136,7 +145,7 @@ def _search(path: str, levels: int, findings: Findings) -> None:
 
 
 def _is_journal(path: str, names: list[str]) -> bool:
-    if any(parse_segment_name(name) for name in names):
+    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
         return True
     manifest = os.path.join(path, MANIFEST)
     if MANIFEST not in names or not os.path.isfile(manifest):
