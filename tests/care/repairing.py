@@ -108,6 +108,7 @@ def check_repaired(effects: Effects, path: str, truth: Truth, report: RepairRepo
             ]
             assert (_find(journal, version) > 0) == bool(found)
     seal(path, effects=effects)
+    clear_away(effects, path, at_once=True)
     with open_with(path, effects) as journal:
         assert len(list(journal.read())) == len(left) + 1
     return left

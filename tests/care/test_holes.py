@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_es import ConflictError, CorruptionError, Journal, Record, RollCycle, Sync
+from aurora_es.care import repair
 from aurora_es.codecs.compression import CODEC_LZ4
+from aurora_es.format.names import segment_name
 from aurora_es.journal.background import cool, merge, seal, work
 from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.cool import cool_segment
@@ -253,6 +257,57 @@ def test_pages_sections_and_subscriptions_pass_over_holes(lost: set[int], limit:
                 stored.originator_version for stored in recorder.select_events(originator_id="a")
             ]
             assert versions == kept  # versions and positions are the same here
+
+
+def test_a_tailer_at_a_hole_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost at the end is no record to wait for: one look, and the tailer sleeps."""
+    model = Model(str(tmp_path / "journal"))
+    model.append([(1, "a", "often", 0)] * 12)
+    os.unlink(os.path.join(model.path, segment_name(2, 7)))
+    assert repair(model.path, effects=model.effects).lost == ((7, 12),)
+    with model.open() as journal, journal.tail(after=5) as tailer:
+        assert next(tailer).position == 6
+        reads: list[int] = []
+
+        def read(*arguments: Any, **_: Any) -> Iterator[Any]:
+            reads.append(arguments[0])
+            assert len(reads) < 3
+            return iter(())
+
+        def sleep(_: float) -> None:
+            tailer.stop()
+
+        monkeypatch.setattr(journal, "read", read)
+        monkeypatch.setattr(tailer._follower, "sleep", sleep)
+        assert next(tailer, None) is None
+        assert not reads
+
+
+def test_rare_topics_behind_a_hole(tmp_path: Path) -> None:
+    """A topic that is rare enough to have postings is found at its position behind a hole."""
+    path, effects = str(tmp_path / "journal"), effects_with()
+    with open_with(path, effects, roll_cycle=RollCycle.events(300), sync=Sync.NEVER) as journal:
+        for number in range(310):
+            topic = "rare" if number in {5, 150, 290} else "often"
+            journal.append([Record(topic=topic, state=b"%d" % number)])
+    seal(path, effects=effects)
+    punch(effects, path, {100, 101, 102, 200})
+    with open_with(path, effects) as journal:
+        rare = [stored.position for stored in journal.read(topics=["rare"])]
+        assert rare == [6, 151, 291]
+        assert journal.topics() == {"rare": 3, "often": 303}
+
+
+def test_a_run_of_before_is_not_that_of_a_journal_with_holes(tmp_path: Path) -> None:
+    """Runs name what they were made from, holes included: an old one leads to what is gone."""
+    model = Model(str(tmp_path / "journal"))
+    model.append([(1, "a", "often", 0)] * 12)
+    seal(model.path, effects=model.effects)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("journal/*.index")}
+    model.lose({4})
+    for name, data in before.items():
+        (tmp_path / "journal" / name).write_bytes(data)
+    model.check()
 
 
 # No other holes

@@ -104,3 +104,19 @@ def replace_lost(second: RepairReport, planned: RepairReport) -> RepairReport:
     """The second report, with all that both have lost."""
     assert second.lost in {planned.lost, ()}
     return msgspec.structs.replace(second, lost=planned.lost)
+
+
+@pytest.mark.parametrize("name", STRIDES)
+def test_a_finished_repair_is_on_disk(filled: tuple[CrashableDisk, Truth], name: str) -> None:
+    """A power cut behind the end of a repair takes nothing back."""
+    disk, truth = filled
+    for seed in range(6):
+        damaged = copy.deepcopy(disk)
+        effects, files = effects_on(damaged)
+        DAMAGES[name](effects.files, PATH)
+        done = repair(PATH, effects=effects)
+        assert isinstance(files.inner, CrashableFiles)
+        files.inner.kill()
+        damaged.crash(random.Random(seed))
+        effects, _ = effects_on(damaged, seed)
+        check_repaired(effects, PATH, truth, done)
