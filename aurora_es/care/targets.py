@@ -84,7 +84,7 @@ def _unlisted(
     if names:
         name = name if name in names else names[0]
         base = evidence.segments[name][1]
-    last = _base_behind(evidence, number)
+    last = _base_behind(evidence, number, is_missing=not names)
     target = Target(
         genesis_id=evidence.genesis_id,
         segment_number=number,
@@ -104,10 +104,12 @@ def _unlisted(
     )
 
 
-def _base_behind(evidence: Evidence, number: int) -> int | None:
-    """Base position of the next segment that has a file."""
+def _base_behind(evidence: Evidence, number: int, *, is_missing: bool) -> int | None:
+    """Base position of the next segment; behind a missing one, of the next that has a file."""
     behind = [place for place in evidence.segments.values() if place[0] > number]
-    return min(behind)[1] if behind else None
+    if not behind or (min(behind)[0] > number + 1 and not is_missing):
+        return None
+    return min(behind)[1]
 
 
 def _credible_mark(evidence: Evidence) -> Mark | None:

@@ -53,7 +53,7 @@ from aurora_es.care.segment_check import (
 )
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.names import MANIFEST, MARK
+from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
@@ -179,6 +179,7 @@ class _Verification:
                 break
             target = newer
         if result is None:
+            target = self._placed(target)
             result = self._missing(target)
         elif any(one.kind == SEGMENT_FOREIGN for one in result.findings):
             result = self._looked_for_elsewhere(target, result)
@@ -211,6 +212,14 @@ class _Verification:
         gone = {os.path.join(self.path, one.file_name) for one, _ in self.checked}
         self.findings[:] = [one for one in self.findings if one.path not in gone]
         self.checked.clear()
+
+    def _placed(self, target: Target) -> Target:
+        """A missing segment that nobody lists begins where the one before it ends."""
+        if target.entry is not None or self.last_position is None:
+            return target
+        base = self.last_position + 1
+        name = segment_name(target.segment_number, base)
+        return msgspec.structs.replace(target, base_position=base, file_name=name)
 
     def _missing(self, target: Target) -> SegmentResult:
         finding = Finding(
