@@ -270,8 +270,10 @@ def _end_chain(entry: SealedSegment) -> Chain:
 def _write_mark(effects: Effects, plan: Plan, manifest: Manifest) -> None:
     """Say the new epoch, and, where the mark was wrong, where the tail ends."""
     files, path, found = effects.files, plan.found.path, plan.found
-    sequence = effects.clock() if found.mark is None else found.mark.sequence + 1
-    if found.mark is not None and not plan.mark_problem:
+    sequence = found.seen_sequence + 1
+    if found.mark is None:  # above any that a process may have seen
+        sequence = max(sequence, effects.clock())
+    if found.mark is not None and not plan.moves_mark:
         mark = found.mark._replace(sequence=sequence, epoch=manifest.epoch)
     else:
         mark = _mark_of_tail(effects, plan, manifest, sequence)

@@ -12,6 +12,8 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import msgspec
+
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import AuroraError
 from aurora_es.format.manifest import Manifest
@@ -30,17 +32,19 @@ _PURPOSES = {"events", "snapshots", "tracking", "dcb"}
 def newest_epoch(found: Survey) -> int:
     """The highest epoch that anything names."""
     epochs = [header.epoch for header in _headers(found)]
-    if found.manifest is not None:
-        epochs.append(found.manifest.epoch)
+    if found.settings is not None:
+        epochs.append(found.settings.epoch)
     if found.mark is not None:
         epochs.append(found.mark.epoch)
     return max(epochs, default=0)
 
 
 def manifest_anew(effects: Effects, found: Survey) -> Manifest:
-    """The settings of a journal, without segments; of the manifest, where there is one."""
+    """What holds besides the list of segments: of the manifest, if it is right."""
     if found.manifest is not None:
         return found.manifest
+    if found.settings is not None:
+        return msgspec.structs.replace(found.settings, segments=[], runs=[])
     headers = _headers(found)
     codec = headers[-1].codec if headers else 0
     compression = next(

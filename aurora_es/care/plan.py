@@ -18,6 +18,9 @@ from aurora_es.care.survey import (
     Boundary,
     Candidate,
     Survey,
+    end_of,
+    fits,
+    follows,
     is_in_place,
     next_revision,
     whole_segment,
@@ -81,19 +84,37 @@ class Plan(NamedTuple):
     @property
     def mark_problem(self) -> str:
         """Why the mark has to be written again; empty: it need not."""
+        return self.wrong_mark or self.found.mark_problem
+
+    @property
+    def moves_mark(self) -> bool:
+        """Whether the mark is to name the end of the tail, and not what it names now."""
         found = self.found
-        if found.mark_problem or found.mark is None:
+        if self.wrong_mark or found.mark is None or self.tail is None:
+            return True
+        # A damaged slot may have been the newer one: what it vouched for is in the tail.
+        return bool(found.mark_problem) and self.tail.offset > found.mark.visible_offset
+
+    @property
+    def wrong_mark(self) -> str:
+        """Why the mark does not say where the tail ends; empty: it does."""
+        found, mark = self.found, self.found.mark
+        if mark is None:
             return found.mark_problem
         if self.tail is None:
             return "the newest segment is written again"
-        if found.mark.segment_number in self.segments:
-            return f"it names segment {found.mark.segment_number}, which is sealed"
+        if mark.segment_number in self.segments:
+            return f"it names segment {mark.segment_number}, which is sealed"
+        if mark.segment_number + 1 < found.tail_number:
+            # A roll makes the next segment before the mark names it, and no roll makes two.
+            newest = f"segment {found.tail_number} is the newest"
+            return f"it names segment {mark.segment_number}, and {newest}"
         return self.tail.mark_problem
 
     @property
     def epoch(self) -> int:
         """A new one, unless nothing that anybody may have seen is touched."""
-        is_new = bool(self.manifest_problem or self.mark_problem or self.removed)
+        is_new = bool(self.manifest_problem or self.wrong_mark or self.removed)
         return newest_epoch(self.found) + is_new
 
     @property
@@ -115,14 +136,10 @@ def make_plan(files: Files, found: Survey, told: Callable[[], object]) -> Plan:
     segments: dict[int, SealedSegment | SegmentPlan] = {}
     used: dict[int, Candidate] = {}
     for number in range(found.first_number, found.tail_number):
-        whole = whole_segment(files, found, number)
-        if whole is not None and not _follows(whole[1], before):
-            raise _contradiction(found, whole, before)
+        whole = whole_segment(files, found, number, before)
         if whole is not None and is_in_place(*whole):
             used[number], segments[number] = whole
-            entry = whole[1]
-            end = (entry.end_offset, entry.last_checksum)
-            before = Boundary(entry.last_position, entry.last_commit, end)
+            before = end_of(whole[1])
         else:
             planned = _plan_segment(files, found, number, before)
             segments[number], before = planned, planned.end
@@ -158,25 +175,6 @@ def _start(found: Survey) -> Boundary:
     return boundary
 
 
-def _follows(entry: SealedSegment, before: Boundary) -> bool:
-    return entry.base_position == before.position + 1 and (
-        before.commit_number is None or entry.base_commit == before.commit_number + 1
-    )
-
-
-def _contradiction(
-    found: Survey, whole: tuple[Candidate, SealedSegment], before: Boundary
-) -> CorruptionError:
-    candidate, entry = whole
-    return CorruptionError(
-        os.path.join(found.path, candidate.name),
-        0,
-        expected=f"a segment behind position {before.position}, commit {before.commit_number}",
-        found=f"base position {entry.base_position}, base commit {entry.base_commit}; both are"
-        " whole, and which one is right is not for a repair to say",
-    )
-
-
 def _plan_segment(
     files: Files, found: Survey, number: int, before: Boundary, problem: str = ""
 ) -> SegmentPlan:
@@ -203,8 +201,10 @@ def _plan_segment(
             begin = begin._replace(commit_number=(end.commit_number or 1) - 1)
         end = end._replace(commit_number=_commit_of(begin, end))
         lost = [(begin.position + 1, end.position)] if end != begin else []
-        names = [one.name for one in found.candidates.get(number, [])]
-        missing = "nothing of it can be read" if names else "the file is missing"
+        several = found.candidates.get(number, [])
+        missing = "nothing of it can be read" if several else "the file is missing"
+        if any(one.header is not None for one in several):
+            missing = "it is of another history, and does not fit in"
         best = SegmentPlan(number, None, place, begin, end, 0, missing, joined(lost))
     return best._replace(revision=next_revision(found, number), problem=problem or best.problem)
 
@@ -249,10 +249,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     told: Boundary | None,
 ) -> SegmentPlan | None:
     header = candidate.header
-    if header is not None and (
-        header.base_position != place.base_position
-        or place.base_commit not in {None, header.base_commit}
-    ):
+    if header is not None and not follows(header, before):
         return None  # of another history
     path = os.path.join(found.path, candidate.name)
     if place.segment_number == found.tail_number:
@@ -278,6 +275,11 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         else:
             position = part.first_position + len(part.records) - 1
             number = part.commit_number
+    ending = salvage.end
+    if ending is not None and not fits(
+        found, place.segment_number, (ending.original_end, ending.original_checksum)
+    ):
+        return None
     end = _end_of(salvage, told, Boundary(position, number))
     if end.position > position:
         lost.append((position + 1, end.position))

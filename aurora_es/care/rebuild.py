@@ -131,7 +131,7 @@ def _rebuild_manifest(
         runs=len(plan.segments),
         manifest=True,
         kept_in=broken_name(effects.files, path) if MANIFEST in found.names else None,
-        assumptions=() if found.manifest is not None else what_was_assumed(settings),
+        assumptions=() if found.settings is not None else what_was_assumed(settings),
     )
     if dry_run:
         return report

@@ -83,7 +83,7 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         found = survey(effects.files, text)
         steps = Steps(found.tail_number + 1 - found.first_number, progress)
         plan = make_plan(effects.files, found, steps.done)
-        caches = damaged_caches(effects.files, found, {one.number for one in plan.repaired})
+        caches = damaged_caches(effects, found, {one.number for one in plan.repaired})
         report = _report(effects, plan, caches)
         if dry_run or not report.repairs or not confirm(report):
             return report
@@ -99,7 +99,7 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
 def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) -> RepairReport:
     repairs = (*_repairs(effects, plan), *_cache_repairs(caches))
     assumptions = plan.assumptions
-    if plan.found.manifest is None and repairs:
+    if plan.found.settings is None and repairs:
         assumptions = (*assumptions, *what_was_assumed(manifest_anew(effects, plan.found)))
     return RepairReport(
         path=plan.found.path,
@@ -134,12 +134,14 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
     if plan.manifest_problem:
         count = len(plan.segments)
         action = f"written again, with {count} segments" + (
-            "" if found.manifest is not None else " and with settings by default"
+            "" if found.settings is not None else " and with settings by default"
         )
         yield Repair(file=MANIFEST, problem=plan.manifest_problem, action=action)
     if plan.mark_problem:
         if plan.tail is None:
             action = "written again, at the beginning of the new tail"
+        elif not plan.moves_mark:
+            action = "written again"
         else:
             action = f"written again, at position {plan.tail.position}"
         yield Repair(file=MARK, problem=plan.mark_problem, action=action)

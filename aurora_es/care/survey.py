@@ -5,9 +5,10 @@
 
 Theory of operation: nothing is changed here. A segment is *whole* if it can be walked from its header
 to its end frame; of several files for one number (a cooled copy and the file that it was made from)
-the one that the manifest lists is preferred, then one with the digest that it lists. Where a segment
-ends is told by itself, else by the header of its successor, the manifest, the successor's name, the
-mark; in this order. What a newer version wrote is refused: it is nothing that this one may judge.
+the one that the manifest lists is preferred. Where a segment ends is told by itself, if its predecessor and
+either manifest or successor agree; else by the manifest, the header of its successor, the
+successor's name, the mark; in this order. What does not fit in is of another history, and no more
+use than another journal's. What a newer version wrote is refused: it is not for this one to judge.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
+from aurora_es.care.neighbours import contradictions
 from aurora_es.care.summary import summary_of
 from aurora_es.errors import CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import open_regular, read_exactly
-from aurora_es.format.mark import SPAN_BYTES, Mark, decode_mark
+from aurora_es.format.frame import KIND_END
+from aurora_es.format.mark import SLOT_BYTES, SLOT_OFFSETS, SPAN_BYTES, Mark, decode_slot
 from aurora_es.format.names import (
     MANIFEST,
     MARK,
     parse_cooled_name,
     parse_frames_name,
-    parse_run_name,
     parse_segment_name,
     segment_name,
 )
+from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
+from aurora_es.journal.holes import NO_HOLES, holes_of
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.salvage import frames_from
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
@@ -62,8 +67,10 @@ class Survey(NamedTuple):
     names: tuple[str, ...]
     manifest: Manifest | None
     manifest_problem: str
+    settings: Manifest | None  # a manifest whose lists cannot be right; or the same
     mark: Mark | None
-    mark_problem: str
+    mark_problem: str  # also of one that can be used: it has a slot that is not valid
+    seen_sequence: int  # of a mark that is not to be believed, too
     genesis_id: bytes
     candidates: dict[int, list[Candidate]]  # by segment number, in the order of preference
     foreign: tuple[Candidate, ...]  # segments of other journals under names of ours
@@ -79,27 +86,26 @@ class Survey(NamedTuple):
 
     def told_by_others(self, number: int) -> Boundary | None:
         """The end of a segment by what its successor and the manifest say."""
-        boundary: Boundary | None = None
+        listed = self.listed(number)
+        if listed is not None:
+            return end_of(listed)
+        successor = self.told_by_successor(number)
+        if successor is not None:
+            return successor
+        for candidate in self.candidates.get(number + 1, []):
+            parsed = parse_segment_name(candidate.name) or parse_cooled_name(candidate.name)
+            if parsed is not None and parsed[0] == number + 1:
+                return Boundary(parsed[1] - 1)
+        return None
+
+    def told_by_successor(self, number: int) -> Boundary | None:
+        """The end of a segment by the header of the next one."""
         for candidate in self.candidates.get(number + 1, []):
             header = candidate.header
             if header is not None:
-                return Boundary(
-                    header.base_position - 1,
-                    header.base_commit - 1,
-                    (header.previous_end, header.previous_checksum),
-                )
-            parsed = parse_segment_name(candidate.name) or parse_cooled_name(candidate.name)
-            if parsed is not None and parsed[0] == number + 1:
-                boundary = Boundary(parsed[1] - 1)
-        listed = self.listed(number)
-        if listed is not None:
-            return Boundary(
-                listed.last_position, listed.last_commit, (listed.end_offset, listed.last_checksum)
-            )
-        following = self.listed(number + 1)
-        if following is not None:
-            return Boundary(following.base_position - 1, following.base_commit - 1)
-        return boundary
+                end = header.previous_end, header.previous_checksum
+                return Boundary(header.base_position - 1, header.base_commit - 1, end)
+        return None
 
 
 def survey(files: Files, path: str) -> Survey:
@@ -116,10 +122,13 @@ def survey(files: Files, path: str) -> Survey:
             " Repair the directory that holds the segments"
         )
         raise ForeignDirectoryError(message)
-    manifest, manifest_problem = _read_manifest(files, path)
-    mark, mark_problem = _read_mark(files, path)
+    settings, manifest_problem = _read_manifest(files, path)
     headers = {name: _header_of(files, os.path.join(path, name)) for name in segments}
-    genesis_id = _genesis_of(path, manifest, [header for header, _ in headers.values() if header])
+    genesis_id = _genesis_of(path, settings, [header for header, _ in headers.values() if header])
+    if settings is not None and settings.genesis_id != genesis_id.hex():
+        manifest_problem = f"it is that of journal {settings.genesis_id}"
+        settings = None
+    manifest = None if manifest_problem else settings
     candidates: dict[int, list[Candidate]] = {}
     foreign = []
     for name, (header, problem) in headers.items():
@@ -133,14 +142,18 @@ def survey(files: Files, path: str) -> Survey:
         else:
             candidate = Candidate(name, revision, header, problem)
         candidates.setdefault(number, []).append(candidate)
+    slots, mark_problem = _read_mark(files, path)
+    mark, doubt = _credible(files, path, manifest, slots, candidates)
     first, tail = _numbers(manifest, mark, candidates)
     found = Survey(
         path,
         names,
         manifest,
         manifest_problem,
+        settings,
         mark,
-        mark_problem,
+        doubt or mark_problem,
+        0 if slots is None else slots.sequence,
         genesis_id,
         candidates,
         tuple(foreign),
@@ -170,30 +183,9 @@ def _read_manifest(files: Files, path: str) -> tuple[Manifest | None, str]:
         return None, f"expected {error.expected}, found {error.found}"
     if manifest is None:
         return None, "expected a manifest, found no file"
-    numbers = [segment.segment_number for segment in manifest.segments]
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers)) if numbers else []):
-        return None, f"expected segments without a gap, found {numbers}"
-    if not _covers(manifest):
-        return None, "expected index runs over all listed segments, found others"
+    for expected, wrong in contradictions(manifest):
+        return manifest, f"expected {expected}, found {wrong}"
     return manifest, ""
-
-
-def _covers(manifest: Manifest) -> bool:
-    """Whether the listed runs cover the listed segments, each once."""
-    covered = [
-        number
-        for run in sorted(manifest.runs, key=lambda one: one.first_segment)
-        for number in (run.first_segment, run.last_segment)
-    ]
-    if not manifest.segments:
-        return not covered
-    inner = covered[1:-1]
-    return (
-        bool(covered)
-        and covered[0] == manifest.segments[0].segment_number
-        and covered[-1] == manifest.segments[-1].segment_number
-        and all(left + 1 == right for left, right in zip(inner[::2], inner[1::2], strict=True))
-    )
 
 
 def _read_mark(files: Files, path: str) -> tuple[Mark | None, str]:
@@ -205,8 +197,12 @@ def _read_mark(files: Files, path: str) -> tuple[Mark | None, str]:
         span = read_exactly(files, fd, SPAN_BYTES, 0)
     finally:
         files.close(fd)
-    mark = decode_mark(span.ljust(SPAN_BYTES, b"\0"))
-    return mark, "" if mark else f"expected a valid slot, found none in {len(span)} bytes"
+    slots = [decode_slot(span[at : at + SLOT_BYTES]) for at in SLOT_OFFSETS]
+    valid = [slot for slot in slots if slot is not None]
+    if not valid:
+        return None, f"expected a valid slot, found none in {len(span)} bytes"
+    problem = "one of its two slots is damaged" if len(valid) < len(slots) else ""
+    return max(valid), problem
 
 
 def _header_of(files: Files, path: str) -> tuple[SegmentHeader | None, str]:
@@ -217,14 +213,44 @@ def _header_of(files: Files, path: str) -> tuple[SegmentHeader | None, str]:
 
 
 def _genesis_of(path: str, manifest: Manifest | None, headers: list[SegmentHeader]) -> bytes:
-    if manifest is not None:
-        return bytes.fromhex(manifest.genesis_id)
     ids = [header.genesis_id for header in headers]
+    if manifest is not None:
+        listed = bytes.fromhex(manifest.genesis_id)
+        # Where all segments are of one other journal, it is the manifest that is in a wrong place.
+        if listed in ids or len({*ids}) != 1:
+            return listed
     if not ids:
         raise CorruptionError(
             path, 0, expected="a manifest or a segment header that is whole", found="none"
         )
     return max(ids, key=ids.count)
+
+
+def _credible(
+    files: Files,
+    path: str,
+    manifest: Manifest | None,
+    mark: Mark | None,
+    candidates: dict[int, list[Candidate]],
+) -> tuple[Mark | None, str]:
+    """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
+    newest = max(candidates, default=0)
+    listed = 0
+    if manifest is not None and manifest.segments:
+        listed = manifest.segments[-1].segment_number
+    if mark is None or mark.segment_number <= newest or newest <= listed:
+        return mark, ""
+    for candidate in candidates[newest]:
+        try:
+            file = SegmentFile(files, os.path.join(path, candidate.name), writable=False)
+        except CorruptionError:
+            return mark, ""
+        frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
+        if any(header.kind == KIND_END for _, header in frames):
+            return mark, ""
+    return None, (
+        f"it names segment {mark.segment_number}, and segment {newest}, the newest, is not closed"
+    )
 
 
 def _numbers(
@@ -241,25 +267,60 @@ def _numbers(
     return first, tail if mark is None else max(tail, mark.segment_number)
 
 
+def end_of(entry: SealedSegment) -> Boundary:
+    """Where a listed segment ends."""
+    return Boundary(entry.last_position, entry.last_commit, (entry.end_offset, entry.last_checksum))
+
+
+def follows(header: SegmentHeader, before: Boundary) -> bool:
+    """Whether a segment with this header is the one behind ``before``."""
+    if header.base_position != before.position + 1:
+        return False
+    if before.commit_number not in {None, header.base_commit - 1}:
+        return False
+    previous = header.previous_end, header.previous_checksum
+    return before.end in {None, previous} and (
+        before.end is None or header.previous_position == before.position
+    )
+
+
+def fits(found: Survey, number: int, end: tuple[int, int]) -> bool:
+    """Whether manifest or successor say that a listed segment has this end."""
+    listed, successor = found.listed(number), found.told_by_successor(number)
+    if listed is None or end == (listed.end_offset, listed.last_checksum):
+        return True
+    return successor is not None and successor.end == end
+
+
 def whole_segment(
-    files: Files, found: Survey, number: int
+    files: Files, found: Survey, number: int, before: Boundary
 ) -> tuple[Candidate, SealedSegment] | None:
-    """The file that is whole, of those for one closed segment, and how the manifest lists it."""
+    """The file that is whole, of those for one closed segment, and how the manifest lists it.
+
+    It follows ``before``; None if there is none.
+    """
     listed = found.listed(number)
+    known = NO_HOLES if listed is None else holes_of([listed])
     spare: tuple[Candidate, SealedSegment] | None = None
     for candidate in found.candidates.get(number, []):
-        if candidate.header is None:
+        if candidate.header is None or not follows(candidate.header, before):
             continue
         try:
             path = os.path.join(found.path, candidate.name)
             entry = summary_of(files, path, revision=candidate.revision)
         except CorruptionError:
             continue
-        if listed is not None and (entry.digest != listed.digest or entry.lost != listed.lost):
-            continue  # what a killed repair has left, or another history
-        if not entry.lost or listed is not None:
+        if not fits(found, number, (entry.end_offset, entry.last_checksum)):
+            continue  # another history
+        lost = [piece for one in entry.lost or () for piece in known.pieces(*one)]
+        if listed is None and not lost:
             return candidate, entry
-        if spare is None or joined(entry.lost) < joined(spare[1].lost or ()):
+        if listed is not None:
+            if (entry.digest, entry.lost) == (listed.digest, listed.lost):
+                return candidate, entry
+            if lost:
+                continue  # what a killed repair has left: the original may hold more
+        if spare is None or joined(entry.lost or ()) < joined(spare[1].lost or ()):
             spare = candidate, entry
     return spare
 
@@ -281,8 +342,3 @@ def next_revision(found: Survey, number: int) -> int:
                 revisions.append(place[2])
     listed = found.listed(number)
     return max([*revisions, 0 if listed is None else listed.revision]) + 1
-
-
-def caches_of(found: Survey) -> list[str]:
-    """Names of all index runs and tables of frames."""
-    return [name for name in found.names if parse_run_name(name) or parse_frames_name(name)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from aurora_es.care.survey import follows
 from aurora_es.errors import CorruptionError
 from aurora_es.format.frame import KIND_END, KIND_RECORDS, frame_bytes
 from aurora_es.format.names import segment_name
@@ -100,18 +101,16 @@ def _walked(file: SegmentFile, mark: Mark | None) -> tuple[Chain, bool, Stop]:
 
 def _check_predecessor(file: SegmentFile, before: Boundary) -> None:
     header = file.header
-    if before.end is None or not before.position:
-        return
-    expected = (*before.end, before.position)
-    found = (header.previous_end, header.previous_checksum, header.previous_position)
-    if expected != found:
+    if not follows(header, before):
+        text = "a predecessor that ends at {} with position {}, checksum {}"
+        end, checksum = before.end or (0, 0)
         raise CorruptionError(
             file.path,
             0,
-            expected="a predecessor that ends at {} with checksum {}, position {}".format(
-                *expected
+            expected=text.format(end, before.position, checksum),
+            found=text.format(
+                header.previous_end, header.previous_position, header.previous_checksum
             ),
-            found="end {}, checksum {}, position {}".format(*found),
         )
 
 

@@ -83,8 +83,8 @@ MANIFESTS = [
     Damage(
         "manifest with an unknown flag",
         SEALED,
-        newer_version("manifest", 12, 28),
-        (Expected(UNSUPPORTED, "manifest", 0, (), "", "flags 0x2"),),
+        newer_version("manifest", 12, 28, 0x40),
+        (Expected(UNSUPPORTED, "manifest", 0, (), "", "flags 0x40"),),
     ),
     *(
         Damage(

@@ -104,12 +104,12 @@ def of_another(
     return inflict
 
 
-def newer_version(name: str, at: int, checked: int) -> Callable[[Path], None]:
-    """Give a file a format version 2 at ``at``, with a valid checksum of its ``checked`` bytes."""
+def newer_version(name: str, at: int, checked: int, value: int = 2) -> Callable[[Path], None]:
+    """Give a file another format version, or a flag, at ``at``, with a valid checksum of its ``checked`` bytes."""
 
     def inflict(path: Path) -> None:
         data = bytearray((path / name).read_bytes())
-        data[at] = 2
+        data[at] = value
         data[checked : checked + 4] = struct.pack("<I", crc32c(bytes(data[:checked])))
         (path / name).write_bytes(data)
 
