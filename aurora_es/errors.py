@@ -8,6 +8,8 @@ may not import the library.
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -130,8 +132,8 @@ class CorruptionError(AuroraError):
         """Name the file, the byte ``offset`` in it, what belongs there and what is there."""
         super().__init__(
             f"corruption in {path} at offset {offset}: expected {expected}, found {found}; nothing"
-            " was changed. `aurora-es verify` on its directory says what is wrong and what is lost,"
-            " `aurora-es repair --dry-run` what can be done"
+            f" was changed. Next, `aurora-es verify {shlex.quote(os.path.dirname(path))}` says what"
+            " else is damaged, which positions are lost, and how to go on"
         )
         self.path = path
         self.offset = offset
