@@ -126,5 +126,5 @@ def test_rebuild_refuses_what_only_a_repair_can_do(tmp_path: Path) -> None:
     before = sorted(os.listdir(path))
     for options in ((), ("--manifest",)):
         message = refused(3, "rebuild", path, *options)
-        assert "repair" in message
+        assert "aurora-es verify" in message
     assert sorted(os.listdir(path)) == before
