@@ -86,7 +86,7 @@ def execute(
             if found.listed(segment.segment_number) != segment:
                 changed.add(segment.segment_number)
     if plan.tail is None:
-        _write_tail(effects, path, base, entries[-1], epoch)
+        fresh_tail(effects, path, base, entries[-1], epoch)
     manifest = _manifest(plan, base, entries, epoch)
     manifest = index_segments(effects, path, manifest, changed, told=lambda _: told())
     files.sync_directory(path)
@@ -163,10 +163,10 @@ def _write_segment(
     verify_packed(files, path, packed)
     link_segment(files, path, packed.name)
     write_frame_table(effects, path, packed.identity, packed.places)
-    return _entry(written)
+    return repaired_entry(written)
 
 
-def _entry(written: RepairedSegment) -> SealedSegment:
+def repaired_entry(written: RepairedSegment) -> SealedSegment:
     """A repaired segment as the manifest lists it."""
     packed = written.packed
     identity, end = packed.identity, packed.end
@@ -233,7 +233,7 @@ def _checkpoint_behind(effects: Effects, path: str, entry: SealedSegment) -> Che
     return CheckpointPayload(entry.last_timestamp, [*table.values()])
 
 
-def _write_tail(
+def fresh_tail(
     effects: Effects, path: str, base: Manifest, after: SealedSegment, epoch: int
 ) -> None:
     """Make a fresh tail behind the last segment, which was written again."""
