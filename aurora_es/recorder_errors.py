@@ -56,6 +56,10 @@ class RecorderStillNeededError(errors.StillNeededError, library.OperationalError
     """Events may not be dropped yet."""
 
 
+class RecorderInUseError(errors.InUseError, library.OperationalError):
+    """The store has to be closed for this."""
+
+
 class RecorderForeignDirectoryError(errors.ForeignDirectoryError, library.OperationalError):
     """The directory is not a journal of this application."""
 
@@ -99,6 +103,7 @@ _FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
     errors.HistoryChangedError: RecorderHistoryChangedError,
     errors.TruncatedError: RecorderTruncatedError,
     errors.StillNeededError: RecorderStillNeededError,
+    errors.InUseError: RecorderInUseError,
     errors.ForeignDirectoryError: RecorderForeignDirectoryError,
     errors.CorruptionError: RecorderCorruptionError,
     errors.ClosedError: RecorderClosedError,

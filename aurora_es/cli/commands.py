@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, upkeep
+from aurora_es.cli import lists, settings, upkeep
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -229,6 +229,10 @@ app.command(
 app.command(
     epilog=epilog("aurora-es compact store/Bank", "aurora-es compact store --keep-snapshots 2")
 )(upkeep.compact)
+app.command(
+    "set",
+    epilog=epilog("aurora-es set store/Bank", "aurora-es set store/Bank/events --sync always"),
+)(settings.change)
 
 
 def _open(path: str) -> Journal:

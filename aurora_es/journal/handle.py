@@ -285,17 +285,6 @@ def all_handles() -> list[Handle]:
     return members_of(_handles)
 
 
-def other_handles(handle: Handle) -> list[Handle]:
-    """Usable handles of this process on the same directory."""
-    return [
-        other
-        for other in all_handles()
-        if other is not handle
-        and other.descriptors is not None
-        and other.directory_identity == handle.directory_identity
-    ]
-
-
 def _close_after_fork() -> None:
     # The child owns copies of the parent's descriptors: unlocking one would drop the parent's
     # lock, so they are only closed. The handles raise ForkedHandle from here on.

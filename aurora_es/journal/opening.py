@@ -8,6 +8,7 @@ writes nothing.
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from aurora_es.journal.generation import take_manifest
 from aurora_es.journal.handle import Descriptors, Handle
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
+from aurora_es.journal.presence import manifest_identity, show_presence
 from aurora_es.journal.recovery import recover
 from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -84,11 +86,18 @@ def attach(handle: Handle, settings: Settings) -> bool:
         if handle.descriptors is not None:
             return True
         handle.check_usable()
+        identity = manifest_identity(handle)
         manifest = read_manifest(handle.files, handle.path)
         if manifest is None:
             is_unborn(handle.files, handle.path)  # raises for a foreign directory
             return False
         _check_settings(handle, settings, manifest)
+        descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
+        if not handle.read_only:
+            show_presence(handle, descriptors)
+            if manifest_identity(handle) != identity:
+                manifest = read_manifest(handle.files, handle.path) or manifest
+                _check_settings(handle, settings, manifest)
         handle.genesis_id = bytes.fromhex(manifest.genesis_id)
         handle.sync_mode = Sync.parse(manifest.sync)
         handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
@@ -98,7 +107,7 @@ def attach(handle: Handle, settings: Settings) -> bool:
         status = handle.files.stat(handle.path)
         handle.directory_identity = (status.st_dev, status.st_ino)
         handle.mark_synced_at = handle.effects.monotonic()
-        handle.descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
+        handle.descriptors = descriptors
         try:
             if not handle.read_only:
                 _recover(handle)
@@ -120,8 +129,9 @@ def _check_settings(handle: Handle, settings: Settings, manifest: Manifest) -> N
         return
     message = (
         f"{handle.path}: sync mode {settings.sync} was asked for, but the journal records"
-        f" {manifest.sync}. Leave AURORA_SYNC (sync=) unset, or change the recorded mode with"
-        " Journal.set_sync while nobody has it open"
+        f" {manifest.sync}. Leave AURORA_SYNC (sync=) unset, or change the recorded mode while"
+        f" nobody has it open: `aurora-es set {shlex.quote(handle.path)} --sync {settings.sync}`"
+        " (Journal.set_sync)"
     )
     raise AuroraConfigurationError(message)
 

@@ -27,7 +27,7 @@ from tests.cli.support import (
 from tests.cli.terminal import run_at_terminal
 
 READING = ("info", "cat", "tail", "at", "streams", "topics")
-COMMANDS = (*READING, "seal", "merge", "cool", "retain", "compact")
+COMMANDS = (*READING, "seal", "merge", "cool", "retain", "compact", "set")
 BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
 
 
