@@ -38,6 +38,7 @@ LAYERS = (
     {"codecs"},
     {"index", "segment"},
     {"journal"},
+    {"environment"},
     {"care"},
     {"face", "queue"},
     {PACKAGE},

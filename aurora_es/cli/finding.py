@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import MANIFEST_MAGIC
@@ -26,9 +27,8 @@ _EXPECTED = (
     "expected a journal (a directory with a `manifest`), the directory of an application, or an"
     " AURORA_PATH"
 )
-# The journal's own refusal names this setting; the words are those of the library.
+# The journal's own refusal names this setting.
 _NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
-_TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
 
 
 class PathError(AuroraError):
@@ -114,7 +114,7 @@ def unfinished(path: str) -> PathError:
 
 
 def _network_allowed() -> bool:
-    return os.environ.get(_NETWORK_SETTING, "").strip().lower() in _TRUE
+    return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)
 
 
 def _search(path: str, levels: int, findings: Findings) -> None:
