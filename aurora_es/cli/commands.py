@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, settings, upkeep
+from aurora_es.cli import doctor, lists, settings, upkeep
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -233,6 +233,10 @@ app.command(
     "set",
     epilog=epilog("aurora-es set store/Bank", "aurora-es set store/Bank/events --sync always"),
 )(settings.change)
+app.command(
+    epilog=epilog("aurora-es doctor", "aurora-es doctor /var/lib/store --app Bank --app Totals")
+    + f"\n\n{doctor.EXIT_CODES}"
+)(doctor.doctor)
 
 
 def _open(path: str) -> Journal:

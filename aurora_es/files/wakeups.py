@@ -91,7 +91,8 @@ class FileWatcher(Protocol):
         """Let go, in a fork child, of what belongs to the parent."""
 
 
-def _open_watcher() -> FileWatcher:
+def open_watcher() -> FileWatcher:
+    """Open the kernel's watcher of this system; raises OSError when none is to be had."""
     # Late, because not every process waits.
     if sys.platform == "darwin":
         from aurora_es.files._kqueue import Kqueue
@@ -216,7 +217,7 @@ class Wakeups:
     def __init__(
         self,
         *,
-        open_watcher: Callable[[], FileWatcher] = _open_watcher,
+        open_watcher: Callable[[], FileWatcher] = open_watcher,
         file_system_type: Callable[[str], str] = mounts.file_system_type,
     ) -> None:
         """Open nothing yet."""

@@ -4,7 +4,7 @@ Theory of operation: a handle for appending holds a *shared* flock on ``mark`` f
 attaches until its descriptors close. The lock is none that an append waits for, dies with its
 process, and costs one call when a journal is opened. Who changes what open handles remember takes
 the same lock exclusively: that fails while anybody else has it. Readers hold nothing and are not
-seen.
+seen. A journal that was dropped without ``close`` is open until it is collected.
 
 A handle that attaches reads the manifest before it is seen, and again if that is another file by
 then: somebody may have been alone with the journal in between.
