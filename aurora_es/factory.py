@@ -94,7 +94,7 @@ class AuroraFactory(
     def aggregate_recorder(self, purpose: str = EVENTS) -> AuroraAggregateRecorder:
         """Construct a recorder of aggregate sequences in the journal named ``purpose``."""
         if purpose in RESERVED_PURPOSES:
-            message = f"purpose {purpose!r} is reserved; give these events another purpose"
+            message = f"purpose {purpose!r} is reserved: expected another one for these events"
             raise AuroraConfigurationError(message)
         recorder_class = AuroraSnapshotRecorder if purpose == SNAPSHOTS else AuroraAggregateRecorder
         return self._keep(recorder_class(self.store, purpose=purpose))
@@ -173,7 +173,7 @@ class AuroraFactory(
             keys = ", ".join(self.env.create_keys(self.AURORA_PATH))
             message = (
                 f"AURORA_PATH is missing: set one of {keys} to a directory on a local disk,"
-                " or to ':memory:' for tests"
+                " or to ':memory:' for tests; `aurora-es doctor --app NAME` shows what is seen"
             )
             raise AuroraConfigurationError(message)
         sync = self._value(self.AURORA_SYNC, Sync.parse, None)

@@ -122,7 +122,8 @@ FAULTS = (errors.AuroraError, OSError)
 def recorder_error(error: AuroraError | OSError) -> AuroraError:
     """The face's twin of ``error``, with its text and attributes; others come back as they are."""
     if not isinstance(error, errors.AuroraError):
-        return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
+        message = f"{error}; `aurora-es doctor` looks at rights, limits and space"
+        return RecorderStorageError(message).with_traceback(error.__traceback__)
     if isinstance(error, library.PersistenceError):
         return error
     # An error that only we tell apart has the twin of its base.

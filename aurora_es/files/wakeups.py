@@ -246,7 +246,7 @@ class Wakeups:
         descriptor is left, and ForkedHandle on the instance of a parent process.
         """
         if self.forked:
-            message = "these wake-ups belong to the parent process; use process_wakeups() again"
+            message = "these wake-ups belong to the parent process; open the journal again here (Journal.open)"
             raise ForkedHandle(message)
         device = os.stat(path).st_dev
         file_system = self._file_systems.get(device)

@@ -202,7 +202,10 @@ class Journal:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{handle.path}: {error}; nothing of this call was written"
+            message = (
+                f"{handle.path}: {error}; nothing of this call was written. `aurora-es doctor`"
+                " looks at rights and space"
+            )
             raise StorageError(message) from error
         if handle.has_new_segment:
             handle.has_new_segment = False
@@ -214,7 +217,10 @@ class Journal:
         handle = self.handle
         handle.check_usable()
         if handle.read_only:
-            message = f"{handle.path} was opened read-only; open it for appending to write"
+            message = (
+                f"{handle.path} was opened read-only; open it for appending: Journal.open without"
+                " read_only=True, or AURORA_READ_ONLY=n"
+            )
             raise ReadOnlyError(message)
 
     def _create(self) -> None:
@@ -334,7 +340,8 @@ class Journal:
             if self.handle.epoch != epoch:
                 message = (
                     f"{self.handle.path}: the epoch changed from {epoch} to {self.handle.epoch}"
-                    " while records were read. Start again from a position that you trust"
+                    " while records were read. Start again from a position that you trust:"
+                    " Journal.tail(after=…), Journal.read(start)"
                 )
                 raise HistoryChangedError(message)
             yield part
@@ -434,7 +441,10 @@ class Journal:
         """Force everything visible to disk; raises CommitOutcomeUnknownError if that fails."""
         self.handle.check_usable()
         if self.handle.read_only:
-            message = f"{self.handle.path} was opened read-only; syncing is for appenders"
+            message = (
+                f"{self.handle.path} was opened read-only; syncing is for appenders. Open it"
+                " without read_only=True (AURORA_READ_ONLY=n), or leave it to them"
+            )
             raise ReadOnlyError(message)
         sync_journal(self.handle)
 
@@ -512,4 +522,7 @@ class Journal:
 
 
 def _unreadable(handle: Handle, error: OSError) -> StorageError:
-    return StorageError(f"{handle.path}: {error}; what was asked for could not be read")
+    return StorageError(
+        f"{handle.path}: {error}; what was asked for could not be read. `aurora-es doctor` looks at"
+        " rights and limits"
+    )

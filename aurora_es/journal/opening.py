@@ -63,7 +63,7 @@ def refusals_named(path: str) -> Iterator[None]:
     except NotADirectoryError as error:
         message = (
             f"{path}: expected a directory or nothing, found a file at {error.filename}; nothing"
-            " was written. Give the journal a directory of its own"
+            " was written. Give the journal a directory of its own: `aurora-es doctor` looks at it"
         )
         raise ForeignDirectoryError(message) from error
     except OSError as error:
@@ -71,7 +71,8 @@ def refusals_named(path: str) -> Iterator[None]:
             raise storage_error(path, error) from error
         message = (
             f"{path}: {error.strerror} ({error.filename or path}); expected a directory that user"
-            f" {os.geteuid()} may use, below an existing one; nothing was written"
+            f" {os.geteuid()} may use, below an existing one; nothing was written."
+            " `aurora-es doctor` looks at rights and space"
         )
         raise StorageError(message) from error
 
@@ -122,7 +123,8 @@ def _check_settings(handle: Handle, settings: Settings, manifest: Manifest) -> N
     if settings.name is not None and settings.name != manifest.name:
         message = (
             f"{handle.path}: expected the store of application {settings.name!r}, found that of"
-            f" {manifest.name!r}; nothing was changed. Use another AURORA_PATH"
+            f" {manifest.name!r}; nothing was changed. Use another AURORA_PATH; `aurora-es doctor`"
+            " shows whose stores are where"
         )
         raise ForeignDirectoryError(message)
     if handle.read_only or settings.sync is None or str(settings.sync) == manifest.sync:
