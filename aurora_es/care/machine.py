@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import google_crc32c
 import msgspec
 
 from aurora_es.care.advice import ERROR, WARNING, Advice
@@ -42,8 +43,6 @@ class MachineReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def look_at_machine() -> MachineReport:
     """Look at versions and limits."""
-    import google_crc32c
-
     return MachineReport(
         system=platform.platform(),
         python=f"{sys.implementation.name} {platform.python_version()}",

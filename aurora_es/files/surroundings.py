@@ -14,6 +14,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH
 from typing import TYPE_CHECKING
 
 from aurora_es.files.layer import open_regular, write_all
+from aurora_es.files.wakeups import open_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +129,6 @@ def _sync_us(effects: Effects, fd: int, number: int) -> int:
 
 def watcher_error() -> str:
     """Why this process cannot have a kernel watcher; empty if it can."""
-    from aurora_es.files.wakeups import open_watcher
-
     try:
         open_watcher()
     except OSError as error:

@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, Protocol
 from aurora_es.errors import ForkedHandle
 from aurora_es.files import mounts
 from aurora_es.files._bell import Bell
+from aurora_es.late_imports import fork_waits
 from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
@@ -95,10 +96,12 @@ def open_watcher() -> FileWatcher:
     """Open the kernel's watcher of this system; raises OSError when none is to be had."""
     # Late, because not every process waits.
     if sys.platform == "darwin":
-        from aurora_es.files._kqueue import Kqueue
+        with fork_waits:
+            from aurora_es.files._kqueue import Kqueue
 
         return Kqueue()
-    from aurora_es.files._inotify import Inotify
+    with fork_waits:
+        from aurora_es.files._inotify import Inotify
 
     return Inotify()
 

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 from aurora_es import Journal, Record
+from aurora_es.care.machine import advise_on_machine, look_at_machine
 from tests.cli.support import refused, run
 
 OURS = {"PERSISTENCE_MODULE": "aurora_es"}
+# Where nothing is wrong but, perhaps, with this very machine: no inotify left, an old package.
+EXIT_HERE = 4 if any(one.severity != "note" for one in advise_on_machine(look_at_machine())) else 0
 
 
 def make(path: Path) -> Path:
@@ -23,7 +26,7 @@ def test_a_healthy_journal(tmp_path: Path) -> None:
     """Machine, directory and journal are shown; notes alone are a success."""
     path = make(tmp_path / "j")
     done = run("doctor", path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (EXIT_HERE, "")
     for shown in (
         "machine\n",
         f"directory {path}\n",
@@ -50,7 +53,7 @@ def test_the_environment_names_the_store(tmp_path: Path) -> None:
     store = tmp_path / "store"
     done = run("doctor", "--app", "Bank", "--json", BANK_AURORA_PATH=str(store), **OURS)
     report = json.loads(done.stdout)
-    assert done.returncode == 0
+    assert done.returncode == EXIT_HERE
     assert [place["path"] for place in report["places"]] == [str(store)]
     (application,) = report["applications"]
     assert application["view"] == str(store / "Bank" / "tracking")
