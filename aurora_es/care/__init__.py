@@ -2,6 +2,18 @@
 
 from aurora_es.care.advice import Advice
 from aurora_es.care.doctor import DoctorReport, doctor
+from aurora_es.care.findings import Finding
 from aurora_es.care.settings import SettingsReport, change_settings
+from aurora_es.care.verify import VerifiedSegment, VerifyReport, verify
 
-__all__ = ["Advice", "DoctorReport", "SettingsReport", "change_settings", "doctor"]
+__all__ = [
+    "Advice",
+    "DoctorReport",
+    "Finding",
+    "SettingsReport",
+    "VerifiedSegment",
+    "VerifyReport",
+    "change_settings",
+    "doctor",
+    "verify",
+]

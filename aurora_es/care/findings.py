@@ -39,13 +39,18 @@ RUN_WRONG = "run-wrong"  # valid by itself, but not what the records say
 TABLE_MISSING = "table-missing"
 TABLE_DAMAGED = "table-damaged"
 TABLE_WRONG = "table-wrong"  # valid by itself, but not where the frames are
-LOCK_MISSING = "lock-missing"
-UNSUPPORTED = "unsupported"  # of a newer version: nothing is wrong, but it could not be checked
+RECOVERY_DUE = (
+    "recovery-due"  # visible commits that were not synced are gone: the next append recovers
+)
+UNSUPPORTED = "unsupported"  # of a newer version: not wrong, but it could not be checked
+UNREADABLE = "unreadable"  # the operating system did not give it: it could not be checked
 
 # Files that are made anew from segments: nothing can be lost with them.
 CACHE_KINDS = frozenset(
     {RUN_MISSING, RUN_DAMAGED, RUN_WRONG, TABLE_MISSING, TABLE_DAMAGED, TABLE_WRONG}
 )
+# Not faults of the journal, as far as anybody could see.
+UNCHECKED_KINDS = frozenset({UNSUPPORTED, UNREADABLE})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import doctor, lists, settings, upkeep
+from aurora_es.cli import doctor, lists, settings, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -34,7 +34,7 @@ app = typer.Typer(
     name="aurora-es",
     help=(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
-        "info, cat, tail, streams and topics only read: they take no lock and disturb no writer,"
+        "info, cat, tail, streams, topics and verify only read: they take no lock and disturb no writer,"
         " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
         " writers and readers, and no event changes. retain and compact drop what is old."
     ),
@@ -237,6 +237,12 @@ app.command(
     epilog=epilog("aurora-es doctor", "aurora-es doctor /var/lib/store --app Bank --app Totals")
     + f"\n\n{doctor.EXIT_CODES}"
 )(doctor.doctor)
+
+app.command(
+    epilog=epilog(
+        "aurora-es verify store", "aurora-es verify store/Bank/events --digest --until 1000"
+    )
+)(verify.verify)
 
 
 def _open(path: str) -> Journal:

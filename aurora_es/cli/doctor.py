@@ -22,9 +22,9 @@ from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import check_directory
 from aurora_es.cli.text import json_bytes, printable, size_text, time_text
 
-EXIT_WARNED = 4
+EXIT_WARNED = 5
 EXIT_CODES = (
-    "Of doctor: 0 nothing but notes; 4 a warning or an error among what it says; 1 PATH is no"
+    "Of doctor: 0 nothing but notes; 5 a warning or an error among what it says; 1 PATH is no"
     " directory."
 )
 _LABEL_WIDTH = 24

@@ -51,7 +51,7 @@ class PostingCollector:
     def __init__(self, genesis_id: bytes, base_position: int) -> None:
         """Start with the record at ``base_position``."""
         self.batch_records = _BATCH_RECORDS
-        self._base_position = base_position
+        self.base_position = base_position
         self._position = base_position  # of the next record to be turned into columns
         self._pending: list[RecordData] = []
         self._topic_hasher = key_hasher(genesis_id, "topic")
@@ -82,9 +82,14 @@ class PostingCollector:
         counts = np.bincount(self._topic_numbers(), minlength=len(self._topics))
         return dict(zip(self._topics, counts.tolist(), strict=True))
 
+    @property
+    def has_repetitions(self) -> bool:
+        """Whether an entry may be there twice, as when a record has a tag twice."""
+        return len(self._keys) > 0
+
     def commons(self) -> list[tuple[int, int, int]]:
         """Topics that are too frequent for postings: key, first and last position of the segment."""
-        first, last = self._base_position, self.last_position
+        first, last = self.base_position, self.last_position
         return [
             (self._topic_hasher(topic), first, last)
             for topic, count in self.topics().items()
@@ -106,7 +111,7 @@ class PostingCollector:
         positions = np.concatenate(
             (
                 _column(self._originator_positions),
-                rare.astype(np.uint64) + np.uint64(self._base_position),
+                rare.astype(np.uint64) + np.uint64(self.base_position),
                 _column(self._positions),
             )
         )

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 
 from aurora_es.format.manifest import MANIFEST_MAGIC
-from aurora_es.format.names import MANIFEST, parse_segment_name
+from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
 
 _LEVELS_MAX = 2  # application, purpose
 SET_ASIDE = re.compile(r"(?P<journal>.+)\.broken-[0-9]+")  # by a repair, beside the journal
@@ -54,7 +54,7 @@ def _search(path: str, levels: int, findings: Findings) -> None:
 
 
 def _is_journal(path: str, names: list[str]) -> bool:
-    if any(parse_segment_name(name) for name in names):
+    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
         return True
     manifest = os.path.join(path, MANIFEST)
     if MANIFEST not in names or not os.path.isfile(manifest):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from aurora_es.format.payload import TrackingData
     from aurora_es.segment.file import SegmentFile
-    from aurora_es.segment.walk import WalkedFrame
+    from aurora_es.segment.walk import Chain, WalkedFrame
 
 Raw = msgspec.Raw
 
@@ -78,22 +78,34 @@ class CommitWalk:
     holds all frames with records and ``chain`` stands behind the end frame.
     """
 
-    def __init__(self, file: SegmentFile, *, refuse_unknown: bool = False) -> None:
+    def __init__(
+        self,
+        file: SegmentFile,
+        *,
+        refuse_unknown: bool = False,
+        resumed: Chain | None = None,
+        visible_offset: int | None = None,
+    ) -> None:
         """Prepare to walk ``file``.
 
         ``refuse_unknown`` is for copying: then fields and frames of a later version that a reader
-        ignores, and a copy would lose, raise UnsupportedFormatError.
+        ignores, and a copy would lose, raise UnsupportedFormatError. ``resumed`` is a chain behind
+        damaged bytes: the walk begins there, and cannot count the frames before. With
+        ``visible_offset`` the segment is a tail: the walk has to get there, to no end frame.
         """
         self.file = file
-        self.chain = start_of(file)
+        self.chain = start_of(file) if resumed is None else resumed
+        self._is_resumed = resumed is not None
         self.places = FramePlaces(file.header.base_position)
         self.checkpoint: WalkedFrame | None = None  # set before the first commit
         self.end: SegmentEnd | None = None
         self.is_packed = False  # a packed frame was met
+        self.is_cut = False  # what stopped the walk is that the bytes end
         self._refuse_unknown = refuse_unknown
-        self._size = file.size_bytes()
+        self._is_tail = visible_offset is not None
+        self._size = file.size_bytes() if visible_offset is None else visible_offset
         # A commit of packed frames that may go on in the next one.
-        self._pending: SegmentCommit | None = None
+        self.pending: SegmentCommit | None = None
 
     def __iter__(self) -> Iterator[SegmentCommit]:
         """Yield the commits in order."""
@@ -107,9 +119,9 @@ class CommitWalk:
                 yield from self._unpacked(frame)
                 self._place(frame)
                 continue
-            if self._pending is not None:
-                yield self._pending
-                self._pending = None
+            if self.pending is not None:
+                yield self.pending
+                self.pending = None
             if header.kind == KIND_RECORDS:
                 commit = self._commit(frames)
                 for part in frames:
@@ -126,7 +138,10 @@ class CommitWalk:
                 self._read_end(frame)
             elif self._refuse_unknown:
                 raise self._unsupported(frame, f"a frame of kind {header.kind}")
+        if self._is_tail and walk.stop.reason == "end" and self.chain.offset == self._size:
+            return
         if walk.stop.reason != "ended":
+            self.is_cut = walk.stop.reason in {"end", "short"}
             raise stop_error(file, walk.stop)
         if self.chain.offset != self._size:
             raise CorruptionError(
@@ -215,7 +230,7 @@ class CommitWalk:
         for commit in commits:
             end = begin + commit.record_count
             part = records[begin:end]
-            pending = self._pending
+            pending = self.pending
             if pending is not None and commit.commit_number == pending.commit_number:
                 self._check_rest(frame, commit, pending)
                 pending.records.extend(part)
@@ -226,7 +241,7 @@ class CommitWalk:
                 if pending is not None:
                     yield pending
                 tracking = commit.tracking
-                self._pending = SegmentCommit(
+                self.pending = SegmentCommit(
                     commit.commit_number,
                     commit.commit_id,
                     commit.timestamp,
@@ -289,7 +304,8 @@ class CommitWalk:
         count = chain.position + 1 - chain.base_position
         expected = (chain.position, chain.commit_number, count, chain.frame_count - 1)
         found = (end.last_position, end.last_commit, end.record_count, end.frame_count)
-        if found != expected:
+        compared = 3 if self._is_resumed else 4
+        if found[:compared] != expected[:compared]:
             text = "last position {}, last commit {}, {} records, {} frames"
             raise self._damaged(frame, text.format(*expected), text.format(*found))
         place = (chain.offset, chain.previous_checksum)

@@ -11,7 +11,7 @@ from tests.cli.support import refused, run
 
 OURS = {"PERSISTENCE_MODULE": "aurora_es"}
 # Where nothing is wrong but, perhaps, with this very machine: no inotify left, an old package.
-EXIT_HERE = 4 if any(one.severity != "note" for one in advise_on_machine(look_at_machine())) else 0
+EXIT_HERE = 5 if any(one.severity != "note" for one in advise_on_machine(look_at_machine())) else 0
 
 
 def make(path: Path) -> Path:
@@ -41,7 +41,7 @@ def test_advice_has_a_severity_a_place_and_something_to_do(tmp_path: Path) -> No
     """A warning or an error ends with an exit code of its own."""
     make(tmp_path / "j")
     done = run("doctor", tmp_path / "j", "--app", "Totals", AURORA_SYNCS="never")
-    assert (done.returncode, done.stderr) == (4, "")
+    assert (done.returncode, done.stderr) == (5, "")
     assert "warning: AURORA_SYNCS: no setting of aurora_es" in done.stdout
     assert "  to do: did you mean AURORA_SYNC?" in done.stdout
     assert "a projection's view" in done.stdout
