@@ -93,6 +93,10 @@ class StillNeededError(AuroraError):
     """Segments may not be dropped: another application has not read them yet; nothing was changed."""
 
 
+class InUseError(AuroraError):
+    """A journal that has to be closed is open for appending; nothing was changed."""
+
+
 class UnsupportedFormatError(AuroraError):
     """The files were written by a newer version of this package; nothing was touched."""
 

@@ -49,12 +49,18 @@ def journals_below(files: Files, path: str) -> list[str]:
     Raises ArgumentError if there is none, and CorruptionError for one that lost its manifest.
     """
     if not is_directory(files, path):
-        message = f"{path}: expected a journal, the directory of an application or an AURORA_PATH"
-        raise ArgumentError(f"{message}; found no directory")
+        message = (
+            f"{path}: expected a journal, the directory of an application or an AURORA_PATH; found"
+            " no directory"
+        )
+        raise ArgumentError(message)
     found = _search(files, path, _LEVELS_MAX)
     if not found:
-        message = f"{path}: expected a journal here or up to two levels below, found none"
-        raise ArgumentError(f"{message}; `aurora-es info` on the directory above lists them")
+        message = (
+            f"{path}: expected a journal here or up to two levels below, found none;"
+            " `aurora-es info` on the directory above lists them"
+        )
+        raise ArgumentError(message)
     return found
 
 
@@ -103,7 +109,7 @@ def _read(files: Files, path: str) -> JournalCut:
     if mark.segment_number <= last or mark.epoch < manifest.epoch:
         message = (
             f"{path}: its mark is older than its manifest, as after a power cut; nothing was"
-            " written. Open the journal for appending once, which recovers it, and try again"
+            " written. Open it for appending once (`Journal.open`), which recovers it, and try again"
         )
         raise NeedsRecoveryError(message)
     return JournalCut(path, manifest, mark)

@@ -43,7 +43,7 @@ def refuse_no_journal(files: Files, path: str) -> None:
         return
     message = (
         f"{path}: expected a journal, or segments of one; found neither; nothing was changed. Name"
-        " the directory that holds the segments: `aurora-es info` on the directory above lists them"
+        " the directory that holds the segments: `aurora-es doctor` on the one above finds it"
     )
     raise ForeignDirectoryError(message)
 

@@ -119,7 +119,7 @@ def survey(files: Files, path: str) -> Survey:
     if MANIFEST not in names and not segments:
         message = (
             f"{path}: expected a journal, or segments of one; found neither; nothing was changed."
-            " Repair the directory that holds the segments"
+            " Repair the directory that holds the segments: `aurora-es doctor` on the one above finds it"
         )
         raise ForeignDirectoryError(message)
     settings, manifest_problem = _read_manifest(files, path)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, repairing, upkeep, verify
+from aurora_es.cli import doctor, lists, repairing, settings, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -230,6 +230,14 @@ app.command(
 app.command(
     epilog=epilog("aurora-es compact store/Bank", "aurora-es compact store --keep-snapshots 2")
 )(upkeep.compact)
+app.command(
+    "set",
+    epilog=epilog("aurora-es set store/Bank", "aurora-es set store/Bank/events --sync always"),
+)(settings.change)
+app.command(
+    epilog=epilog("aurora-es doctor", "aurora-es doctor /var/lib/store --app Bank --app Totals")
+    + f"\n\n{doctor.EXIT_CODES}"
+)(doctor.doctor)
 
 app.command(
     epilog=epilog(

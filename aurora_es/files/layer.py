@@ -134,7 +134,10 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
         fd = files.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
-            message = f"{path}: expected a regular file, found a link, a FIFO or a directory"
+            message = (
+                f"{path}: expected a regular file, found a link, a FIFO or a directory; nothing was"
+                " changed. Give the journal a directory of its own: `aurora-es doctor` looks at it"
+            )
             raise ForeignDirectoryError(message) from error
         raise
     try:
@@ -149,7 +152,8 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
         files.close(fd)
         message = (
             f"{path}: expected a regular file of user {user}, found mode"
-            f" {status.st_mode:o} of user {status.st_uid}; nothing was changed"
+            f" {status.st_mode:o} of user {status.st_uid}; nothing was changed. Run as its"
+            " owner: `aurora-es doctor` looks at rights"
         )
         raise ForeignDirectoryError(message)
     return fd

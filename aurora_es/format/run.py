@@ -31,6 +31,7 @@ import msgspec
 
 from aurora_es.format.checksum import crc32c, crc32c_extend
 from aurora_es.format.limits import RUN_BLOCKS_MAX, RUN_DIRECTORY_BYTES_MAX
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -222,7 +223,8 @@ def encode_blocks(
 
     ``widths`` are those of ordinals and positions; all values have to fit.
     """
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     capacity = entries_per_block(*widths)
     count = len(columns[0])
@@ -249,7 +251,8 @@ def decode_blocks(
     data: bytes, widths: tuple[int, int], salt: bytes, first_block: int
 ) -> Columns | None:
     """Decode whole blocks; None when one is damaged. Positions are relative to the run's base."""
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     capacity = entries_per_block(*widths)
     laid = np.frombuffer(data, "u1").reshape(-1, BLOCK_BYTES)

@@ -51,7 +51,8 @@ def read_manifest(files: Files, directory: str) -> Manifest | None:
         message = (
             f"{path}: expected manifest version 1 without incompatible flags, found version"
             f" {manifest.version}, flags {manifest.incompatible_flags:#x}; nothing was changed."
-            " Open it with the version of aurora_es that wrote it, or a newer one"
+            " Open it with the version of aurora_es that wrote it, or a newer one:"
+            " `pip install --upgrade aurora-es`"
         )
         raise UnsupportedFormatError(message)
     return manifest

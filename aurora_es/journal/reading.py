@@ -283,7 +283,8 @@ def _caught_up(handle: Handle, until: int) -> JournalIndex:
     if index.position < until:
         message = (
             f"{handle.path}: position {until} was visible and is gone: the journal was recovered,"
-            " repaired or restored. Start again from a position that you trust"
+            " repaired or restored. Start again from a position that you trust:"
+            " Journal.tail(after=…), Journal.read(start)"
         )
         raise HistoryChangedError(message)
     return index

@@ -206,7 +206,8 @@ def digest_of(segments: list[SealedSegment]) -> bytes:
 
 def rises_above(columns: Columns, sealed: SealedIndex) -> bool:
     """Whether every originator's first version here is above all its earlier ones."""
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     if not sealed.runs:
         return True

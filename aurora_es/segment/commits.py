@@ -361,7 +361,8 @@ class CommitWalk:
     def _unsupported(self, frame: WalkedFrame, found: str) -> UnsupportedFormatError:
         message = (
             f"{self.file.path}, offset {frame.offset}: expected what this version of aurora_es can"
-            f" copy, found {found}; nothing was changed. Use the version that wrote it"
+            f" copy, found {found}; nothing was changed. Use the version that wrote it:"
+            " `pip install --upgrade aurora-es`"
         )
         return UnsupportedFormatError(message)
 

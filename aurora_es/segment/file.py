@@ -76,7 +76,8 @@ def read_segment_header(files: Files, fd: int, path: str) -> tuple[SegmentHeader
         message = (
             f"{path}: expected format version {FORMAT_VERSION} without incompatible flags or key,"
             f" found version {header.version}, flags {header.incompatible_flags:#x}; nothing was"
-            " changed. Open it with the version of aurora_es that wrote it, or a newer one"
+            " changed. Open it with the version of aurora_es that wrote it, or a newer one:"
+            " `pip install --upgrade aurora-es`"
         )
         raise UnsupportedFormatError(message)
     return header, checksum

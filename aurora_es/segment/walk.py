@@ -301,7 +301,8 @@ def stop_error(file: SegmentFile, stop: Stop) -> CorruptionError | UnsupportedFo
     if stop.reason == "unsupported":
         message = (
             f"{file.path}, offset {stop.offset}: expected {stop.expected}, found {stop.found};"
-            " nothing was changed. Open it with the version of aurora_es that wrote it"
+            " nothing was changed. Open it with the version of aurora_es that wrote it:"
+            " `pip install --upgrade aurora-es`"
         )
         return UnsupportedFormatError(message)
     expected = stop.expected or "a frame, or an end frame"
