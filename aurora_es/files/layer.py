@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-_FICLONE = 0x40049409  # _IOW(0x94, 9, int) of linux/fs.h
 
 
 class Files(Protocol):
@@ -43,13 +42,11 @@ class Files(Protocol):
     def link(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def rename(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def unlink(self, path: str, /) -> None: ...  # noqa: D102
-    def rmdir(self, path: str, /) -> None: ...  # noqa: D102
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None: ...  # noqa: D102
     def listdir(self, path: str, /) -> list[str]: ...  # noqa: D102
     def flock(self, fd: int, operation: int, /) -> None: ...  # noqa: D102
     def sync_directory(self, path: str, /) -> None: ...  # noqa: D102
     def drop_cached(self, fd: int, /) -> None: ...  # noqa: D102
-    def clone(self, source_fd: int, target_fd: int, /) -> None: ...  # noqa: D102
 
 
 def _full_sync(fd: int) -> None:
@@ -76,7 +73,6 @@ class SystemFiles:
     link = staticmethod(os.link)
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
-    rmdir = staticmethod(os.rmdir)
     mkdir = staticmethod(os.mkdir)
     listdir = staticmethod(os.listdir)
     flock = staticmethod(fcntl.flock)
@@ -96,13 +92,6 @@ class SystemFiles:
         if sys.platform != "darwin":
             with contextlib.suppress(OSError):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-    @staticmethod
-    def clone(source_fd: int, target_fd: int) -> None:
-        """Let the empty target share the source's blocks; OSError where the system cannot."""
-        if sys.platform != "linux":
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-        fcntl.ioctl(target_fd, _FICLONE, source_fd)
 
 
 def _clock() -> int:

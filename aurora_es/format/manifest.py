@@ -81,13 +81,6 @@ class ObsoleteFile(msgspec.Struct, frozen=True, kw_only=True):
     since: int  # microseconds, UTC
 
 
-class EpochStart(msgspec.Struct, frozen=True, kw_only=True):
-    """From which position on an epoch has records of its own: earlier epochs end before it."""
-
-    epoch: int
-    first_position: int
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Settings and the list of sealed segments; a new generation replaces the old one whole."""
 
@@ -105,14 +98,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Left out of the file until they are set, as in the manifests of before.
     obsolete: list[ObsoleteFile] | msgspec.UnsetType = msgspec.UNSET
     cool_after_hours: int | msgspec.UnsetType = msgspec.UNSET  # unset: cooled by command only
-    # Epochs that took positions back which readers may have seen, in order.
-    epochs: list[EpochStart] | msgspec.UnsetType = msgspec.UNSET
-
-
-def with_epoch(manifest: Manifest, epoch: int, *, first_position: int) -> list[EpochStart]:
-    """The starts of epochs once ``epoch`` begins: what it takes back, no earlier one has."""
-    kept = [one for one in manifest.epochs or () if one.first_position < first_position]
-    return [*kept, EpochStart(epoch=epoch, first_position=first_position)]
 
 
 class UnsupportedManifest(msgspec.Struct, frozen=True):

@@ -189,14 +189,6 @@ class CrashableFiles:
         parent, name = self._parent_of(path)
         parent.change((name, None))
 
-    def rmdir(self, path: str, /) -> None:
-        """Remove an empty directory."""
-        self._check_alive()
-        if self._directory(path).entries:
-            raise _error(errno.ENOTEMPTY, path)
-        parent, name = self._parent_of(path)
-        parent.change((name, None))
-
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None:
         """Make a directory; raises FileExistsError."""
         self._check_alive()
@@ -218,12 +210,6 @@ class CrashableFiles:
     def drop_cached(self, fd: int, /) -> None:
         """Drop nothing: what was synced reads the same from the cache."""
         self._opened(fd)
-
-    def clone(self, source_fd: int, target_fd: int, /) -> None:
-        """Refuse, as most file systems do."""
-        self._opened(source_fd)
-        self._writable(target_fd)
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     # Failures
 

@@ -187,10 +187,6 @@ class FaultyFiles:
         """As the wrapped files do."""
         self._call("unlink", path)
 
-    def rmdir(self, path: str, /) -> None:
-        """As the wrapped files do."""
-        self._call("rmdir", path)
-
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None:
         """As the wrapped files do."""
         self._call("mkdir", path, mode)
@@ -211,7 +207,3 @@ class FaultyFiles:
     def drop_cached(self, fd: int, /) -> None:
         """As the wrapped files do; not counted, since it changes nothing and cannot fail."""
         self.inner.drop_cached(fd)
-
-    def clone(self, source_fd: int, target_fd: int, /) -> None:
-        """As the wrapped files do."""
-        self._call("clone", source_fd, target_fd)
