@@ -18,6 +18,7 @@ from aurora_es.care.survey import (
     Boundary,
     Candidate,
     Survey,
+    as_listed,
     end_of,
     fits,
     follows,
@@ -34,7 +35,7 @@ from aurora_es.segment.commits import SegmentCommit
 from aurora_es.segment.salvage import Gap, Place, Salvage, open_damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from aurora_es.care.findings import PositionRange
     from aurora_es.files.layer import Files
@@ -128,15 +129,26 @@ class Plan(NamedTuple):
         return ""
 
 
-def make_plan(files: Files, found: Survey, told: Callable[[], object]) -> Plan:
-    """Walk every segment, and decide; ``told`` is called after each. Raises CorruptionError where
-    segments contradict each other, UnsupportedFormatError, OSError.
+def make_plan(
+    files: Files,
+    found: Survey,
+    told: Callable[[], object],
+    *,
+    verified: Collection[int] = (),
+) -> Plan:
+    """Walk every segment, and decide; ``told`` is called after each.
+
+    The segments with the numbers ``verified`` are known to be what the manifest lists. Raises UnsupportedFormatError, OSError.
     """
     before = _start(found)
     segments: dict[int, SealedSegment | SegmentPlan] = {}
     used: dict[int, Candidate] = {}
     for number in range(found.first_number, found.tail_number):
-        whole = whole_segment(files, found, number, before)
+        whole: tuple[Candidate, SealedSegment] | None
+        if number in verified:
+            whole = as_listed(found, number)
+        else:
+            whole = whole_segment(files, found, number, before)
         if whole is not None and is_in_place(*whole):
             used[number], segments[number] = whole
             before = end_of(whole[1])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.broken_copy import broken_name, keep
-from aurora_es.care.cache_check import damaged_caches
+from aurora_es.care.checked import checked
 from aurora_es.care.execution import execute
 from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
@@ -70,20 +70,22 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
 ) -> RepairReport:
     """Repair the journal in the directory ``path``, or say what a repair would do.
 
-    ``progress`` is told how many segments are done, and of how many. ``confirm`` is shown the plan
+    ``progress`` is told how much is done, and of how much, anew for each pass: bytes that were
+    checked, then segments that were read and written. ``confirm`` is shown the plan
     of a real run, under the locks: if it says no, nothing is done, and the report is that of a dry
     run. Killed anywhere, start it again.
 
     Raises UnsupportedFormatError, ForeignDirectoryError, ArgumentError, LockTimeoutError while
-    somebody appends, CorruptionError where files that are whole contradict each other, OSError.
+    somebody appends, CorruptionError where nothing says which journal it is, OSError.
     """
     text = os.path.abspath(os.fspath(path))
     refuse_no_journal(effects.files, text)
     with nobody_else(effects, text, timeout=lock_timeout):
         found = survey(effects.files, text)
+        known = checked(effects, found, progress)
         steps = Steps(found.tail_number + 1 - found.first_number, progress)
-        plan = make_plan(effects.files, found, steps.done)
-        caches = damaged_caches(effects, found, {one.number for one in plan.repaired})
+        plan = make_plan(effects.files, found, steps.done, verified=known.whole)
+        caches = known.damaged({one.number for one in plan.repaired})
         report = _report(effects, plan, caches)
         if dry_run or not report.repairs or not confirm(report):
             return report

@@ -292,6 +292,14 @@ def fits(found: Survey, number: int, end: tuple[int, int]) -> bool:
     return successor is not None and successor.end == end
 
 
+def as_listed(found: Survey, number: int) -> tuple[Candidate, SealedSegment]:
+    """The file of a segment that is known to be what the manifest lists, and how that is."""
+    entry = found.listed(number)
+    assert entry is not None
+    (candidate,) = (one for one in found.candidates[number] if is_in_place(one, entry))
+    return candidate, entry
+
+
 def whole_segment(
     files: Files, found: Survey, number: int, before: Boundary
 ) -> tuple[Candidate, SealedSegment] | None:

@@ -42,6 +42,7 @@ from aurora_es.care.findings import (
 )
 from aurora_es.care.neighbours import contradictions, disagreements
 from aurora_es.care.segment_check import (
+    NO_BOUND,
     Bound,
     SegmentFacts,
     SegmentResult,
@@ -67,8 +68,6 @@ if TYPE_CHECKING:
     from aurora_es.format.run import Columns
 
     Progress = Callable[[int, int], object]
-
-_NO_BOUND = (1 << 64) - 1
 
 
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +116,8 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
     how many. Raises OSError if the directory cannot be listed.
     """
     bound = Bound(
-        position=_NO_BOUND if until is None else until,
-        commit=_NO_BOUND if until_commit is None else until_commit,
+        position=NO_BOUND if until is None else until,
+        commit=NO_BOUND if until_commit is None else until_commit,
     )
     verification = _Verification(effects, os.path.abspath(path), bound, progress)
     verification.run()

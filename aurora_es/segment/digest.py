@@ -51,6 +51,10 @@ class LogicalDigest:
         # One update of the joined parts is cheaper than many, up to commits of a few hundred MB.
         self._update(b"".join((head, encoded, *records)))
 
+    def add_encoded(self, commits: bytes) -> None:
+        """Take further commits, encoded as above."""
+        self._update(commits)
+
     def digest(self) -> bytes:
         """The 32 bytes."""
         return self._hash.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -116,14 +117,17 @@ def test_no_is_an_answer(tmp_path: Path) -> None:
 
 
 def test_progress_reaches_its_end(tmp_path: Path) -> None:
-    """The bar is told of every segment, and in the end all are done."""
+    """The bar is told of bytes, then of segments, and each time in the end all are done."""
     effects, path = effects_with(), str(tmp_path / "journal")
     fill(effects, path)
     DAMAGES["frame of middle"](effects.files, path)
     told: list[tuple[int, int]] = []
     repair(path, progress=lambda done, total: told.append((done, total)), effects=effects)
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
-    assert all(done <= total for done, total in told)
+    assert all(0 < done <= total for done, total in told)
+    falls = [at for at, (left, right) in enumerate(pairwise(told)) if right[0] < left[0]]
+    assert len(falls) == 1
+    segments = told[falls[0] + 1 :]
+    assert [done for done, _ in segments] == list(range(1, len(segments) + 1))
 
 
 def test_an_appender_in_the_middle_of_an_append_is_waited_for(tmp_path: Path) -> None:
@@ -172,7 +176,7 @@ def test_an_application_finds_its_store_again(tmp_path: Path) -> None:
         assert len(recorder.select_notifications(1, 10)) == 5
 
 
-@pytest.mark.parametrize("what", ["nothing", "a file", "other files"])
+@pytest.mark.parametrize("what", ["nothing", "a file", "other files", "another manifest"])
 def test_what_is_no_journal_is_refused(tmp_path: Path, what: str) -> None:
     """No file of ours gets into a directory of somebody else."""
     path = tmp_path / "place"
@@ -181,6 +185,9 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, what: str) -> None:
     elif what == "other files":
         path.mkdir()
         (path / "notes.txt").write_text("mine")
+    elif what == "another manifest":
+        path.mkdir()
+        (path / "manifest").write_text("Manifest-Version: 1.0")
     before = sorted(str(one) for one in tmp_path.rglob("*"))
     with pytest.raises((ArgumentError, ForeignDirectoryError), match="nothing was changed"):
         repair(path)
