@@ -1,6 +1,16 @@
-"""Care for stores: is a journal whole, what exactly is wrong, what is lost."""
+"""Care for stores: is a journal whole, what exactly is wrong, what is lost; back up and restore."""
 
+from aurora_es.care.backup import backup
+from aurora_es.care.backup_record import BackedUpJournal, BackupReport
 from aurora_es.care.findings import Finding
 from aurora_es.care.verify import VerifiedSegment, VerifyReport, verify
 
-__all__ = ["Finding", "VerifiedSegment", "VerifyReport", "verify"]
+__all__ = [
+    "BackedUpJournal",
+    "BackupReport",
+    "Finding",
+    "VerifiedSegment",
+    "VerifyReport",
+    "backup",
+    "verify",
+]

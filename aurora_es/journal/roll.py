@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
     from aurora_es.format.payload import TrackingData
     from aurora_es.journal.handle import Handle
-    from aurora_es.segment.file import SegmentFile
     from aurora_es.segment.walk import Chain
 
 
@@ -57,7 +56,7 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     chain = handle.state.chain
     assert chain is not None
     tail = handle.open_tail(chain)
-    frame, checksum = _end_frame(tail, chain, mark)
+    frame, checksum = end_frame(tail.salt, chain, synced_to=mark.durable_offset)
     ended = chain.copy()
     ended.offset += len(frame)
     ended.previous_checksum = checksum
@@ -115,7 +114,8 @@ def take_roll_cycle(handle: Handle) -> None:
         handle.set_roll_cycle(RollCycle.parse(handle.manifest.roll_cycle))
 
 
-def _end_frame(tail: SegmentFile, chain: Chain, mark: Mark) -> tuple[bytes, int]:
+def end_frame(salt: bytes, chain: Chain, *, synced_to: int) -> tuple[bytes, int]:
+    """Encode the end frame behind ``chain``; returns it and its header checksum."""
     payload = encode_payload(
         EndPayload(
             last_position=chain.position,
@@ -125,7 +125,7 @@ def _end_frame(tail: SegmentFile, chain: Chain, mark: Mark) -> tuple[bytes, int]
         )
     )
     header = FrameHeader(
-        salt=tail.salt,
+        salt=salt,
         kind=KIND_END,
         flags=0,
         codec=0,
@@ -136,7 +136,7 @@ def _end_frame(tail: SegmentFile, chain: Chain, mark: Mark) -> tuple[bytes, int]
         first_position=chain.position + 1,
         commit_number=chain.commit_number,
         timestamp=chain.timestamp,
-        synced_to=mark.durable_offset,
+        synced_to=synced_to,
         frame_number=1,
         frames_in_commit=1,
         previous_checksum=chain.previous_checksum,
