@@ -39,7 +39,7 @@ from aurora_es.care.copying import (
 from aurora_es.care.verify import verify as verify_journal
 from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular, read_exactly
-from aurora_es.files.locks import TURN_PAUSES, acquire_flock, release_flock
+from aurora_es.files.locks import LOCK_PAUSES, TURN_PAUSES, acquire_flock, release_flock
 from aurora_es.format.names import (
     LOCK,
     NEW_SUFFIX,
@@ -213,8 +213,8 @@ def _append_lock(effects: Effects, directory: str, deadline: float) -> Iterator[
             except FileNotFoundError:
                 continue  # a copy that nobody has ever opened for appending
             stack.callback(files.close, fd)
-            pauses = {"pauses": TURN_PAUSES} if name == TURN else {}
-            acquire_flock(effects, fd, path, deadline, **pauses)
+            pauses = TURN_PAUSES if name == TURN else LOCK_PAUSES
+            acquire_flock(effects, fd, path, deadline, pauses=pauses)
             stack.callback(release_flock, effects, fd)
             fds.append(fd)
         if len(fds) > 1:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, upkeep, verify
+from aurora_es.cli import copies, lists, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -235,6 +235,16 @@ app.command(
         "aurora-es verify store", "aurora-es verify store/Bank/events --digest --until 1000"
     )
 )(verify.verify)
+
+app.command(
+    epilog=epilog("aurora-es backup store /backups/store", "aurora-es backup store off-site --copy")
+)(copies.backup)
+app.command(
+    epilog=epilog(
+        "aurora-es restore /backups/store store",
+        "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
+    )
+)(copies.restore)
 
 
 def _open(path: str) -> Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from aurora_es.journal import background
 from tests.journal.support import message, states
 
 
-def _fill(path: Path, count: int, **more: str) -> None:
-    with Journal.open(path, roll_cycle=RollCycle.events(3), sync=Sync.NEVER, **more) as journal:  # type: ignore[arg-type]
+def _fill(path: Path, count: int) -> None:
+    with Journal.open(path, roll_cycle=RollCycle.events(3), sync=Sync.NEVER) as journal:
         for at in range(count):
             journal.append([message(b"%d" % at)])
 
@@ -27,7 +28,7 @@ def _current(target: Path) -> Path:
 def test_each_backup_equals_its_source(tmp_path: Path, *, copy: bool) -> None:
     """Raw, sealed, merged and cooled segments, one after the other into one target."""
     source, target = tmp_path / "journal", tmp_path / "backup"
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: _fill(source, 10),
         lambda: background.seal(str(source)),
         lambda: background.merge(str(source), everything=True),
