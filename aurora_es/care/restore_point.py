@@ -122,7 +122,11 @@ def _cut_tracking(files: Files, point: Point, by_path: dict[str, Point]) -> bool
         upstream = by_path.get(
             os.path.normpath(os.path.join(application, directory or "", "events"))
         )
-        return upstream is not None and notification_id > upstream.position
+        # What was beyond all of the upstream before is of something else: no cut would mend it.
+        return (
+            upstream is not None
+            and upstream.position < notification_id <= upstream.mark.visible_position
+        )
 
     before = point.commit
     for name in reversed(point.segment_names(files)):

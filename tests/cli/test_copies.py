@@ -20,5 +20,5 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
     done = run("restore", target, tmp_path / "new", "--position", 5)
     assert done.returncode == 0, done.stderr
     assert "up to position 3, commit 2" in done.stdout
-    assert "restoring" not in refused(1, "restore", target, source)
+    assert "expected an absent or empty directory" in refused(1, "restore", target, source)
     assert run("verify", tmp_path / "new").returncode == 0
