@@ -9,6 +9,7 @@ and a journal without a manifest is known by the headers of its segments.
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from aurora_es.care.findings import (
@@ -66,6 +67,12 @@ class Evidence:
             raw = parse_segment_name(name)
             if place is not None or raw is not None:
                 self.segments[name] = place or (*(raw or (0, 0)), 0)
+        self._by_number: dict[int, list[tuple[int, int, str]]] = {}  # revision, base position, name
+        for name, (number, base, revision) in self.segments.items():
+            self._by_number.setdefault(number, []).append((revision, base, name))
+        for files in self._by_number.values():
+            files.sort()
+        self.numbers = sorted(self._by_number)
 
     @property
     def is_unborn(self) -> bool:
@@ -99,12 +106,17 @@ class Evidence:
 
     def names_of(self, segment_number: int) -> list[str]:
         """Files that have the name of this segment, the one as it was appended to first."""
-        found = [
-            (revision, name)
-            for name, (number, _, revision) in self.segments.items()
-            if number == segment_number
-        ]
-        return [name for _, name in sorted(found)]
+        return [name for _, _, name in self._by_number.get(segment_number, ())]
+
+    def base_behind(self, segment_number: int, *, is_missing: bool) -> int | None:
+        """Base position of the next segment; behind a missing one, of the next that has a file."""
+        at = bisect_right(self.numbers, segment_number)
+        if at == len(self.numbers):
+            return None
+        number = self.numbers[at]
+        if number > segment_number + 1 and not is_missing:
+            return None
+        return self._by_number[number][0][1]
 
     def finding(self, kind: str, name: str, expected: str, found: str, offset: int | None) -> None:
         """Add a finding about one of the two small files."""

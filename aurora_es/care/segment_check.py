@@ -184,7 +184,9 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
 def _facts_of(file: SegmentFile, target: Target, bound: Bound) -> tuple[SegmentFacts, FramePlaces]:
     """Walk a whole segment; raises CorruptionError, UnsupportedFormatError."""
     walk = CommitWalk(file, visible_offset=target.visible_offset)
-    gathered = _Gathered(walk, bound, is_indexed=target.entry is not None)
+    gathered = _Gathered(
+        walk, bound, is_inside=_is_inside(target, bound), is_indexed=target.entry is not None
+    )
     # Commits of cooled segments are read as fast one by one.
     is_raw = target.entry is None or not target.entry.revision
     _gather(walk, gathered, file.size_bytes() if is_raw else 0, target.visible_offset)
@@ -216,6 +218,15 @@ def _facts_of(file: SegmentFile, target: Target, bound: Bound) -> tuple[SegmentF
         bounded=gathered.at_the_end(digest),
         index=None if gathered.collector is None else _index_facts(gathered.collector),
     ), walk.places
+
+
+def _is_inside(target: Target, bound: Bound) -> bool:
+    """Whether all of a segment is inside the bound, for sure."""
+    position, commit = target.last_position, target.last_commit
+    # A commit without records has the position of the next record.
+    return (
+        bound.position == NO_BOUND or (position is not None and position < bound.position)
+    ) and (bound.commit == NO_BOUND or (commit is not None and commit <= bound.commit))
 
 
 def _gather(
@@ -253,7 +264,10 @@ def _gather(
 class _Gathered:
     """What is learned of a segment while it is walked."""
 
-    def __init__(self, walk: CommitWalk, bound: Bound, *, is_indexed: bool) -> None:
+    def __init__(
+        self, walk: CommitWalk, bound: Bound, *, is_inside: bool, is_indexed: bool
+    ) -> None:
+        """Begin with none; ``is_inside``: no commit can be outside of the bound."""
         header = walk.file.header
         self.digest = LogicalDigest()
         self.collector: PostingCollector | None = None
@@ -264,8 +278,7 @@ class _Gathered:
         self.first_timestamp = self.last_timestamp = 0
         self._walk = walk
         self._bound = bound
-        # Whether no commit can be outside of the bound.
-        self.takes_batches = bound.position == bound.commit == NO_BOUND
+        self.takes_batches = is_inside
         self._bounded: tuple[bytes, int, int] | None = None
         self._undecoded: list[Raw] = []
         self._within = False  # a commit inside the bound was met, and none outside of it

@@ -44,10 +44,10 @@ def targets_of(evidence: Evidence) -> Targets:
     manifest = evidence.manifest
     for entry in manifest.segments if manifest is not None else ():
         targets.found.append(listed_target(evidence.genesis_id, entry))
-    numbers = {place[0] for place in evidence.segments.values()}
+    numbers = evidence.numbers
     listed = targets.found[-1].segment_number if targets.found else 0
     if not targets.found and manifest is None:
-        listed = min(numbers, default=1) - 1
+        listed = (numbers[0] if numbers else 1) - 1
     if mark is None or mark.segment_number <= listed:
         last = max([listed, *numbers])
         mark = None
@@ -84,7 +84,7 @@ def _unlisted(
     if names:
         name = name if name in names else names[0]
         base = evidence.segments[name][1]
-    last = _base_behind(evidence, number, is_missing=not names)
+    last = evidence.base_behind(number, is_missing=not names)
     target = Target(
         genesis_id=evidence.genesis_id,
         segment_number=number,
@@ -104,21 +104,13 @@ def _unlisted(
     )
 
 
-def _base_behind(evidence: Evidence, number: int, *, is_missing: bool) -> int | None:
-    """Base position of the next segment; behind a missing one, of the next that has a file."""
-    behind = [place for place in evidence.segments.values() if place[0] > number]
-    if not behind or (min(behind)[0] > number + 1 and not is_missing):
-        return None
-    return min(behind)[1]
-
-
 def _credible_mark(evidence: Evidence) -> Mark | None:
     """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
     mark = evidence.mark
-    numbers = {place[0] for place in evidence.segments.values()}
-    if mark is None or not numbers or mark.segment_number <= max(numbers):
+    numbers = evidence.numbers
+    if mark is None or not numbers or mark.segment_number <= numbers[-1]:
         return mark
-    newest = max(numbers)
+    newest = numbers[-1]
     listed = (
         evidence.manifest.segments[-1] if evidence.manifest and evidence.manifest.segments else None
     )

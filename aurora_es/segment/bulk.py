@@ -13,7 +13,6 @@ Imported late, by whoever needs it, since numpy takes longer to import than all 
 from __future__ import annotations
 
 from itertools import chain as flattened
-from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -22,7 +21,13 @@ import numpy as np
 from aurora_es.codecs.compression import CODEC_NONE
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
-from aurora_es.format.frame import CHECKED_BYTES, FRAME_VERSION, HEADER_BYTES, KIND_RECORDS
+from aurora_es.format.frame import (
+    ALIGNMENT,
+    CHECKED_BYTES,
+    FRAME_VERSION,
+    HEADER_BYTES,
+    KIND_RECORDS,
+)
 from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
 from aurora_es.format.packed import COMMIT_ID_BYTES
 from aurora_es.format.payload import UNDECODABLE, RecordData
@@ -57,7 +62,6 @@ assert _HEADER.itemsize == HEADER_BYTES
 _DIGEST_HEAD = np.dtype(
     [("number", "<u8"), ("timestamp", "<u8"), ("count", "<u4"), ("tracking", "<u4"), ("id", "V16")]
 )
-_length_at = Struct("<I").unpack_from
 _LENGTH_AT = 12  # offset of the stored length in a header
 # A payload without tracking, and with fewer than 16 records, begins so: array of 3, bin of 16 bytes,
 # the commit id, nil, array of that many records.
@@ -98,30 +102,29 @@ def take_batch(walk: CommitWalk, end: int) -> Batch | None:
     chain, file = walk.chain, walk.file
     length = min(_BLOCK_BYTES, end - chain.offset)
     data = read_exactly(file.files, file.fd, length, chain.offset)
-    offsets = _frame_offsets(data)
-    if not offsets:
-        return None
-    starts = np.array(offsets)
     found = np.frombuffer(data, "u1")
+    starts = _frame_starts(data, file.salt)
+    if not len(starts):
+        return None
     headers = found[starts[:, None] + np.arange(HEADER_BYTES)].view(_HEADER)[:, 0]
     begins = starts + HEADER_BYTES
     counts = headers["record_count"]
     valid = _is_expected(walk, headers)
+    for at, byte in enumerate(_BEGIN):
+        valid &= found[begins + at] == byte
     valid &= (found[begins + _NIL_AT] == _NIL) & (counts <= _SMALL_COUNT_MAX)
     valid &= found[begins + _COUNT_AT] == _ARRAY + counts
-    size = len(offsets) if valid.all() else int(np.argmin(valid))
+    size = len(starts) if valid.all() else int(np.argmin(valid))
     if not size:
         return None
-    headers, offsets, counts = headers[:size], offsets[:size], counts[:size]
+    headers, counts, offsets = headers[:size], counts[:size], starts[:size].tolist()
     lengths = headers["stored_length"].tolist()
     payloads = [
         data[at : at + length] for at, length in zip(begins.tolist(), lengths, strict=False)
     ]
-    if (
-        [crc32c(data[at : at + CHECKED_BYTES]) for at in offsets] != headers["checksum"].tolist()
-        or [*map(crc32c, payloads)] != headers["payload_checksum"].tolist()
-        or not all(payload.startswith(_BEGIN) for payload in payloads)
-    ):
+    if [crc32c(data[at : at + CHECKED_BYTES]) for at in offsets] != headers[
+        "checksum"
+    ].tolist() or [*map(crc32c, payloads)] != headers["payload_checksum"].tolist():
         return None
     try:
         records = [one.records for one in map(_decode_payload, payloads)]
@@ -132,19 +135,19 @@ def take_batch(walk: CommitWalk, end: int) -> Batch | None:
     return _taken(walk, headers, offsets, payloads, records)
 
 
-def _frame_offsets(data: bytes) -> list[int]:
-    """Where frames begin, if each says rightly how long it is; all of them end inside."""
-    offsets = []
-    at, size = 0, len(data)
-    last = size - HEADER_BYTES
-    while at <= last:
-        length = _length_at(data, at + _LENGTH_AT)[0]
-        end = (at + HEADER_BYTES + length + 7) & ~7
-        if end > size or length <= _RECORDS_AT or length > FRAME_RAW_BYTES_MAX:
-            break
-        offsets.append(at)
-        at = end
-    return offsets
+def _frame_starts(data: bytes, salt: bytes) -> np.typing.NDArray[np.int64]:
+    """Where frames begin that follow each other without a gap and end inside of ``data``."""
+    words = np.frombuffer(data, "<u8", len(data) // ALIGNMENT)
+    starts = np.flatnonzero(words == np.frombuffer(salt, "<u8")[0]) * ALIGNMENT
+    starts = starts[starts <= len(data) - HEADER_BYTES - _RECORDS_AT]
+    if not len(starts) or starts[0]:
+        return starts[:0]
+    laid = np.frombuffer(data, "u1")[starts[:, None] + np.arange(_LENGTH_AT, _LENGTH_AT + 4)]
+    lengths = laid.view("<u4")[:, 0].astype(np.int64)
+    ends = (starts + HEADER_BYTES + lengths + (ALIGNMENT - 1)) & -ALIGNMENT
+    valid = (lengths > _RECORDS_AT) & (lengths <= FRAME_RAW_BYTES_MAX) & (ends <= len(data))
+    valid[1:] &= starts[1:] == ends[:-1]
+    return starts if valid.all() else starts[: int(np.argmin(valid))]
 
 
 def _is_expected(
