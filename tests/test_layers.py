@@ -25,6 +25,7 @@ FACE = {
     "recorders",
     "store",
     "subscription",
+    "upstream",
     "views",
 }
 # Bottom first. A unit may import itself and the rows below; units of one row are strangers. Finer

@@ -16,12 +16,17 @@ from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.file import SegmentFile, check_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aurora_es.care.cut import JournalCut
     from aurora_es.files.layer import Files
-    from aurora_es.format.manifest import SealedSegment
-    from aurora_es.segment.commits import SegmentCommit
+    from aurora_es.format.manifest import Manifest, SealedSegment
+    from aurora_es.format.mark import Mark
+
+
+class JournalCut(NamedTuple):
+    """One journal at a moment: in a backup, the one at which it was made."""
+
+    path: str
+    manifest: Manifest
+    mark: Mark
 
 
 class Part(NamedTuple):
@@ -71,11 +76,6 @@ def open_part(files: Files, at: JournalCut, part: Part) -> SegmentFile:
     file = SegmentFile(files, os.path.join(at.path, part.name), writable=False)
     check_segment(bytes.fromhex(at.manifest.genesis_id), file, part.number, part.base_position)
     return file
-
-
-def commits_of(files: Files, at: JournalCut, part: Part) -> Iterator[SegmentCommit]:
-    """The commits of a segment, checked; raises CorruptionError."""
-    return iter(walk_of(files, at, part))
 
 
 def walk_of(files: Files, at: JournalCut, part: Part) -> CommitWalk:

@@ -19,19 +19,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
-from aurora_es.care.copying import copy_file, copy_start
+from aurora_es.care.copying import copy_file
 from aurora_es.care.execution import fresh_tail, repaired_entry
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.layout import lost_of_part, open_part
 from aurora_es.care.plan import parts_of
 from aurora_es.care.survey import Boundary
 from aurora_es.codecs.compression import CODEC_OF
-from aurora_es.format.manifest import with_epoch
 from aurora_es.format.mark import Mark
 from aurora_es.format.names import segment_name
 from aurora_es.format.payload import CheckpointPayload
 from aurora_es.journal.catch_up import first_chain
-from aurora_es.journal.manifest_file import write_manifest
+from aurora_es.journal.manifest_file import begun_epoch, write_manifest
 from aurora_es.journal.sealed_index import file_name_of
 from aurora_es.options import CompressionFormat, Sync
 from aurora_es.segment.commits import CommitWalk
@@ -44,7 +43,7 @@ from aurora_es.segment.walk import Chain, Walk, start_of, stop_error
 
 if TYPE_CHECKING:
     from aurora_es.care.layout import Part
-    from aurora_es.care.restore_point import RestorePoint
+    from aurora_es.care.restore_point import Point
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import SealedSegment
     from aurora_es.format.segment_header import SegmentHeader
@@ -52,28 +51,26 @@ if TYPE_CHECKING:
 _NOTHING = Chain(0, 0, 0, 0, 0, 0)
 
 
-def copy_up_to(effects: Effects, point: RestorePoint, target: str) -> Mark:
+def copy_up_to(effects: Effects, point: Point, target: str, *, epoch: int) -> Mark:
     """Copy a journal into the directory ``target`` up to a point; returns the mark it is to have."""
-    return _Copy(effects, point, target).run()
+    return _Copy(effects, point, target, epoch).run()
 
 
 class _Copy:
     """One copy of one journal."""
 
-    def __init__(self, effects: Effects, point: RestorePoint, target: str) -> None:
+    def __init__(self, effects: Effects, point: Point, target: str, epoch: int) -> None:
         self.effects = effects
         self.files = effects.files
         self.point = point
         self.target = target
+        self.epoch = epoch
         before = point.at.manifest
-        self.epoch = max(before.epoch, point.at.mark.epoch) + 1
-        epochs = with_epoch(before, self.epoch, first_position=point.position + 1)
         self.manifest = msgspec.structs.replace(
             before,
             generation=before.generation + 1,
-            epoch=self.epoch,
-            epochs=epochs,
             obsolete=UNSET,
+            **begun_epoch(before, epoch, point.position + 1),
         )
 
     def run(self) -> Mark:
@@ -85,11 +82,11 @@ class _Copy:
         if cut.revision == 0:
             number, offset = cut.number, self._copy_raw(cut)
         else:
-            if self._header(cut).base_commit <= self.point.commit_number:
+            if self._header(cut).base_commit <= self.point.commit:
                 entries.append(self._pack(cut, entries))
             number, offset = self._fresh_tail(entries)
         self._write_manifest(entries)
-        commit, position = self.point.commit_number, self.point.position
+        commit, position = self.point.commit, self.point.position
         return Mark(1, commit, position, number, self.epoch, offset, offset)
 
     def _split(self) -> tuple[list[Part], Part]:
@@ -101,7 +98,7 @@ class _Copy:
         kept = 0
         while kept + 1 < len(parts):
             following = self._header(parts[kept + 1])
-            if following.base_commit - 1 > self.point.commit_number:
+            if following.base_commit - 1 > self.point.commit:
                 break
             kept += 1
         return parts[:kept], parts[kept]
@@ -134,11 +131,12 @@ class _Copy:
         chain = start_of(file)
         walk = Walk(file, chain, end)
         for _ in walk:
-            if chain.commit_number == self.point.commit_number:
+            if chain.commit_number == self.point.commit:
                 break
         else:
             raise stop_error(file, walk.stop)
-        copy_start(self.files, file.path, os.path.join(self.target, part.name), chain.offset)
+        target = os.path.join(self.target, part.name)
+        copy_file(self.files, file.path, target, until=chain.offset)
         return chain.offset
 
     def _pack(self, part: Part, before: list[SealedSegment]) -> SealedSegment:
@@ -150,9 +148,9 @@ class _Copy:
         next(iter(first), None)
         assert first.checkpoint is not None
         checkpoint = CheckpointPayload(first.checkpoint.header.timestamp, first.tracking_before())
-        end = Boundary(point.position, point.commit_number)
+        end = Boundary(point.position, point.commit)
         commits = takewhile(
-            lambda commit: commit.commit_number <= point.commit_number,
+            lambda commit: commit.commit_number <= point.commit,
             CommitWalk(file, lost=lost_of_part(part)),
         )
         place = RepairedPlace(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import doctor, lists, repairing, settings, upkeep, verify
+from aurora_es.cli import copies, doctor, lists, repairing, settings, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -250,6 +250,16 @@ app.command(
 app.command(
     epilog=epilog("aurora-es rebuild store", "aurora-es rebuild store/Bank/events --manifest")
 )(repairing.rebuild)
+
+app.command(
+    epilog=epilog("aurora-es backup store /backups/store", "aurora-es backup store off-site --copy")
+)(copies.backup)
+app.command(
+    epilog=epilog(
+        "aurora-es restore /backups/store store",
+        "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
+    )
+)(copies.restore)
 
 
 def _open(path: str) -> Journal:

@@ -42,6 +42,7 @@ class Files(Protocol):
     def link(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def rename(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def unlink(self, path: str, /) -> None: ...  # noqa: D102
+    def rmdir(self, path: str, /) -> None: ...  # noqa: D102
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None: ...  # noqa: D102
     def listdir(self, path: str, /) -> list[str]: ...  # noqa: D102
     def flock(self, fd: int, operation: int, /) -> None: ...  # noqa: D102
@@ -73,6 +74,7 @@ class SystemFiles:
     link = staticmethod(os.link)
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
+    rmdir = staticmethod(os.rmdir)
     mkdir = staticmethod(os.mkdir)
     listdir = staticmethod(os.listdir)
     flock = staticmethod(fcntl.flock)

@@ -98,6 +98,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Left out of the file until they are set, as in the manifests of before.
     obsolete: list[ObsoleteFile] | msgspec.UnsetType = msgspec.UNSET
     cool_after_hours: int | msgspec.UnsetType = msgspec.UNSET  # unset: cooled by command only
+    # Each later epoch and the first position that counts in it: what an earlier epoch had at or
+    # behind that position is of another history.
+    epochs: list[tuple[int, int]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnsupportedManifest(msgspec.Struct, frozen=True):

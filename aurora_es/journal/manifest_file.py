@@ -71,6 +71,11 @@ def write_manifest(files: Files, directory: str, manifest: Manifest) -> None:
     files.sync_directory(directory)
 
 
+def begun_epoch(manifest: Manifest, epoch: int, first_position: int) -> dict[str, object]:
+    """The changes by which ``epoch`` begins: its first record will be at ``first_position``."""
+    return {"epoch": epoch, "epochs": [*(manifest.epochs or ()), (epoch, first_position)]}
+
+
 def update_manifest(
     effects: Effects, directory: str, *, lock_timeout: float, **changes: object
 ) -> Manifest:

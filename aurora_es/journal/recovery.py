@@ -38,7 +38,7 @@ from aurora_es.journal.catch_up import (
     open_successor,
 )
 from aurora_es.journal.logs import logger
-from aurora_es.journal.manifest_file import read_manifest, update_manifest
+from aurora_es.journal.manifest_file import begun_epoch, change_manifest, read_manifest
 from aurora_es.journal.roll import finish_roll
 from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
 from aurora_es.segment.walk import Chain, Stop, Walk, stop_error
@@ -201,8 +201,11 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
     if tail.chain.offset >= tail.visible_offset:
         return mark
     epoch = mark.epoch + 1
-    handle.manifest = update_manifest(
-        handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
+    handle.manifest = change_manifest(
+        handle.effects,
+        handle.path,
+        lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
+        lock_timeout=handle.lock_timeout,
     )
     logger.warning(
         "%s: commits that were visible but not synced are gone (sync mode %s); epoch %d",
