@@ -37,13 +37,13 @@ def test_each_backup_is_a_consistent_cut(tmp_path: Path, reliability_factor: int
             report = backup(store, target, verify=True, copy=count % 2 == 1, lock_timeout=30)
             restore(target, restored)
             tails = {}
-            for journal in report.journals:
+            for done in report.journals:
                 for root in (restored, store):
-                    found = verify(root / journal.path, until_commit=journal.commit)
+                    found = verify(root / done.path, until_commit=done.commit)
                     assert found.is_whole, found.findings
-                    assert found.digest == journal.digest
-                with Journal.open(restored / journal.path) as opened:
-                    tails[journal.path[0]] = opened.last_position, opened.tracking()
+                    assert found.digest == done.digest
+                with Journal.open(restored / done.path) as opened:
+                    tails[done.path[0]] = opened.last_position, opened.tracking()
                     opened.append([message()])
             for name, other in ("AB", "BA"):
                 assert tails[name][1].get(other, 0) <= tails[other][0]
