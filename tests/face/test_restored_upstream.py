@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,6 +16,9 @@ from eventsourcing.utils import Environment
 
 from aurora_es import AuroraFactory, HistoryChangedError
 from aurora_es.care import backup, restore
+from tests.face.domain import Counters
+from tests.face.support import PATIENCE_SECONDS
+from tests.face.test_runners import project, project_events
 
 
 def _factory(root: Path, name: str) -> AuroraFactory:
@@ -64,3 +70,26 @@ def test_an_upstream_elsewhere_is_not_judged(tmp_path: Path) -> None:
     assert recorder.max_tracking_id("Elsewhere") == 1_000
     recorder.close()
     assert os.listdir(tmp_path) == ["Down"]
+
+
+@pytest.mark.parametrize("start", [project, project_events])
+def test_runners_refuse_to_start(
+    tmp_path: Path, start: Callable[[dict[str, str]], AbstractContextManager[Any]]
+) -> None:
+    """A projection that has tracked more than a restored application has is not run on it."""
+    root = tmp_path / "store"
+    env = {"PERSISTENCE_MODULE": "aurora_es", "AURORA_PATH": str(root), "AURORA_SYNC": "never"}
+    with Counters(env) as writer:
+        writer.begin(3)
+        events = root / writer.name / "events"
+    backup(events, tmp_path / "backup")
+    with start(env) as runner:
+        runner.wait(4, timeout=PATIENCE_SECONDS)
+    shutil.rmtree(events)
+    restore(tmp_path / "backup", events)
+    with start(env):
+        pass
+    shutil.rmtree(events)
+    restore(tmp_path / "backup", events, position=0)
+    with pytest.raises(HistoryChangedError, match="aurora-es restore"):
+        start(env)
