@@ -19,9 +19,11 @@ from aurora_es.care.findings import (
     MARK_DAMAGED,
     MARK_MISSING,
     MARK_SLOT_DAMAGED,
+    UNCHECKED_KINDS,
     UNREADABLE,
     UNSUPPORTED,
     Finding,
+    doctor_command,
     repair_command,
 )
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
@@ -120,6 +122,7 @@ class Evidence:
 
     def finding(self, kind: str, name: str, expected: str, found: str, offset: int | None) -> None:
         """Add a finding about one of the two small files."""
+        command = doctor_command if kind in UNCHECKED_KINDS else repair_command
         self.findings.append(
             Finding(
                 kind=kind,
@@ -127,7 +130,7 @@ class Evidence:
                 offset=offset,
                 expected=expected,
                 found=found,
-                cure=repair_command(self.path),
+                cure=command(self.path),
             )
         )
 

@@ -76,6 +76,11 @@ def rebuild_command(path: str) -> str:
     return f"aurora-es rebuild {shlex.quote(path)}"
 
 
+def doctor_command(path: str) -> str:
+    """The command line that says why files of the journal ``path`` may not be readable."""
+    return f"aurora-es doctor {shlex.quote(path)}"
+
+
 def joined(ranges: Iterable[PositionRange]) -> tuple[PositionRange, ...]:
     """The same positions as rising ranges that neither overlap nor touch; empty ones are left out."""
     result: list[PositionRange] = []

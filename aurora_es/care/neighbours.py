@@ -17,13 +17,13 @@ from aurora_es.care.findings import (
     Finding,
     repair_command,
 )
-from aurora_es.care.segment_check import whole_range
+from aurora_es.care.segment_facts import whole_range
 from aurora_es.format.names import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aurora_es.care.segment_check import SegmentFacts, Target
+    from aurora_es.care.segment_facts import SegmentFacts, Target
     from aurora_es.format.manifest import Manifest, SealedSegment
 
 Checked = tuple["Target", "SegmentFacts | None"]

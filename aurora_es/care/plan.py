@@ -394,7 +394,8 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
                 removed[candidate.name] = candidate.problem or segment.problem
             elif _is_replaced(candidate, segment, listed):
                 kept = segment_name(number, segment.base_position, segment.revision)
-                removed[candidate.name] = f"it is damaged; {kept} is whole and takes its place"
+                reason = "it is damaged, and " if listed else ""
+                removed[candidate.name] = f"{reason}{kept} is whole and takes its place"
     return removed
 
 
@@ -404,7 +405,7 @@ def _is_replaced(
     """Whether a file is the one that was used before; all of them, where none is listed yet."""
     if listed is not None:
         return candidate.revision == listed.revision != segment.revision
-    return bool(segment.revision) and candidate.revision != segment.revision
+    return candidate.revision != segment.revision
 
 
 def _assumptions(found: Survey, tail: Tail | None) -> tuple[str, ...]:

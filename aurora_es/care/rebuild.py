@@ -46,7 +46,7 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     segments: int  # whose index runs and tables of frames are made
     runs: int
     manifest: bool  # whether the manifest is made, too
-    kept_in: str | None  # directory with the manifest as it was
+    kept_in: str | None  # directory with the files as they were
     assumptions: tuple[str, ...] = ()
 
 
@@ -124,19 +124,21 @@ def _rebuild_manifest(
     plan = make_plan(effects.files, unlisted, steps.done)
     _refuse_damage(plan)
     settings = msgspec.structs.replace(manifest_anew(effects, found), segments=[], runs=[])
+    # Other revisions of a segment go as well: what a manifest does not list, nobody removes later.
+    kept = sorted({MANIFEST, *plan.removed} & {*found.names})
     report = RebuildReport(
         path=path,
         dry_run=dry_run,
         segments=len(plan.segments),
         runs=len(plan.segments),
         manifest=True,
-        kept_in=broken_name(effects.files, path) if MANIFEST in found.names else None,
+        kept_in=broken_name(effects.files, path) if kept else None,
         assumptions=() if found.settings is not None else what_was_assumed(settings),
     )
     if dry_run:
         return report
     if report.kept_in is not None:
-        keep(effects.files, path, report.kept_in, [MANIFEST], msgspec.json.encode(report))
+        keep(effects.files, path, report.kept_in, kept, msgspec.json.encode(report))
     made = execute(effects, plan, set(), steps.done, settings=settings)
     return msgspec.structs.replace(report, runs=len(made.runs))
 
@@ -148,7 +150,7 @@ def _refuse_damage(plan: Plan) -> None:
         (segment.source or f"segment {segment.number}", segment.problem)
         for segment in plan.repaired
     ]
-    problems += plan.removed.items()
+    problems += [(one.name, one.problem) for one in plan.found.foreign]
     if plan.mark_problem:
         problems.append(("mark", plan.mark_problem))
     for name, problem in problems:

@@ -35,7 +35,7 @@ from aurora_es.journal.sealed_index import file_name_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aurora_es.care.segment_check import IndexFacts
+    from aurora_es.care.segment_facts import IndexFacts
     from aurora_es.files.layer import Files
     from aurora_es.format.manifest import IndexRun
     from aurora_es.format.run import Columns
@@ -81,7 +81,7 @@ def check_run(  # noqa: PLR0913 - what a run is compared with
             _compare(run, entry, found, facts, postings_of)
     except FileNotFoundError:
         return finding(RUN_MISSING, None, "an index run", "no file")
-    except ForeignDirectoryError as error:
+    except (ForeignDirectoryError, OSError) as error:
         return finding(RUN_DAMAGED, None, "an index run", str(error))
     except RunDamagedError as error:
         kind = RUN_WRONG if error.expected.startswith("genesis id") else RUN_DAMAGED

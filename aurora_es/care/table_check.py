@@ -54,7 +54,7 @@ def check_table(
         fd = open_regular(files, path, os.O_RDONLY)
     except FileNotFoundError:
         return finding(TABLE_MISSING, None, "a table of frames", "no file")
-    except ForeignDirectoryError as error:
+    except (ForeignDirectoryError, OSError) as error:
         return finding(TABLE_DAMAGED, None, "a table of frames", str(error))
     try:
         size = files.fstat(fd).st_size
@@ -76,6 +76,8 @@ def check_table(
             kind, block, expected = fault
             offset = TABLE_HEADER_BYTES + BLOCK_BYTES * block
             return finding(kind, offset, f"block {block} {expected}", "another block")
+    except OSError as error:
+        return finding(TABLE_DAMAGED, None, "a table that can be read", str(error))
     finally:
         files.close(fd)
     return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.findings import MARK_WRONG
-from aurora_es.care.segment_check import Target
+from aurora_es.care.segment_facts import Target
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.frame import KIND_END
 from aurora_es.format.names import MARK, segment_name

@@ -41,14 +41,12 @@ from aurora_es.care.findings import (
     repair_command,
 )
 from aurora_es.care.neighbours import contradictions, disagreements
-from aurora_es.care.segment_check import (
+from aurora_es.care.segment_check import SegmentResult, examine, lost_of
+from aurora_es.care.segment_facts import (
     NO_BOUND,
     Bound,
     SegmentFacts,
-    SegmentResult,
     Target,
-    examine,
-    lost_of,
     postings_of,
     whole_range,
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aurora_es.care.findings import (
     SEGMENT_MISSING,
     Finding,
+    doctor_command,
     joined,
     rebuild_command,
     repair_command,
@@ -33,6 +34,7 @@ def test_a_cure_is_one_command_line() -> None:
     path = "/stores/it's a store/events"
     assert shlex.split(repair_command(path)) == ["aurora-es", "repair", path, "--dry-run"]
     assert shlex.split(rebuild_command(path)) == ["aurora-es", "rebuild", path]
+    assert shlex.split(doctor_command(path)) == ["aurora-es", "doctor", path]
 
 
 def test_findings_survive_json() -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 
 import msgspec
 import pytest
 
-from aurora_es.care.repair import RepairReport, repair
+from aurora_es.care import RepairReport, rebuild, repair, verify
 from aurora_es.files.layer import Effects
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
 from aurora_es.testing.faulty import Fault, FaultyFiles
 from tests.care.repairing import DAMAGES, Truth, check_repaired, fill
-from tests.journal.support import START, ManualClock
+from tests.journal.support import START, ManualClock, open_with
 
 PATH = "/data/journal"
 # Damages that lead through every branch of the execution, and into which of so many operations the
@@ -120,3 +121,30 @@ def test_a_finished_repair_is_on_disk(filled: tuple[CrashableDisk, Truth], name:
         damaged.crash(random.Random(seed))
         effects, _ = effects_on(damaged, seed)
         check_repaired(effects, PATH, truth, done)
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+def test_a_rebuild_that_is_killed_is_started_again(
+    filled: tuple[CrashableDisk, Truth],
+    manifest: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Runs, tables and the manifest are made in the end, and nothing is lost in between."""
+    disk, truth = filled
+    effects, files = effects_on(copy.deepcopy(disk))
+    rebuild(PATH, manifest=manifest, effects=effects)
+    for at in range(0, files.count, 9):
+        struck = copy.deepcopy(disk)
+        effects, files = effects_on(struck, at)
+        files.arm(Fault("kill", ("before", "middle", "after")[at % 3], 0.6), at)
+        with contextlib.suppress(SimulatedKill):
+            rebuild(PATH, manifest=manifest, effects=effects)
+        assert isinstance(files.inner, CrashableFiles)
+        files.inner.kill()
+        if at % 2:
+            struck.crash(random.Random(at))
+        effects, _ = effects_on(struck, at + 1)
+        with open_with(PATH, effects, read_only=True) as journal:
+            assert {one.position: one.record for one in journal.read()} == truth
+        made = rebuild(PATH, manifest=manifest, effects=effects)
+        assert made.segments
+        assert verify(PATH, effects=effects).is_whole

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_es.codecs.compression import CODEC_LZ4
-from aurora_es.errors import CorruptionError
-from aurora_es.format.payload import RecordData, decode_record
+from aurora_es.errors import CorruptionError, UnsupportedFormatError
+from aurora_es.format.payload import RecordData, decode_record, encode_payload
 from aurora_es.segment.bulk import take_batch
 from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.digest import LogicalDigest
 from aurora_es.segment.file import SegmentFile
 from tests.journal.support import QuickFiles
-from tests.segment.sealed import Commit, commit_lists, rows, sealed_bytes, write_sealed
+from tests.segment.sealed import CHECKPOINT, Commit, commit_lists, rows, sealed_bytes, write_sealed
+from tests.segment.test_walk import Segment
 
 SMALL = [
     Commit([(b"%016d" % at, at, "topic", b"state") for at in range(number % 3 + 1)])
@@ -125,3 +127,33 @@ def test_each_byte_changed_is_noticed(tmp_path: Path) -> None:
             found = error.offset
         assert found == expected, at
     assert refused > 1000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"previous_checksum": 7},
+        {"first_position": 99},
+        {"commit_number": 99},
+        {"flags": 4},
+        {"version": 2},
+        {"salt": b"another!"},
+        {"record_count": 3},
+        {"raw_length": 7},
+    ],
+)
+def test_a_frame_that_does_not_fit(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """With valid checksums and one wrong field a frame is judged by the walk, as ever."""
+    segment = Segment(CHECKPOINT)
+    rows = [(bytes(16), at, "topic", b"state") for at in (1, 2)]
+    payload = encode_payload((bytes(16), None, rows))
+    for number in range(6):
+        segment.add(payload=payload, **(wrong if number == 3 else {}))
+    path = tmp_path / "segment"
+    path.write_bytes(segment.data)
+    file = SegmentFile(QuickFiles(), str(path), writable=False)
+    with pytest.raises((CorruptionError, UnsupportedFormatError)) as expected:
+        one_by_one(file)
+    with pytest.raises(expected.type) as found:
+        in_bulk(file)
+    assert str(found.value) == str(expected.value)
