@@ -12,7 +12,7 @@ def main() -> None:
     """Append until there is a file ``STOP``, as fast as it goes."""
     own_path, other_path, stop = sys.argv[1:]
     other_name = os.path.basename(os.path.dirname(other_path))
-    cycle = RollCycle.events(200)
+    cycle = RollCycle.events(4_000)
     with (
         Journal.open(own_path, roll_cycle=cycle, sync=Sync.NEVER) as own,
         Journal.open(other_path, read_only=True) as other,
