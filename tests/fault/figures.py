@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ class Figures:
         self.variant = variant
         self.trial = trial
         self.trials = 0
+        self.is_exhaustive = False  # whether there are no other trials of this kind
         self.counts: dict[str, int | float | str] = {}
 
     @property
@@ -60,9 +60,9 @@ class Figures:
             "variant": self.variant,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": {name: facts[name] for name in _MACHINE},
-            "platform": platform.platform(),
             "trial": self.trial,
             "trials": self.trials,
+            "is_exhaustive": self.is_exhaustive,
             "seconds": round(seconds, 1),
             "counts": self.counts,
         }

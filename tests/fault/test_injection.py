@@ -72,5 +72,6 @@ def test_some_calls(kind: str, counts: Counter[str], tmp_path: Path) -> None:
 def test_every_call(kind: str, counts: Counter[str], tmp_path: Path) -> None:
     """The same at each of the calls."""
     with Figures("E5", kind, "fault") as figures:
+        figures.is_exhaustive = True
         for case in cases(kind, counts):
             strike(kind, case, tmp_path / f"{case.call} {case.when}", figures)

@@ -21,6 +21,7 @@ from aurora_es.journal import background
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.creation import Settings
+from aurora_es.journal.manifest_file import read_manifest
 from tests.fault.told import records_of
 
 THREADS = 3
@@ -171,6 +172,8 @@ class Workload:
 
     def clear(self) -> None:
         """Remove what is obsolete, without the wait of a minute."""
+        if read_manifest(self.effects.files, self.path) is None:
+            return
         with BackgroundLock(self.effects, self.path, timeout=LOCK_SECONDS):
             clear_away(self.effects, self.path, at_once=True)
 
