@@ -69,9 +69,11 @@ class AppendLock:
         except BaseException:
             # Also when interrupted just behind a call that took a lock; unlocking is harmless.
             descriptors = handle.descriptors
-            if descriptors is not None and descriptors.lock_fd >= 0:
-                self._unlock(descriptors.lock_fd)
-            handle.append_mutex.release()
+            try:
+                if descriptors is not None and descriptors.lock_fd >= 0:
+                    self._unlock(descriptors.lock_fd)
+            finally:
+                handle.append_mutex.release()
             raise
         self._descriptors = descriptors
         return descriptors

@@ -115,3 +115,18 @@ def test_an_interrupted_append_can_be_followed_by_anything(tmp_path: Path, momen
             # A commit that is complete is adopted: its caller was told nothing.
             assert found[before] == b"interrupted"
             assert len(found) == before + (2 if number == 0 else 1)
+
+
+def test_interrupts_while_an_interrupted_append_unlocks(tmp_path: Path) -> None:
+    """However often the unlocking is interrupted, the threads of this process are not shut out."""
+    files = ScriptedFiles()
+    with open_with(tmp_path / "journal", effects_with(files), lock_timeout=0.2) as journal:
+        journal.append([message(b"first")])
+        files.fail("stat", KeyboardInterrupt())
+        files.fail("flock", KeyboardInterrupt(), times=2, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append([message(b"never")])
+        files.obey()
+        assert not journal.handle.append_mutex.locked()
+        journal.append([message(b"second")])
+        assert states(journal) == [b"first", b"second"]
