@@ -43,6 +43,7 @@ PLAN = {
     ),
 }
 _SECONDS_MAX = 120
+NOT_STARTED = 127  # the fault struck the loader of programs, which reads with pread64, too
 _NAME = re.compile(r"\d+ +(\w+)\(")
 
 
@@ -56,7 +57,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a run."""
+    """What became of a run; a status of 127 says that the interpreter did not start."""
 
     status: int
     told: list[str]
@@ -82,6 +83,8 @@ def run(directory: Path, case: Case | None = None) -> Outcome:
     )
     text = log.read_text("utf-8", "replace")
     names = Counter(match[1] for match in map(_NAME.match, text.splitlines()) if match)
+    if done.returncode == NOT_STARTED and not done.stdout:
+        return Outcome(NOT_STARTED, [], 0, names)
     if done.returncode > 0:
         raise ViolationError(f"the workload ended with {done.returncode}: {done.stderr[-2000:]}")
     return Outcome(done.returncode, done.stdout.splitlines(), text.count("(INJECTED)"), names)
