@@ -95,7 +95,7 @@ class Scheduler:
         """Add an actor that calls ``act`` with its effects."""
         actor = Actor(self, len(self.actors), CrashableFiles(self._disk))
         effects = Effects(
-            actor,  # type: ignore[arg-type]  # it has the calls of its files
+            actor,
             clock=lambda: 1_700_000_000_000_000,
             monotonic=lambda: self.steps * _SECONDS_PER_STEP,
             random_bytes=random_bytes,

@@ -13,17 +13,13 @@ import pytest
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from tests.fault.figures import Figures
 from tests.fault.injection import STEPS, judge
-from tests.fault.mounts import make_image, mounted, mounted_tmpfs, why_not
+from tests.fault.mounts import make_image, mounted, mounted_tmpfs
 from tests.fault.told import Told
 from tests.fault.workload import Workload
 
 PAGE_BYTES = 4096
 _TMPFS_PAGES = 96  # so many hold all that the workload writes
 _EXT4_STEP = 16
-_needs_tmpfs = pytest.mark.skipif(bool(why_not()), reason=why_not() or "tmpfs can be mounted")
-_needs_ext4 = pytest.mark.skipif(
-    bool(why_not("ext4")), reason=why_not("ext4") or "ext4 can be mounted"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +63,7 @@ def fill_tmpfs(point: Path, scratch: Path, sizes: list[int], figures: Figures) -
         figures.add(unknown=len(told.unknown))
 
 
-@_needs_tmpfs
+@pytest.mark.usefixtures("tmpfs")
 def test_some_sizes_of_a_disk(tmp_path: Path) -> None:
     """A commit that does not fit is refused, and nothing of it is there; the rest is."""
     point, scratch = tmp_path / "point", tmp_path / "scratch"
@@ -81,7 +77,7 @@ def test_some_sizes_of_a_disk(tmp_path: Path) -> None:
 
 @pytest.mark.reliability
 @pytest.mark.timeout(14_400)
-@_needs_tmpfs
+@pytest.mark.usefixtures("tmpfs")
 def test_every_size_of_a_disk(tmp_path: Path) -> None:
     """The same for every number of pages, up to where all fits."""
     point, scratch = tmp_path / "point", tmp_path / "scratch"
@@ -110,7 +106,7 @@ def fill_ext4(image: Path, point: Path, scratch: Path, blocks: int) -> Told:
 
 @pytest.mark.reliability
 @pytest.mark.timeout(14_400)
-@_needs_ext4
+@pytest.mark.usefixtures("ext4")
 def test_every_size_of_ext4(tmp_path: Path) -> None:
     """The same on a real file system, which allocates late and keeps room for itself."""
     image, point, scratch = tmp_path / "image", tmp_path / "point", tmp_path / "scratch"

@@ -103,6 +103,10 @@ class Workload:
 
     # Steps
 
+    def weak(self) -> None:
+        """Sync nothing from here on: for tests of the tests."""
+        self.settings = replace(self.settings, sync=Sync.NEVER)
+
     def append(self) -> None:
         """Append one record."""
         self._append(1)
