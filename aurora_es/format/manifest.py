@@ -144,13 +144,12 @@ def decode_manifest(data: bytes) -> Manifest | UnsupportedManifest | None:
 
 
 def _is_consistent(manifest: Manifest) -> bool:
-    """Whether segments and runs follow each other, and obsolete files are files of a journal.
+    """Whether segments follow each other, runs cover them, and obsolete files are a journal's.
 
     Valid checksums say who wrote a file, and not that he meant well: names of obsolete files are
     removed, so one that leads elsewhere must not get that far.
     """
-    segments, obsolete = manifest.segments, manifest.obsolete or ()
-    runs = sorted(manifest.runs, key=lambda run: run.first_segment)
+    segments = manifest.segments
     return (
         all(
             left.segment_number + 1 == right.segment_number
@@ -158,11 +157,24 @@ def _is_consistent(manifest: Manifest) -> bool:
             and left.last_commit + 1 == right.base_commit
             for left, right in pairwise(segments)
         )
-        and all(
-            left.last_segment + 1 == right.first_segment
-            and left.last_position + 1 == right.base_position
-            for left, right in pairwise(runs)
-        )
-        and all(run.first_segment <= run.last_segment for run in runs)
-        and all(is_sealed_file_name(one.file_name) for one in obsolete)
+        and _covers(manifest.runs, segments)
+        and all(is_sealed_file_name(one.file_name) for one in manifest.obsolete or ())
     )
+
+
+def _covers(runs: list[IndexRun], segments: list[SealedSegment]) -> bool:
+    """Whether every segment is in one run, and every run begins and ends with segments."""
+    at = 0
+    for run in sorted(runs, key=lambda run: run.first_segment):
+        count = run.last_segment + 1 - run.first_segment
+        if count < 1 or at + count > len(segments):
+            return False
+        first, last = segments[at], segments[at + count - 1]
+        if (run.first_segment, run.base_position, run.last_position) != (
+            first.segment_number,
+            first.base_position,
+            last.last_position,
+        ):
+            return False
+        at += count
+    return at == len(segments)

@@ -50,14 +50,16 @@ def consistent(manifest: Manifest) -> Manifest:
         for number, segment in enumerate(manifest.segments, 1)
     ]
     runs = [
-        replace(
-            run,
-            first_segment=number,
-            last_segment=number,
-            base_position=10 * number,
-            last_position=10 * number + 9,
+        IndexRun(
+            level=0,
+            first_segment=segment.segment_number,
+            last_segment=segment.segment_number,
+            base_position=segment.base_position,
+            last_position=segment.last_position,
+            source_digest="",
+            rises=True,
         )
-        for number, run in enumerate(manifest.runs, 1)
+        for segment in segments
     ]
     return replace(manifest, segments=segments, runs=runs[::-1])
 
@@ -89,19 +91,6 @@ manifests = st.builds(
             size_bytes=numbers,
             file_checksum=numbers,
             digest=digests,
-        ),
-        max_size=3,
-    ),
-    runs=st.lists(
-        st.builds(
-            IndexRun,
-            level=numbers,
-            first_segment=numbers,
-            last_segment=numbers,
-            base_position=numbers,
-            last_position=numbers,
-            source_digest=digests,
-            rises=st.booleans(),
         ),
         max_size=3,
     ),
@@ -146,6 +135,12 @@ def with_header(
     return head + CHECKSUM.pack(crc32c(head)) + payload
 
 
+SEGMENT = (
+    b'{"segment_number":1,"base_position":1,"last_position":2,"base_commit":1,"last_commit":1,'
+    b'"end_offset":9,"last_checksum":1,"first_timestamp":1,"last_timestamp":1,"size_bytes":9,'
+    b'"file_checksum":1,"digest":""}'
+)
+SEGMENTS = b'"segments":[%s]' % SEGMENT
 RUN = (
     b'{"level":0,"first_segment":1,"last_segment":1,"base_position":1,"last_position":2,'
     b'"source_digest":"","rises":true}'
@@ -161,13 +156,18 @@ RUN = (
         b'"obsolete":[{"file_name":"","since":0}]',
         b'"generation":-1',
         b'"epoch":9223372036854775808',
-        b'"runs":[%s]' % RUN.replace(b'"last_segment":1', b'"last_segment":0'),
-        b'"runs":[%s]' % RUN.replace(b'""', b'"0g"'),
+        b'"runs":[%s]' % RUN,
+        SEGMENTS,
+        SEGMENTS + b',"runs":[%s,%s]' % (RUN, RUN),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_segment":1', b'"last_segment":0'),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_position":2', b'"last_position":3'),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'""', b'"0g"'),
     ],
 )
 def test_a_hostile_payload_is_refused(changes: bytes) -> None:
     """Valid checksums do not make up for names that lead elsewhere, or numbers that cannot be."""
-    assert decode_manifest(with_header(SAMPLE_JSON[:-1] + b',"runs":[%s]}' % RUN)) is not None
+    fine = SEGMENTS + b',"runs":[%s]' % RUN
+    assert decode_manifest(with_header(SAMPLE_JSON[:-1] + b"," + fine + b"}")) is not None
     assert decode_manifest(with_header(SAMPLE_JSON[:-1] + b"," + changes + b"}")) is None
 
 
