@@ -27,7 +27,7 @@ from aurora_es.format.frame import (
     decode_header,
     frame_bytes,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TAIL_SLACK_BYTES_MAX
 from aurora_es.format.names import MARK, RECOVERED, parse_segment_name, segment_name
 from aurora_es.journal.catch_up import (
     advance,
@@ -131,6 +131,14 @@ def _walk_tail(
             record = decode_commit(file, frames)[1]
             if record is not None:
                 tracking[record.application_name] = record
+    if size > chain.offset + TAIL_SLACK_BYTES_MAX:
+        # Somebody has blown the file up: to search it for frames would take hours.
+        raise CorruptionError(
+            file.path,
+            chain.offset,
+            expected=f"the end of the file, within {TAIL_SLACK_BYTES_MAX} bytes",
+            found=f"{size - chain.offset} more bytes",
+        )
     return _Tail(file, chain, durable_offset, visible_offset, walk.stop, size)
 
 
