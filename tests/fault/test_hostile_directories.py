@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -171,6 +173,14 @@ def test_junk_beside_the_files_of_a_journal(path: Path, name: str) -> None:
         assert len(states(journal)) == 10
 
 
+@pytest.fixture
+def public(path: Path) -> Iterator[Path]:
+    """The same journal where everybody gets to: pytest's directories are private."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(shutil.copytree(path, Path(directory) / "journal"))
+
+
 def as_nobody(act: Callable[[], None]) -> str:
     """Run ``act`` in a child without rights; returns the class of what it raised."""
     reading, writing = os.pipe()
@@ -195,58 +205,47 @@ def as_nobody(act: Callable[[], None]) -> str:
 
 @_needs_root
 @pytest.mark.parametrize("mode", [0o000, 0o100, 0o400, 0o500])
-def test_a_directory_that_may_not_be_read_or_written(path: Path, mode: int) -> None:
+def test_a_directory_that_may_not_be_read_or_written(public: Path, mode: int) -> None:
     """A user without the rights is told so, and nothing is changed."""
-    open_up(path)
-    for name in path.rglob("*"):
+    for name in public.rglob("*"):
         os.chown(name, _NOBODY, _NOBODY)
-    os.chown(path, _NOBODY, _NOBODY)
-    path.chmod(mode)
-    before = {name: os.lstat(name).st_mtime_ns for name in path.rglob("*")}
+    os.chown(public, _NOBODY, _NOBODY)
+    public.chmod(mode)
+    before = {name: os.lstat(name).st_mtime_ns for name in public.rglob("*")}
 
     def act() -> None:
-        with Journal.open(path) as journal:
+        with Journal.open(public) as journal:
             for number in range(3):  # one of these rolls
                 journal.append([message(b"%d" % number)])
 
     told = as_nobody(act)
     assert told.startswith("StorageError: ") or mode == 0o500, told
-    path.chmod(0o700)
+    public.chmod(0o700)
     if mode != 0o500:
-        assert {name: os.lstat(name).st_mtime_ns for name in path.rglob("*")} == before
-    with Journal.open(path, read_only=True) as journal:
+        assert {name: os.lstat(name).st_mtime_ns for name in public.rglob("*")} == before
+    with Journal.open(public, read_only=True) as journal:
         assert len(states(journal)) >= 5
 
 
-def open_up(path: Path) -> None:
-    """Let everybody reach the directory, wherever pytest put it."""
-    for parent in path.parents:
-        parent.chmod(0o755)
-        if parent.name.startswith("pytest-of-"):
-            return
-
-
 @_needs_root
-def test_files_of_somebody_else_are_not_used(path: Path) -> None:
+def test_files_of_somebody_else_are_not_used(public: Path) -> None:
     """In a directory that all may write to, a file of another user is not ours, whoever put it."""
-    open_up(path)
-    os.chown(path, _NOBODY, _NOBODY)
-    path.chmod(0o777)
-    for name in path.iterdir():
+    os.chown(public, _NOBODY, _NOBODY)
+    public.chmod(0o777)
+    for name in public.iterdir():
         os.chown(name, _NOBODY, _NOBODY)
         name.chmod(0o666)
-    os.chown(path / "mark", 12345, 12345)
-    before = snapshot(path)
-    told = as_nobody(lambda: Journal.open(path).close())
+    os.chown(public / "mark", 12345, 12345)
+    before = snapshot(public)
+    told = as_nobody(lambda: Journal.open(public).close())
     assert told.startswith(ForeignDirectoryError.__name__), told
-    assert snapshot(path) == before
+    assert snapshot(public) == before
 
 
 @_needs_root
-def test_a_full_name_space_for_others(tmp_path: Path) -> None:
+def test_a_full_name_space_for_others(public: Path) -> None:
     """A parent that may not be written to is an error of ours when the journal is made."""
-    open_up(tmp_path / "x")
-    parent = tmp_path / "parent"
+    parent = public.parent / "parent"
     parent.mkdir(mode=0o755)
 
     def act() -> None:
