@@ -218,9 +218,12 @@ def varied(act: Act, rng: random.Random) -> Act:
     def vary(step: str) -> str:
         if step == "batch":
             return f"batch:{rng.randint(1, 5)}:{rng.choice((0, 30, 200, 900))}"
+        if step == "append":
+            return f"append:{rng.choice((0, 30, 200, 900, 2_500))}"
         return f"large:{rng.randint(1_000, 12_000)}" if step == "large" else step
 
-    return act._replace(steps=tuple(vary(step) for step in act.steps))
+    before, steps = (tuple(map(vary, each)) for each in (act.before, act.steps))
+    return act._replace(before=before, steps=steps)
 
 
 def enumerate_recoveries(sample: Sample, scratch: Path, limit: int, figures: Figures) -> None:

@@ -70,7 +70,7 @@ def test_many_disks_after_a_power_cut(act: Act, tmp_path: Path, reliability_fact
     limit = 50 * reliability_factor
     sample = Sample(max(1, reliability_factor // 10), rng)
     with Figures("E2", act.name, "crash state") as figures:
-        for number in range(max(1, reliability_factor // 10)):
+        for number in range(max(1, reliability_factor // 5)):
             scratch = tmp_path / str(number)
             scratch.mkdir()
             run = trace_act(varied(act, rng) if number else act, scratch)

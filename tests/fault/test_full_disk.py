@@ -17,6 +17,8 @@ from tests.fault.mounts import make_image, mounted, mounted_tmpfs
 from tests.fault.told import Told
 from tests.fault.workload import Workload
 
+# A child forked here runs the workload in its only thread, and ends.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 PAGE_BYTES = 4096
 _TMPFS_PAGES = 96  # so many hold all that the workload writes
 _EXT4_STEP = 16

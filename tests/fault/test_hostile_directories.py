@@ -27,6 +27,8 @@ from aurora_es.journal import background
 from aurora_es.journal.clearing import clear_away
 from tests.journal.support import message, segment_paths, snapshot, states
 
+# A child forked here runs a few calls of the package, and ends.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 _NOBODY = 65534
 _GIANT_BYTES = 1 << 40
 _SECONDS_MAX = 5.0

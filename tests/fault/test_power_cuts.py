@@ -130,7 +130,7 @@ def cut_many_times(kind: str, scratch: Path, cuts: int, figures: Figures) -> Non
         image = directory / "image"
         make_image(image, kind)
         machine = Machine(image, point, number, figures)
-        for _ in range(min(cuts, _CUTS_OF_ONE_JOURNAL)):
+        for _ in range(min(cuts - number * _CUTS_OF_ONE_JOURNAL, _CUTS_OF_ONE_JOURNAL)):
             machine.live_and_die()
         figures.add(acknowledged=len(machine.told.acknowledged))
         shutil.rmtree(directory)

@@ -107,9 +107,9 @@ class Workload:
         """Sync nothing from here on: for tests of the tests."""
         self.settings = replace(self.settings, sync=Sync.NEVER)
 
-    def append(self) -> None:
+    def append(self, filling: int = 0) -> None:
         """Append one record."""
-        self._append(1)
+        self._append(1, filling)
 
     def batch(self, records: int = 4, filling: int = 100) -> None:
         """Append several records as one commit."""
