@@ -34,7 +34,7 @@ from aurora_es.format.payload import CheckpointPayload
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.journal.catch_up import first_chain, read_checkpoint
 from aurora_es.journal.clearing import clear_away
-from aurora_es.journal.manifest_file import write_manifest
+from aurora_es.journal.manifest_file import begun_epoch, write_manifest
 from aurora_es.journal.recovery import rewrite
 from aurora_es.options import CompressionFormat, Sync
 from aurora_es.segment.commits import CommitWalk
@@ -107,10 +107,13 @@ def _manifest(plan: Plan, base: Manifest, entries: list[SealedSegment], epoch: i
         place = entry.segment_number, entry.base_position, entry.revision
         kept |= {segment_name(*place), frames_name(*place)}
     obsolete = [one for one in base.obsolete or () if one.file_name not in kept]
+    # Where nothing vouches for the end, positions that somebody may have tracked are used again.
+    last = entries[-1].last_position if plan.tail is None else plan.tail.position
+    begun = begun_epoch(base, epoch, last + 1) if epoch > base.epoch else {}
     return msgspec.structs.replace(
         base,
         generation=base.generation + 1,
-        epoch=epoch,
+        **begun,
         segments=entries,
         retained_from=entries[0].base_position if entries else base.retained_from,
         obsolete=obsolete or UNSET,

@@ -59,8 +59,7 @@ class AppendLock:
         if not handle.append_mutex.acquire(blocking=False):
             self._wait_for_thread()
         try:
-            descriptors = handle.descriptors or handle.usable()
-            assert descriptors is not None
+            descriptors = handle.descriptors or handle.attached()
             if self._has_to_queue() or not self._try_lock(descriptors):
                 self._take_turns(descriptors)
             while not self._is_named(descriptors):
@@ -69,10 +68,12 @@ class AppendLock:
                 self._take_turns(descriptors)
         except BaseException:
             # Also when interrupted just behind a call that took a lock; unlocking is harmless.
-            descriptors = handle.descriptors
-            if descriptors is not None and descriptors.lock_fd >= 0:
-                self._unlock(descriptors.lock_fd)
-            handle.append_mutex.release()
+            held = handle.descriptors
+            try:
+                if held is not None and held.lock_fd >= 0:
+                    self._unlock(held.lock_fd)
+            finally:
+                handle.append_mutex.release()
             raise
         self._descriptors = descriptors
         return descriptors

@@ -15,7 +15,13 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from aurora_es.errors import ClosedError, CorruptionError, ForkedHandle, PoisonedHandleError
+from aurora_es.errors import (
+    ClosedError,
+    CorruptionError,
+    ForkedHandle,
+    PoisonedHandleError,
+    StorageError,
+)
 from aurora_es.files.layer import open_regular
 from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
@@ -160,6 +166,21 @@ class Handle:
         descriptors = self.descriptors
         if descriptors is None:
             self.check_usable()
+        return descriptors
+
+    def attached(self) -> Descriptors:
+        """Descriptors of a usable handle that were there a moment ago.
+
+        Raises StorageError if another thread, which was opening the journal, has since failed or was
+        interrupted: it has taken back what it had opened.
+        """
+        descriptors = self.usable()
+        if descriptors is None:
+            message = (
+                f"{self.path}: another thread was stopped while it opened the journal; nothing of"
+                " this call was written. Try again"
+            )
+            raise StorageError(message)
         return descriptors
 
     def check_usable(self) -> None:

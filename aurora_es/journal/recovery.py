@@ -27,8 +27,8 @@ from aurora_es.format.frame import (
     decode_header,
     frame_bytes,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
-from aurora_es.format.names import RECOVERED, parse_segment_name, segment_name
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TAIL_SLACK_BYTES_MAX
+from aurora_es.format.names import MARK, RECOVERED, parse_segment_name, segment_name
 from aurora_es.journal.catch_up import (
     advance,
     catch_up,
@@ -73,6 +73,11 @@ def recover(handle: Handle) -> Mark:
     Raises CorruptionError or UnsupportedFormatError with nothing changed, and PoisonedHandleError
     when a sync fails.
     """
+    return _recover(handle, None)
+
+
+def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
+    """Recover; ``failed_at`` is X of an attempt that did not find there what the walk had seen."""
     descriptors = handle.usable()
     assert descriptors is not None
     found = descriptors.mark.read()
@@ -98,9 +103,11 @@ def recover(handle: Handle) -> Mark:
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
             return renew_mark(handle, mark)
+        if not _may_rewrite(handle, tail, failed_at):
+            return _recover(handle, _place(tail))
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
-            return recover(handle)
+            return _recover(handle, _place(tail))
         if not tail.chain.ended:
             return _publish(handle, tail.chain, mark, adopted)
         chain = _enter_successor(handle, tail.chain, tracking, epoch=mark.epoch)
@@ -124,6 +131,14 @@ def _walk_tail(
             record = decode_commit(file, frames)[1]
             if record is not None:
                 tracking[record.application_name] = record
+    if size > chain.offset + TAIL_SLACK_BYTES_MAX:
+        # Somebody has blown the file up: to search it for frames would take hours.
+        raise CorruptionError(
+            file.path,
+            chain.offset,
+            expected=f"the end of the file, within {TAIL_SLACK_BYTES_MAX} bytes",
+            found=f"{size - chain.offset} more bytes",
+        )
     return _Tail(file, chain, durable_offset, visible_offset, walk.stop, size)
 
 
@@ -233,6 +248,33 @@ def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> boo
     except OSError as error:
         raise poisoned(handle, file.path, error) from error
     return True
+
+
+def _place(tail: _Tail) -> tuple[int, int]:
+    return tail.chain.segment_number, tail.chain.offset
+
+
+def _may_rewrite(handle: Handle, tail: _Tail, failed_at: tuple[int, int] | None) -> bool:
+    """Whether a frame begins at the durable offset; False once, if it may just have been lost.
+
+    Pages of a failed sync may leave the cache behind the walk, and then the next walk ends before
+    them. If it ends in the same place, the mark names an offset where nothing begins.
+    """
+    begin = tail.durable_offset
+    if begin >= tail.chain.offset:
+        return True
+    block = read_exactly(tail.file.files, tail.file.fd, HEADER_BYTES, begin)
+    decoded = decode_header(block, 0)
+    if decoded is not None and decoded[0].salt == tail.file.salt:
+        return True
+    if failed_at == _place(tail):
+        raise CorruptionError(
+            os.path.join(handle.path, MARK),
+            0,
+            expected="a durable offset at which a frame begins",
+            found=f"{begin} of segment {tail.chain.segment_number}",
+        )
+    return False
 
 
 def rewrite(file: SegmentFile, begin: int, end: int) -> bool:

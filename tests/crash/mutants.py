@@ -198,11 +198,11 @@ MUTANTS = (
             (
                 _LOCK,
                 (
-                    "            if descriptors is not None and descriptors.lock_fd >= 0:\n"
-                    "                self._unlock(descriptors.lock_fd)\n"
-                    "            handle.append_mutex.release()\n"
+                    "                if held is not None and held.lock_fd >= 0:\n"
+                    "                    self._unlock(held.lock_fd)\n"
+                    "            finally:\n"
                 ),
-                "            handle.append_mutex.release()\n",
+                "                pass\n            finally:\n",
             ),
         ),
     ),
