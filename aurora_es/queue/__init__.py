@@ -6,7 +6,10 @@ threads. Senders append messages; every receiver sees all of them, in one order.
 
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.queue.builder import QueueBuilder, open_queue
+from aurora_es.queue.cursor_state import NameState
+from aurora_es.queue.group_receiver import GroupReceiver
 from aurora_es.queue.messages import Message, Outgoing
+from aurora_es.queue.named_receiver import NamedReceiver
 from aurora_es.queue.queue import Queue
 from aurora_es.queue.queue_errors import (
     CursorMovedError,
@@ -27,6 +30,7 @@ from aurora_es.queue.queue_errors import (
 )
 from aurora_es.queue.reader import END, START
 from aurora_es.queue.receiver import Receiver
+from aurora_es.queue.retaining import QueueRetentionReport
 from aurora_es.queue.sender import Sender
 
 __all__ = [
@@ -34,17 +38,21 @@ __all__ = [
     "START",
     "CompressionFormat",
     "CursorMovedError",
+    "GroupReceiver",
     "Message",
     "MessageEncodingError",
     "MessageTooLargeError",
     "MessageTypeError",
     "NameKindError",
+    "NameState",
+    "NamedReceiver",
     "Outgoing",
     "OvertakenError",
     "Queue",
     "QueueBuilder",
     "QueueClosedError",
     "QueueError",
+    "QueueRetentionReport",
     "ReceiveTimeoutError",
     "Receiver",
     "ReceiverClosedError",

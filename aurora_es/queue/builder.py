@@ -99,8 +99,8 @@ class QueueBuilder:
         settings = self._settings
         loop = asyncio.get_running_loop()
         # In a thread: it may have to read much, and to sync.
-        messages = await asyncio.to_thread(settings.open_messages)
-        return Queue(settings, messages, loop)
+        log = await asyncio.to_thread(settings.open)
+        return Queue(settings, log, loop)
 
 
 def builder_of(path: str | os.PathLike[str], choices: dict[str, Any]) -> QueueBuilder:

@@ -44,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     ``position`` counts from 1 without gaps. ``body`` is the value's encoding: MessagePack, or for
     ``bytes`` these. ``attempts`` says how often a group has handed the message out, this time
-    included.
+    included, and ``lease`` which claim of the group it belongs to.
     """
 
     position: int
@@ -54,6 +54,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     key: str | None = None
     headers: dict[str, Any] | None = None
     attempts: int = 1
+    lease: str = ""
 
     @property
     def timestamp(self) -> datetime:
@@ -80,7 +81,9 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: dict[str, Any] | None = None
 
 
-def message_of(position: int, timestamp_us: int, data: RecordData, attempts: int = 1) -> Message:
+def message_of(
+    position: int, timestamp_us: int, data: RecordData, attempts: int = 1, lease: str = ""
+) -> Message:
     """The public form of a record."""
     tags = data.tags
     return Message(
@@ -91,6 +94,7 @@ def message_of(position: int, timestamp_us: int, data: RecordData, attempts: int
         tags[0] if tags else None,
         data.metadata,
         attempts,
+        lease,
     )
 
 

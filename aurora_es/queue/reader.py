@@ -29,7 +29,6 @@ from aurora_es.queue.queue_errors import OvertakenError, StartReachedError
 if TYPE_CHECKING:
     from aurora_es.format.payload import RecordData
     from aurora_es.journal.journal import Journal
-    from aurora_es.queue.messages import Message
 
 Entry = tuple[int, int, "RecordData"]  # position, timestamp in microseconds, record
 
@@ -135,6 +134,18 @@ class MessageReader:
         message = f"{self._handle.path}: position {position} cannot be found"  # a bug of ours
         raise AssertionError(message)
 
+    def fetch(self, position: int) -> Entry:
+        """Any visible message by its position; what is behind it is kept for the next call.
+
+        For readers that stand nowhere: it uses the page of ``peek``.
+        """
+        page = self._page
+        at = position - page[0][0] if page else -1
+        if not 0 <= at < len(page):
+            page = self._page = self._entries(position, self._visible())
+            at = position - page[0][0]
+        return page[at]
+
     def last_position(self) -> int:
         """Position of the newest visible message."""
         return self._visible()
@@ -207,11 +218,6 @@ class MessageReader:
                 " Call seek() with a position that you trust"
             )
             raise HistoryChangedError(message)
-
-
-def message_at(reader: MessageReader, position: int, attempts: int) -> Message:
-    """Any visible message, in its public form."""
-    return message_of(*reader.entry_at(position), attempts)
 
 
 def value_or_message(entry: Entry, kind: Any) -> Any:

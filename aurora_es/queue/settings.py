@@ -16,6 +16,7 @@ from aurora_es.journal.opening import refuse_network
 from aurora_es.journal.spawn import background_default
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.queue.appender import UNSYNCED_BYTES_MAX_DEFAULT
+from aurora_es.queue.cursors import CursorLog
 
 MESSAGES = "messages"
 CURSORS = "cursors"
@@ -50,8 +51,23 @@ class QueueSettings:
         """Directory of the journal of cursors."""
         return os.path.join(self.path, CURSORS)
 
-    def open_messages(self) -> Journal:
-        """Open the journal of messages, and make it unless it is read only; raises AuroraError."""
+    def open(self) -> CursorLog:
+        """Open both journals, and make that of messages unless read only; raises AuroraError.
+
+        That of cursors is made by its first record.
+        """
+        messages = self._open_messages()
+        try:
+            cursors = self._open(self.cursors_path, Settings(self.sync, _CURSORS_ROLL_CYCLE))
+            log = CursorLog(cursors, messages)
+            if not self.read_only:
+                log.reconcile()
+        except BaseException:
+            messages.close()
+            raise
+        return log
+
+    def _open_messages(self) -> Journal:
         journal = self._open(
             self.messages_path,
             Settings(self.sync, self.roll_cycle, self.compression, None, self.cool_after_hours),
@@ -59,10 +75,6 @@ class QueueSettings:
         if not self.read_only:
             journal.create()
         return journal
-
-    def open_cursors(self) -> Journal:
-        """Open the journal of cursors, which its first record makes; raises AuroraError."""
-        return self._open(self.cursors_path, Settings(self.sync, _CURSORS_ROLL_CYCLE))
 
     def _open(self, path: str, settings: Settings) -> Journal:
         if not self.allow_network_file_system:
