@@ -58,7 +58,9 @@ class QueueSettings:
         """
         messages = self._open_messages()
         try:
-            cursors = self._open(self.cursors_path, Settings(self.sync, _CURSORS_ROLL_CYCLE))
+            cursors = self._open(self.cursors_path, Settings(None, _CURSORS_ROLL_CYCLE))
+            if not cursors.attach():  # made with the same sync mode as the messages
+                cursors.settings = Settings(messages.handle.sync_mode, _CURSORS_ROLL_CYCLE)
             log = CursorLog(cursors, messages)
             if not self.read_only:
                 log.reconcile()
