@@ -90,6 +90,10 @@ class CursorState(msgspec.Struct, array_like=True):
     state_version: int = 0
     names: dict[str, NameState] = {}
 
+    def last_known(self) -> int:
+        """Position of the last message that any name has looked at."""
+        return max((name.frontier for name in self.names.values()), default=0)
+
 
 encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(CursorState).decode

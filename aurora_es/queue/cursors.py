@@ -5,9 +5,10 @@ somebody appends the folded state; reading begins at the newest one, and retenti
 before. A journal of cursors that has lost its end, to a power cut under a weak sync mode, is an
 earlier state: messages are received again, none is lost.
 
-Messages may have lost their end, too, and then positions are given out a second time. So who opens
-the queue to send compares the epochs first, before anything can be sent, and takes every frontier
-back behind what was lost.
+Messages may have lost their end, too, and then positions are given out a second time. Who opens the
+queue to send therefore looks first, before anything can be sent, whether cursors know of messages
+that are not there, or of another epoch, and takes every frontier back behind what was lost. (The
+epoch alone does not tell: it is not raised where the mark was lost together with the messages.)
 """
 
 from __future__ import annotations
@@ -55,9 +56,12 @@ NAME_BYTES_MAX = 200
 class CursorLog:
     """The folded state of the journal of cursors; for any thread."""
 
-    def __init__(self, journal: Journal, messages: Journal) -> None:
+    def __init__(
+        self, journal: Journal, messages: Journal, *, poll_interval: float | None = None
+    ) -> None:
         """Read ``journal``, which may not exist yet, about the messages of ``messages``."""
         self.journal = journal
+        self.poll_interval = poll_interval  # for who waits for changes of either
         self.messages = messages
         # Both written under the lock; a state is changed in place by ``refresh`` only.
         self.lock = threading.RLock()
@@ -154,8 +158,11 @@ class CursorLog:
     def due_state(self) -> Draft | None:
         """The folded state, ready to be appended, where it is due; a conflict may be ignored."""
         with self.lock:
-            state = self._state
-            if state is None or state.as_of - self._state_position < STATE_EVERY_RECORDS:
+            newest = self.journal.handle.state.index.position  # what this process knows of
+            if newest - self._state_position < STATE_EVERY_RECORDS:
+                return None
+            state = self.refresh()
+            if state.as_of - self._state_position < STATE_EVERY_RECORDS:
                 return None
             return state_draft(encode_state(state), state.state_version + 1)
 
@@ -176,9 +183,17 @@ class CursorLog:
             if found is not None:
                 check_kind(name, found, kind)
                 return None
-            frontier = MessageReader(self.messages, start).position
+            frontier = self.frontier_at(start)
             record = Begin(name, kind, frontier, self.messages.handle.epoch or 0)
             return versioned_draft(record, name_id(name), self.next_version(name))
+
+    def frontier_at(self, target: Target) -> int:
+        """The frontier of a name that begins at ``target``; never beyond the last message.
+
+        What is beyond it at the next recovery was lost: see ``reconcile``.
+        """
+        reader = MessageReader(self.messages, target)
+        return min(reader.position, reader.last_position())
 
     def forget(self, name: str) -> Draft | None:
         """What to append so that ``name`` is used no more; None if nobody uses it."""
@@ -207,15 +222,18 @@ class CursorLog:
     def reconcile(self) -> None:
         """Take frontiers back if messages were taken back; before anything is sent.
 
-        Nobody sends in a new epoch before this record of it is on disk: so the last position that
-        is seen here is that of the recovery, whoever comes first.
+        Nobody sends after a recovery before the record of it is on disk: so the last position that
+        is seen here is that of the recovery, whoever comes first. Cursors are read before it: what
+        they know of was there.
         """
         while self.journal.attach():
             with self.lock:
                 state = self.refresh()
                 last_position = self.messages.last_position
                 epoch = self.messages.handle.epoch
-                if epoch is None or not state.names or state.epoch == epoch:
+                if epoch is None or not state.names:
+                    return
+                if state.epoch == epoch and state.last_known() <= last_position:
                     return
                 change = EpochChange(epoch, last_position)
                 draft = versioned_draft(change, EPOCH_ID, state.epoch_version + 1)

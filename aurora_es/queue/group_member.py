@@ -209,7 +209,7 @@ class GroupMember:
 
     def moved(self, target: Target) -> Draft:
         """The group starts anew at ``target``."""
-        frontier = MessageReader(self.log.messages, target).position
+        frontier = self.log.frontier_at(target)
         with self.log.lock:
             version = self.log.known(self.name, GROUP).version + 1
         return versioned_draft(Move(self.name, frontier), name_id(self.name), version)

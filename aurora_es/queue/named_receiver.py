@@ -94,8 +94,8 @@ class NamedReceiver(Receiver):
         one takes it back. Raises CursorMovedError, and what an append of the journal raises.
         """
         self._check_open()
-        if position is None:
-            position = self._reader.position
+        position = self._reader.position if position is None else position
+        position = max(min(position, self._reader.last_position()), 0)
         if position == self._cursor.committed:
             return
         try:

@@ -20,7 +20,7 @@ _AT_ONCE_BYTES_MAX = 1 << 16  # more takes so long that the loop has better thin
 class Sender:
     """Sends to one queue, from any number of tasks of one event loop.
 
-    Messages of one sender keep their order. All senders of all tasks, threads and processes may send
+    What one task sends keeps its order. All senders of all tasks, threads and processes may send
     at once; those of one process share syncs.
 
     Cancelling a send takes the message back, if it is not being written yet; otherwise it is sent

@@ -61,7 +61,7 @@ class QueueSettings:
             cursors = self._open(self.cursors_path, Settings(None, _CURSORS_ROLL_CYCLE))
             if not cursors.attach():  # made with the same sync mode as the messages
                 cursors.settings = Settings(messages.handle.sync_mode, _CURSORS_ROLL_CYCLE)
-            log = CursorLog(cursors, messages)
+            log = CursorLog(cursors, messages, poll_interval=self.poll_interval)
             if not self.read_only:
                 log.reconcile()
         except BaseException:
