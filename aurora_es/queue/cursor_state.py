@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from aurora_es.queue.cursor_records import Keyed
 
-HELD_MAX = 10_000  # messages of a group that nobody is done with; beyond it no new ones are taken
-_PASSED_MAX = 1_000  # messages that one claim passes over: it has to read them
+# Messages of a group that were looked at and that nobody is done with; beyond it no new ones are
+# looked at. Every claim goes through them: a thousand take 0.2 ms.
+HELD_MAX = 1_000
 _EXPIRED = "handed out too often, and neither acknowledged nor given back in time"
 
 
@@ -251,7 +252,7 @@ def choose(  # noqa: PLR0913 - the time, the queue's end and what the member ask
     frontier = name.frontier
     room = HELD_MAX - len(name.held)
     while len(claimed) < count and frontier < last_position:
-        if len(claimed) + len(passed) >= room or len(passed) >= _PASSED_MAX:
+        if len(claimed) + len(passed) >= room:
             break
         frontier += 1
         key = key_at(frontier)
