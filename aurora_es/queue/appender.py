@@ -113,7 +113,12 @@ class Appender:
     def submit(
         self, rows: Sequence[Row], size_bytes: int, identities: Sequence[Identity] | None = None
     ) -> asyncio.Future[int]:
-        """Hand over to the thread; the future gives the first position when it is durable."""
+        """Hand over to the thread; the future gives the first position when it is durable.
+
+        Raises ForkedHandle in the child of a fork, where there is no such thread.
+        """
+        if self.journal.handle.forked:
+            self.journal.handle.check_usable()
         future: asyncio.Future[int] = self._loop.create_future()
         entry = Entry(rows, identities, size_bytes, future)
         if self._thread is None:
