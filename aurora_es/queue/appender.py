@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
 from aurora_es.journal.logs import logger
+from aurora_es.queue.queue_errors import QueueClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +93,7 @@ class Appender:
         self._room: deque[asyncio.Future[None]] = deque()
         self._inbox: _Inbox = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     @property
     def is_full(self) -> bool:
@@ -115,8 +117,12 @@ class Appender:
     ) -> asyncio.Future[int]:
         """Hand over to the thread; the future gives the first position when it is durable.
 
-        Raises ForkedHandle in the child of a fork, where there is no such thread.
+        Raises QueueClosedError behind ``stop``, and ForkedHandle in the child of a fork, where
+        there is no such thread.
         """
+        if self._stopped:
+            message = f"{self.journal.handle.path}: the queue was closed; open it again"
+            raise QueueClosedError(message)
         if self.journal.handle.forked:
             self.journal.handle.check_usable()
         future: asyncio.Future[int] = self._loop.create_future()
@@ -129,13 +135,6 @@ class Appender:
         if self._room:
             self._give_room()
         return future
-
-    async def append(
-        self, rows: Sequence[Row], size_bytes: int, identities: Sequence[Identity] | None = None
-    ) -> int:
-        """Append, by whichever way is shorter; returns the first position."""
-        first = self.append_at_once(rows, identities)
-        return first or await self.submit(rows, size_bytes, identities)
 
     async def room(self) -> None:
         """Return when less is on its way than the bound allows; first come, first served."""
@@ -158,7 +157,8 @@ class Appender:
             await asyncio.shield(self.submit((), 0))
 
     def stop(self) -> None:
-        """Let the thread end when it has written what it was given."""
+        """Take nothing more, and let the thread end when it has written what it was given."""
+        self._stopped = True
         if self._thread is not None:
             self._inbox.put(None)
 
@@ -226,7 +226,8 @@ def _append_all(inbox: _Inbox, journal: Journal, tell: Callable[[list[Entry]], N
             _append(journal, entries)
         except BaseException as error:  # noqa: BLE001 - its own caller gets it, whatever it is
             for taken in entries:
-                taken.error = error
+                if taken.rows:  # who only drains is not concerned
+                    taken.error = error
         tell(entries)
         if ended:
             return

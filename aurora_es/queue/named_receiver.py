@@ -50,6 +50,12 @@ class Cursor:
         return CursorMovedError(message)
 
 
+def taken_already(name: str) -> ReceiverError:
+    """The error for a ``take`` in the middle of another: its commit would include the other's."""
+    message = f"{name!r}: a message is being taken already; take one after the other"
+    return ReceiverError(message)
+
+
 class NamedReceiver(Receiver):
     """A receiver with a place on disk; for the tasks of one event loop, one at a time.
 
@@ -117,10 +123,13 @@ class NamedReceiver(Receiver):
 
     async def _begin(self, count: int, timeout: float | None) -> list[Message]:
         if self._is_taking:
-            message = f"{self.name!r}: a message is being taken already; take one after the other"
-            raise ReceiverError(message)
-        taken = await self._found(lambda: self._reader.take_page(count) or None, timeout)
+            raise taken_already(self.name)
         self._is_taking = True
+        try:
+            taken = await self._found(lambda: self._reader.take_page(count) or None, timeout)
+        except BaseException:
+            self._is_taking = False
+            raise
         return [message_of(*entry) for entry in taken]
 
     async def _end(self, taken: list[Message], *, succeeded: bool) -> None:

@@ -15,6 +15,7 @@ from aurora_es.queue import (
     MessageTypeError,
     QueueClosedError,
     ReceiverClosedError,
+    ReceiverError,
     ReceiveTimeoutError,
     SenderClosedError,
     StartReachedError,
@@ -93,6 +94,10 @@ def test_named_receivers(tmp_path: Path) -> None:
             raise Refused
         with pytest.raises(CursorMovedError), second.take():
             pass
+        with first.take(), pytest.raises(ReceiverError, match="one after the other"):
+            first.take().__enter__()
+        first.commit(3)
+        first.seek(4)
         assert first.next(int) == 3
         first.commit()
         assert queue.names()["n"].frontier == 4

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aurora_es import ClosedError
 from aurora_es.queue import (
     END,
     START,
@@ -219,6 +220,23 @@ def test_closing_gives_back_what_was_not_handed_out(tmp_path: Path) -> None:
         assert (message.position, message.attempts) == (2, 1)
         assert await all_of(second) == [3, 4, 5]
         await scene.close()
+
+    run(main)
+
+
+@every_sync
+def test_words_after_the_queue_was_closed(tmp_path: Path, sync: Sync) -> None:
+    """An acknowledgement that comes after the queue was closed is an error, and never hangs."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        queue = await scene.queue(sync=sync)
+        await scene.send(1, 2)
+        member = await queue.join("g")
+        message = await member.receive()
+        await queue.close()
+        with pytest.raises(ClosedError):
+            await member.acknowledge(message)
 
     run(main)
 

@@ -95,6 +95,17 @@ def test_one_is_taken_after_the_other(tmp_path: Path) -> None:
                         raise AssertionError
             async with receiver.take() as message:
                 assert message.position == 2
+            receiver.seek(END)
+            waiting = asyncio.create_task(refuse(receiver.take(), Refused()))
+            await asyncio.sleep(0)
+            with pytest.raises(ReceiverError, match="one after the other"):
+                async with receiver.take():
+                    raise AssertionError
+            await (await queue.acquire_sender()).send(6)
+            assert await waiting == 6
+            with pytest.raises(ReceiveTimeoutError):
+                async with (await queue.subscribe("m", start=END)).take(timeout=0):
+                    raise AssertionError
 
     run(main)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import threading
 from pathlib import Path
@@ -273,6 +274,28 @@ def test_a_failed_sync_is_told_to_each_sender(tmp_path: Path) -> None:
         await queue.close()
         async with await opened(tmp_path / "q") as again:
             assert (await values_of(again))[0] == "first"
+
+    run(main)
+
+
+def test_closing_is_not_disturbed_by_a_send_that_fails(tmp_path: Path) -> None:
+    """Each send gets its own error; closing only waits for them."""
+
+    async def main() -> None:
+        queue, files, gate = await held_queue(tmp_path / "q")
+        sender = await queue.acquire_sender()
+        first = sender.send_nowait("x")
+        await asyncio.to_thread(gate.reached.wait)
+        failing = sender.send_nowait("y")
+        closing = asyncio.create_task(sender.close())
+        await asyncio.sleep(0)
+        files.fail("pwrite", error_of(errno.ENOSPC))
+        gate.opened.set()
+        await closing
+        outcomes = await asyncio.gather(first, failing, return_exceptions=True)
+        assert any(isinstance(outcome, Exception) for outcome in outcomes)
+        files.obey()
+        await queue.close()
 
     run(main)
 

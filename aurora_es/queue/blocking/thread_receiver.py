@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from aurora_es.errors import ConflictError
 from aurora_es.queue.messages import message_of
-from aurora_es.queue.named_receiver import Cursor
+from aurora_es.queue.named_receiver import Cursor, taken_already
 from aurora_es.queue.queue_errors import (
     ReceiverClosedError,
     ReceiveTimeoutError,
@@ -151,6 +151,7 @@ class NamedReceiver(Receiver):
         """Commit ``cursor``; ``Queue.subscribe`` calls this."""
         super().__init__(reader, log)
         self._cursor = cursor
+        self._is_taking = False
 
     @property
     def name(self) -> str:
@@ -194,11 +195,17 @@ class NamedReceiver(Receiver):
 
         If the block raises, nothing is committed, and the same messages are the next ones again.
         """
-        taken = self.next_batch(count, timeout=timeout)
+        if self._is_taking:
+            raise taken_already(self.name)
+        self._is_taking = True
         try:
-            yield taken
-            self.commit(taken[-1].position)
-        except BaseException:
-            if not self.closed:
-                self._reader.seek(taken[0].position)
-            raise
+            taken = self.next_batch(count, timeout=timeout)
+            try:
+                yield taken
+                self.commit(taken[-1].position)
+            except BaseException:
+                if not self.closed:
+                    self._reader.seek(taken[0].position)
+                raise
+        finally:
+            self._is_taking = False
