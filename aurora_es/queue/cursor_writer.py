@@ -45,12 +45,14 @@ class CursorWriter:
         draft = self.log.due_state()
         if draft is not None:
             future = self._appender.submit(draft.rows, draft.size_bytes, draft.identities)
-            future.add_done_callback(_look_at_state)
+            future.add_done_callback(self._look_at_state)
 
-
-def _look_at_state(future: asyncio.Future[int]) -> None:
-    error = None if future.cancelled() else future.exception()
-    # A conflict says that another process was faster. Anything else concerns nobody now: the next
-    # record will meet with it, too.
-    if isinstance(error, AuroraError) and not isinstance(error, ConflictError):
-        logger.warning("the folded state of cursors could not be appended: %s", error)
+    def _look_at_state(self, future: asyncio.Future[int]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is None:
+            # It writes and syncs the manifest, so not in the loop; nobody waits for it.
+            future.get_loop().run_in_executor(None, self.log.trim)
+        # A conflict says that another process was faster. Anything else concerns nobody now: the
+        # next record will meet with it, too.
+        elif isinstance(error, AuroraError) and not isinstance(error, ConflictError):
+            logger.warning("the folded state of cursors could not be appended: %s", error)

@@ -1,8 +1,8 @@
 """The journal of cursors: reads it, folds it, and says what is to be appended to it.
 
 Theory of operation: whoever wants to know reads what is new and folds it. Every thousand records
-somebody appends the folded state; reading begins at the newest one, and retention drops what is
-before. A journal of cursors that has lost its end, to a power cut under a weak sync mode, is an
+somebody appends the folded state; reading begins at the newest one, and sealed segments before it
+are dropped. A journal of cursors that has lost its end, to a power cut under a weak sync mode, is an
 earlier state: messages are received again, none is lost.
 
 Messages may have lost their end, too, and then positions are given out a second time. Who opens the
@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import (
     ArgumentError,
     AuroraError,
+    ClosedError,
     ConflictError,
     CorruptionError,
+    LockTimeoutError,
     StorageError,
     TruncatedError,
 )
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.logs import logger
 from aurora_es.journal.reading import read_groups, read_selected
+from aurora_es.journal.retention import retain
 from aurora_es.queue.cursor_records import (
     EPOCH_ID,
     FORGOTTEN,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 
 STATE_EVERY_RECORDS = 1_000
 NAME_BYTES_MAX = 200
+_SEALED_MIN = 2  # the newest sealed segment always stays
 
 
 class CursorLog:
@@ -264,6 +269,29 @@ class CursorLog:
                 self.append(draft)
             except ConflictError:
                 return  # another process was faster
+            self.trim()
+
+    def trim(self) -> None:
+        """Drop sealed segments that the newest folded state stands for; never raises for it.
+
+        Nobody has to ask for that: unlike messages they are of no use to anybody.
+        """
+        handle = self.journal.handle
+        try:
+            before = self.state_position()
+            manifest = handle.manifest
+            segments = manifest.segments if manifest is not None else []
+            if len(segments) >= _SEALED_MIN and segments[0].last_position < before:
+                retain(
+                    handle.path, before_position=before, effects=handle.effects, lock_timeout=0.0
+                )
+                self.journal.renew()
+        except ClosedError:
+            return  # meanwhile, by another thread
+        except LockTimeoutError:
+            return  # a background run is at work; the next folded state is the next occasion
+        except (AuroraError, OSError) as error:
+            logger.warning("%s: old cursors could not be dropped: %s", handle.path, error)
 
 
 def check_kind(name: str, found: NameState, kind: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from aurora_es import RollCycle
+from aurora_es.journal import background
 from aurora_es.queue import OvertakenError, Queue, Sync, blocking
 from tests.journal.support import HOUR, ManualClock, effects_with
 from tests.queue.support import opened, run
@@ -96,3 +98,27 @@ def test_cursors_are_retained_too(tmp_path: Path) -> None:
         assert queue._log.journal.first_position > 1
         assert late.names() == queue.names()
         late.close()
+
+
+def test_old_cursors_go_by_themselves(tmp_path: Path) -> None:
+    """Once they are sealed, the next folded state drops what is before it; from a loop, too."""
+
+    async def main() -> None:
+        async with await opened(tmp_path / "q", sync=Sync.NEVER) as queue:
+            await (await queue.acquire_sender()).send_many(range(40_000))
+            named = await queue.subscribe("x" * 200)
+            journal = queue._log.journal
+            while journal.last_position < 34_000:
+                async with named.take():
+                    pass
+            assert journal.first_position == 1
+            background.seal(journal.handle.path)
+            journal.renew()
+            for _ in range(1_001):
+                async with named.take():
+                    pass
+            while journal.first_position == 1:
+                await asyncio.sleep(0)
+            assert queue.names()["x" * 200].frontier == named.committed
+
+    run(main)
