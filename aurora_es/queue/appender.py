@@ -25,8 +25,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
-from aurora_es.journal.logs import logger
 from aurora_es.queue.queue_errors import QueueClosedError
+from aurora_es.queue.queue_logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

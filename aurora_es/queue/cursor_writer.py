@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError, ConflictError
-from aurora_es.journal.logs import logger
+from aurora_es.queue.queue_logs import logger
 
 if TYPE_CHECKING:
     from aurora_es.queue.appender import Appender

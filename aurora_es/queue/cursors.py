@@ -28,7 +28,6 @@ from aurora_es.errors import (
 )
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.logs import logger
 from aurora_es.journal.reading import read_groups, read_selected
 from aurora_es.journal.retention import retain
 from aurora_es.queue.cursor_records import (
@@ -47,6 +46,7 @@ from aurora_es.queue.cursor_records import (
 )
 from aurora_es.queue.cursor_state import CursorState, NameState, decode_state, encode_state, fold
 from aurora_es.queue.queue_errors import NameKindError, QueueError
+from aurora_es.queue.queue_logs import logger
 from aurora_es.queue.reader import MessageReader
 
 if TYPE_CHECKING:

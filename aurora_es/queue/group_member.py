@@ -29,6 +29,7 @@ from aurora_es.queue.cursor_records import (
 )
 from aurora_es.queue.cursor_state import Parked, choose, next_time
 from aurora_es.queue.messages import message_of
+from aurora_es.queue.queue_logs import logger
 from aurora_es.queue.reader import START, MessageReader
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class GroupMember:
 
     def adopt(self, claim: Claim) -> None:
         """Take what ``claim``, which is in the journal now, has claimed."""
+        if claim.parked:
+            logger.warning("group %r: positions %s are parked", self.name, claim.parked)
         with self.log.lock:
             held = self.log.known(self.name, GROUP).held
             attempts = {
@@ -166,8 +169,9 @@ class GroupMember:
         return draft_of(Extend(self.name, message.lease, [message.position], until))
 
     def parked(self, message: Message, reason: str) -> Draft:
-        """The message is to be put aside."""
+        """The message is to be put aside; that is logged, as nobody may look for a while."""
         reason = reason[:_REASON_CHARACTERS_MAX]
+        logger.warning("group %r: position %d is parked: %s", self.name, message.position, reason)
         return draft_of(Park(self.name, message.lease, [message.position], reason))
 
     def unused(self) -> list[Draft]:

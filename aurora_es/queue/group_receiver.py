@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError, ConflictError
-from aurora_es.journal.logs import logger
 from aurora_es.queue.queue_errors import ReceiveTimeoutError
+from aurora_es.queue.queue_logs import logger
 from aurora_es.queue.receiver import LoopReceiver
 
 if TYPE_CHECKING:

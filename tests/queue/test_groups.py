@@ -158,7 +158,9 @@ def test_a_block_that_raises_gives_back(tmp_path: Path) -> None:
     run(main)
 
 
-def test_a_message_that_kills_its_members_is_parked(tmp_path: Path) -> None:
+def test_a_message_that_kills_its_members_is_parked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Members that neither acknowledge nor give back use up the attempts, too."""
 
     async def main() -> None:
@@ -172,6 +174,7 @@ def test_a_message_that_kills_its_members_is_parked(tmp_path: Path) -> None:
         ((parked, reason),) = member.parked()
         assert parked.position == 1
         assert "handed out too often" in reason
+        assert "group 'g': positions [1] are parked" in caplog.text
         await member.discard([parked])
         assert member.parked() == []
         await scene.close()

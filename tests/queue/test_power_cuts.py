@@ -14,6 +14,7 @@ from aurora_es import RollCycle, Sync
 from aurora_es.files.layer import Effects
 from aurora_es.journal.logs import logger
 from aurora_es.queue import GroupReceiver, Message, Queue, QueueBuilder, ReceiveTimeoutError
+from aurora_es.queue.queue_logs import logger as queue_logger
 from aurora_es.testing.crashable import CrashableFiles
 from aurora_es.testing.disk import CrashableDisk
 from tests.journal.support import SECOND, ManualClock
@@ -121,6 +122,7 @@ def test_nothing_that_is_left_is_passed_over(
     part: int, reliability_factor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every message that outlives a power cut was acknowledged, or is delivered again."""
+    monkeypatch.setattr(queue_logger, "disabled", True)
     monkeypatch.setattr(logger, "disabled", True)  # accidents are logged, hundreds of times here
     for seed in range(part, HISTORIES * reliability_factor, 2):
         history = History(seed)

@@ -36,6 +36,7 @@ from aurora_es.queue import (
     ReceiveTimeoutError,
     Sender,
 )
+from aurora_es.queue.queue_logs import logger as queue_logger
 from aurora_es.testing.crashable import CrashableFiles
 from aurora_es.testing.disk import CrashableDisk
 from tests.journal.support import SECOND, ManualClock
@@ -474,6 +475,7 @@ class QueueMachine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accidents are logged, thousands of times here."""
+    monkeypatch.setattr(queue_logger, "disabled", True)
     monkeypatch.setattr(logger, "disabled", True)
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError, ConflictError
-from aurora_es.journal.logs import logger
 from aurora_es.queue.blocking.thread_receiver import ThreadReceiver
 from aurora_es.queue.group_member import (
     GroupMember,
 )
+from aurora_es.queue.queue_logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
