@@ -134,7 +134,11 @@ def rows_of_values(
 ) -> tuple[list[Row], int]:
     """Encode many values; returns their rows and the number of their bytes."""
     rows = [
-        row_of_value(value.value, value.key or key, value.headers or headers)
+        row_of_value(
+            value.value,
+            key if value.key is None else value.key,
+            headers if value.headers is None else value.headers,
+        )
         if type(value) is Outgoing
         else row_of_value(value, key, headers)
         for value in values

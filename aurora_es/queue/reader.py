@@ -95,7 +95,10 @@ class MessageReader:
         self._at += 1
 
     def take_page(self, count: int) -> list[Entry]:
-        """Go behind up to ``count`` messages, and return them."""
+        """Go behind up to ``count`` messages, and return them; raises ArgumentError below 1."""
+        if count < 1:
+            message = f"count: expected 1 or more, found {count}"
+            raise ArgumentError(message)
         taken: list[Entry] = []
         while len(taken) < count and self.peek() is not None:
             at = self._at

@@ -93,6 +93,7 @@ class ThreadWaiter:
         """Wait for no file so far; raises OSError."""
         self._bell = Bell.open()
         self._waiters: list[Waiter] = []
+        self._unwatched = process_wakeups().unwatched_waiter(self._bell)  # while there is no file
 
     def add(self, path: str) -> None:
         """Wait for changes of the file at ``path``, too; raises OSError."""
@@ -100,9 +101,9 @@ class ThreadWaiter:
 
     def wait(self, seconds: float) -> None:
         """Return at a change, after ``wake``, or in ``seconds``."""
-        waiters = self._waiters or [process_wakeups().unwatched_waiter(self._bell)]
-        polling = next((waiter for waiter in waiters if waiter.polling), waiters[0])
-        polling.wait(seconds)
+        waiters = self._waiters or [self._unwatched]
+        # One that has to poll returns soonest.
+        next((waiter for waiter in waiters if waiter.polling), waiters[0]).wait(seconds)
 
     def wake(self) -> None:
         """End the current wait, or the next one; from any thread."""
@@ -110,9 +111,8 @@ class ThreadWaiter:
 
     def close(self) -> None:
         """Watch nothing any more, and end the current wait."""
-        for waiter in self._waiters:
+        for waiter in (*self._waiters, self._unwatched):
             waiter.close()
-        self._bell.ring()
 
 
 class ThreadWaiting:

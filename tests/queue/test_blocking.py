@@ -189,3 +189,15 @@ def test_read_only_and_settings(tmp_path: Path) -> None:
         for call in (queue.acquire_sender, lambda: queue.subscribe("n")):
             with pytest.raises(ReadOnlyError):
                 call()
+
+
+def test_a_read_only_thread_waits_for_a_queue(tmp_path: Path) -> None:
+    """A queue that does not exist yet is waited for, too."""
+    with (
+        blocking.open_queue(tmp_path / "q", read_only=True) as reading,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        waiting = threads.submit(reading.subscribe().next, int)
+        with blocking.open_queue(tmp_path / "q") as queue:
+            queue.acquire_sender().send(7)
+            assert waiting.result() == 7

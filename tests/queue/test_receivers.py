@@ -139,6 +139,8 @@ def test_batches(tmp_path: Path) -> None:
             receiver = await queue.subscribe()
             sizes = [len(await receiver.next_batch(4)) for _ in range(3)]
             assert (sizes, receiver.position) == ([4, 4, 2], 10)
+            with pytest.raises(ValueError, match="count"):
+                await receiver.next_batch(0)
             waiting = asyncio.create_task(receiver.next_batch(4))
             await asyncio.sleep(0)
             await (await queue.acquire_sender()).send_many([11, 12])
