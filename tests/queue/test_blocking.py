@@ -201,3 +201,16 @@ def test_a_read_only_thread_waits_for_a_queue(tmp_path: Path) -> None:
         with blocking.open_queue(tmp_path / "q") as queue:
             queue.acquire_sender().send(7)
             assert waiting.result() == 7
+
+
+def test_a_queue_that_is_closed_in_the_middle_of_a_look(tmp_path: Path) -> None:
+    """The journal is closed under a receiver: it says that it was closed, too."""
+    queue = blocking.open_queue(tmp_path / "q")
+    receiver = queue.subscribe()
+
+    def close_and_look() -> None:
+        queue.close()
+        assert queue.messages.last_position
+
+    with pytest.raises(ReceiverClosedError):
+        receiver._found(close_and_look, None)

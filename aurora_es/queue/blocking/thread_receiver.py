@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from aurora_es.errors import ConflictError
+from aurora_es.errors import ClosedError, ConflictError
 from aurora_es.queue.messages import message_of
 from aurora_es.queue.named_receiver import Cursor, taken_already
 from aurora_es.queue.queue_errors import (
@@ -47,10 +47,14 @@ class ThreadReceiver:
         deadline = None if timeout is None else self._monotonic() + timeout
         while True:
             self._check_open()
-            found = look()
-            if found is not None:
-                return found
-            seconds = None if patience is None else patience()
+            try:
+                found = look()
+                if found is not None:
+                    return found
+                seconds = None if patience is None else patience()
+            except ClosedError:
+                self._check_open()  # another thread has closed the queue in the middle of the look
+                raise
             if deadline is not None:
                 remaining = deadline - self._monotonic()
                 if remaining <= 0:
