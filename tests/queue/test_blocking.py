@@ -214,3 +214,6 @@ def test_a_queue_that_is_closed_in_the_middle_of_a_look(tmp_path: Path) -> None:
 
     with pytest.raises(ReceiverClosedError):
         receiver._found(close_and_look, None)
+    late = blocking.open_queue(tmp_path / "q")
+    with pytest.raises(ReceiverClosedError):
+        late.subscribe()._found(late.close, None)  # finds nothing, and would wait

@@ -52,16 +52,16 @@ class ThreadReceiver:
                 if found is not None:
                     return found
                 seconds = None if patience is None else patience()
+                if deadline is not None:
+                    remaining = deadline - self._monotonic()
+                    if remaining <= 0:
+                        message = f"no message came within {timeout} s"
+                        raise ReceiveTimeoutError(message)
+                    seconds = remaining if seconds is None else min(seconds, remaining)
+                self._waiting.wait(seconds)
             except ClosedError:
-                self._check_open()  # another thread has closed the queue in the middle of the look
+                self._check_open()  # another thread has closed the queue in the middle of this
                 raise
-            if deadline is not None:
-                remaining = deadline - self._monotonic()
-                if remaining <= 0:
-                    message = f"no message came within {timeout} s"
-                    raise ReceiveTimeoutError(message)
-                seconds = remaining if seconds is None else min(seconds, remaining)
-            self._waiting.wait(seconds)
 
     def _check_open(self) -> None:
         if self.closed:
