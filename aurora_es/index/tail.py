@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aurora_es.index.topics import TailTopics
 
 Key = bytes | str
+_NOBODY = (None, None)
 _ALIGNMENT_BITS = 3  # frames start at multiples of 8
 
 
@@ -122,7 +123,9 @@ class TailIndex:
                 slot += count
         slot = self.position - self._before
         last, versions, previous = self._last, self._versions, self._previous
-        if len(identities) > 1 and self._add_run(identities, rises=rises):
+        if len(identities) > 1 and (
+            self._add_messages(identities) or self._add_run(identities, rises=rises)
+        ):
             self.position += len(identities)
             return
         for key, version in identities:
@@ -146,15 +149,18 @@ class TailIndex:
     def _add_one(
         self, identity: tuple[Key | None, int | None], offset: int, length: int, *, rises: bool
     ) -> bool:
-        """Add the next version of one originator, the most frequent commit; False if it isn't."""
+        """Add the next version of one originator, or a message; False if it is neither."""
         key, version = identity
-        if key is None or version is None or key in self._disordered:
+        if key is None or version is None:
+            key, version, before = None, 0, 0
+        elif key in self._disordered:
             return False
-        before = self._last.get(key, 0)
+        else:
+            before = self._last.get(key, 0)
         if before:
             if version <= self._versions[before - 1]:
                 return False
-        elif not rises and self._before:
+        elif not rises and self._before and key is not None:
             self.unchecked.add(key)
         position = self.position + 1
         slot = position - self._before
@@ -163,8 +169,18 @@ class TailIndex:
         self._frame_lengths.append(length)
         self._versions.append(version)
         self._previous.append(before)
-        self._last[key] = slot
+        if key is not None:
+            self._last[key] = slot
         self.position = position
+        return True
+
+    def _add_messages(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
+        """Add many records without originator at once; False if they are not all that."""
+        count = len(identities)
+        if identities[0] != _NOBODY or identities.count(_NOBODY) != count:
+            return False
+        self._versions.frombytes(bytes(self._versions.itemsize * count))
+        self._previous.frombytes(bytes(self._previous.itemsize * count))
         return True
 
     def _add_run(self, identities: Sequence[tuple[Key | None, int | None]], *, rises: bool) -> bool:
