@@ -4,6 +4,7 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -46,6 +47,8 @@ __all__ = [
     "AuroraAggregateRecorder",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
+    "AuroraDCBRecorder",
+    "AuroraDcbRecorder",
     "AuroraError",
     "AuroraFactory",
     "AuroraNotificationLog",
