@@ -208,7 +208,7 @@ class TailIndex:
 
     def has_match(self, query: Query, after: int) -> bool:
         """Whether a record above ``after`` matches; those records' postings are gathered."""
-        if self.position <= after:
+        if self.position <= max(after, self._before):
             return False
         postings = self.postings
         assert postings is not None

@@ -11,12 +11,20 @@ import json
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 from eventsourcing.dcb.popo import InMemoryDCBRecorder
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from aurora_es import AuroraDCBRecorder, AuroraFactory
 from aurora_es.index import collect, intersection
@@ -220,16 +228,16 @@ class DCBMachine(RuleBasedStateMachine):
         assert {recorder.read().head for recorder in self.recorders.values()} <= {head}
 
 
-class TestDCBRecorders(DCBMachine.TestCase):
-    """Runs the machine beside one process."""
+@pytest.fixture(name="worker")
+def _worker() -> Iterator[Script]:
+    """A second process."""
+    with Script(_WORKER) as worker:
+        assert worker.hear() == "ready"
+        yield worker
+        worker.end()
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Start the process."""
-        DCBMachine.worker = Script(_WORKER)
-        assert DCBMachine.worker.hear() == "ready"
 
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """End it."""
-        DCBMachine.worker.end()
+def test_every_recorder_answers_as_the_one_in_memory(worker: Script) -> None:
+    """Whoever appends, on whatever condition, and whoever reads, whatever is sealed meanwhile."""
+    DCBMachine.worker = worker
+    run_state_machine_as_test(DCBMachine)
