@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from aurora_es import ConflictError, Journal, Record, RollCycle, Sync, TruncatedError
+from aurora_es import ConflictError, Journal, Record, RollCycle, StorageError, Sync, TruncatedError
 from aurora_es.index.query import Condition, Query, QueryItem
 from aurora_es.journal import background
 from aurora_es.journal.conditions import CONFLICTS_NAMED_MAX
+from aurora_es.journal.retention import retain
 from tests.journal.support import (
     Call,
     Crowd,
@@ -98,13 +99,16 @@ def test_commits_of_one_group_see_each_other(tmp_path: Path) -> None:
     with open_with(tmp_path, crowd.effects()) as journal:
         append_if(journal, TAGGED, 0, "else")
 
+        def leading() -> range:
+            return journal.append([record("else")])
+
         def competing() -> int:
             return append_if(journal, TAGGED, 0, "tag")
 
         def bystander() -> int:
             return append_if(journal, TAGGED, 1 << 40, "tag", "more")
 
-        given = crowd.call(journal, [competing, competing, bystander, competing])
+        _, *given = crowd.call(journal, [leading, competing, bystander, competing, competing])
         winners = [each for each in given if isinstance(each, int)]
         losers = [each for each in given if not isinstance(each, int)]
         tagged = [stored.position for stored in journal.read() if "tag" in stored.record.tags]
@@ -123,9 +127,8 @@ def test_a_failed_look_writes_nothing(tmp_path: Path) -> None:
     with open_with(tmp_path, effects_with(files), **options) as journal:
         assert journal.last_position == 5
         files.fail("pread", error_of(5), when=lambda _, length, offset: length > 72)
-        with pytest.raises(OSError, match="error") if False else pytest.raises(Exception) as caught:
+        with pytest.raises(StorageError):
             append_if(journal, TAGGED, 0)
-        assert not isinstance(caught.value, ConflictError)
         files.obey()
         with pytest.raises(ConflictError) as conflict:
             append_if(journal, TAGGED, 0)
@@ -149,7 +152,8 @@ def test_dropped_records_may_have_matched(tmp_path: Path) -> None:
         for _ in range(4):
             journal.append([record("else")] * 2)
         seal(journal)
-        journal.retain(before_position=5)
+        retain(tmp_path, before_position=5)
+        journal.renew()
         assert journal.first_position == 5
         with pytest.raises(TruncatedError):
             append_if(journal, TAGGED, 0)
