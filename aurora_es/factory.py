@@ -11,15 +11,14 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.persistence import (
-    InfrastructureFactory,
-    Mapper,
-    NotSupportedError,
-    Transcoder,
-)
+from eventsourcing.persistence import InfrastructureFactory, Mapper, Transcoder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
-from aurora_es.compat import DCBInfrastructureFactory
+from aurora_es.compat import (
+    ORIGINATOR_ID_TYPE_DEFAULT,
+    DCBInfrastructureFactory,
+    library_errors,
+)
 from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.memory import memory_directory
@@ -133,7 +132,7 @@ class AuroraFactory(
         given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
         if self._uses_msgpack_mapper and not given:
             message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
-            raise NotSupportedError(message)
+            raise library_errors.NotSupportedError(message)
         return super().mapper(transcoder, mapper_class)
 
     def close(self) -> None:
@@ -176,7 +175,7 @@ class AuroraFactory(
             memory = memory_directory(self.env.name)
             root, sync = memory.path, Sync.NEVER
         id_type = self._choice(
-            self.ORIGINATOR_ID_TYPE, "as written", ("as written", "uuid", "text")
+            self.ORIGINATOR_ID_TYPE, ORIGINATOR_ID_TYPE_DEFAULT, ("as written", "uuid", "text")
         )
         options = LeaseOptions(
             settings=Settings(
