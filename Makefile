@@ -8,7 +8,7 @@ READY := .venv/.ready
 .PHONY: help demo test test-next lint types bench docs reliability ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "PYTHON=python3.13 chooses the interpreter of a new .venv, ARGS='-k torn -n 0' is passed to pytest."
 

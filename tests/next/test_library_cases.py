@@ -10,6 +10,7 @@ from unittest import TestCase
 from uuid import uuid4
 
 import pytest
+from eventsourcing.utils import Environment
 
 from aurora_es import AuroraFactory
 from aurora_es.compat import IS_10, NIL_UUID
@@ -28,7 +29,6 @@ if not TYPE_CHECKING:  # the types are those of the version in .venv
         ProcessRecorderTestCase,
         TrackingRecorderTestCase,
     )
-    from eventsourcing.utils import Environment
 
 
 class StoreCase(TestCase):
