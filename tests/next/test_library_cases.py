@@ -12,7 +12,13 @@ from uuid import uuid4
 import pytest
 from eventsourcing.utils import Environment
 
-from aurora_es import AuroraFactory
+from aurora_es import (
+    AuroraAggregateRecorder,
+    AuroraApplicationRecorder,
+    AuroraFactory,
+    AuroraProcessRecorder,
+    AuroraTrackingRecorder,
+)
 from aurora_es.compat import IS_10, NIL_UUID
 
 if not IS_10:
@@ -25,6 +31,7 @@ if not TYPE_CHECKING:  # the types are those of the version in .venv
     from eventsourcing.tests.persistence import (
         AggregateRecorderTestCase,
         ApplicationRecorderTestCase,
+        InfrastructureFactoryTestCase,
         NonInterleavingNotificationIDsBaseCase,
         ProcessRecorderTestCase,
         TrackingRecorderTestCase,
@@ -104,6 +111,58 @@ if not TYPE_CHECKING:
             """A subscription blocks, and receives."""
             self._test_append_subscribe(self.factory_of().dcb_recorder())
 
+    class OwnApplicationRecorder(AuroraApplicationRecorder):
+        """What the factory case asks for."""
+
+    class OwnProcessRecorder(AuroraProcessRecorder):
+        """What the factory case asks for."""
+
+    class OwnTrackingRecorder(AuroraTrackingRecorder):
+        """What the factory case asks for."""
+
+    class TestFactory(InfrastructureFactoryTestCase):
+        """The library's factory case."""
+
+        def setUp(self) -> None:
+            """Give the case its environment."""
+            root = tempfile.mkdtemp()
+            self.addCleanup(shutil.rmtree, root)
+            settings = {"PERSISTENCE_MODULE": "aurora_es", "AURORA_PATH": root}
+            self.env = Environment("TestCase", settings | {"AURORA_BACKGROUND": "n"})
+            super().setUp()
+
+        def expected_factory_class(self) -> type:
+            """Ours."""
+            return AuroraFactory
+
+        def expected_aggregate_recorder_class(self) -> type:
+            """Ours."""
+            return AuroraAggregateRecorder
+
+        def expected_application_recorder_class(self) -> type:
+            """Ours."""
+            return AuroraApplicationRecorder
+
+        def expected_tracking_recorder_class(self) -> type:
+            """Ours."""
+            return AuroraTrackingRecorder
+
+        def expected_process_recorder_class(self) -> type:
+            """Ours."""
+            return AuroraProcessRecorder
+
+        def application_recorder_subclass(self) -> type:
+            """A subclass of ours."""
+            return OwnApplicationRecorder
+
+        def process_recorder_subclass(self) -> type:
+            """A subclass of ours."""
+            return OwnProcessRecorder
+
+        def tracking_recorder_subclass(self) -> type:
+            """A subclass of ours."""
+            return OwnTrackingRecorder
+
     class TestValues(StoreCase):
         """What events of 10.0 have beside those of 9.5."""
 
@@ -145,5 +204,6 @@ if not TYPE_CHECKING:
             assert [each.event for each in recorder.read()] == [given]
 
     del AggregateRecorderTestCase, ApplicationRecorderTestCase, DcbRecorderTestCase
+    del InfrastructureFactoryTestCase
     del NonInterleavingNotificationIDsBaseCase, ProcessRecorderTestCase, TrackingRecorderTestCase
 del StoreCase
