@@ -4,6 +4,7 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -47,6 +48,8 @@ __all__ = [
     "AuroraAggregateRecorder",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
+    "AuroraDCBRecorder",
+    "AuroraDcbRecorder",
     "AuroraError",
     "AuroraFactory",
     "AuroraNotificationLog",

@@ -20,6 +20,8 @@ PUBLIC = """
     AuroraAggregateRecorder
     AuroraApplicationRecorder
     AuroraConfigurationError
+    AuroraDCBRecorder
+    AuroraDcbRecorder
     AuroraError
     AuroraFactory
     AuroraNotificationLog
