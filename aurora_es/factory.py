@@ -130,11 +130,12 @@ class AuroraFactory(
         transcoder: Transcoder | None = None,
         mapper_class: type[Mapper[TAggregateID]] | None = None,
     ) -> Mapper[TAggregateID]:
-        """Construct the library's mapper."""
-        given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
-        if self._uses_msgpack_mapper and not given:
-            message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
-            raise NotSupportedError(message)
+        """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
+        if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
+            from aurora_es.mapper import JSONMapper, MsgpackMapper
+
+            chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
+            mapper_class = chosen
         return super().mapper(transcoder, mapper_class)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ FACE = {
     "notification_log",
     "recorder_errors",
     "recorders",
+    "state_coding",
     "store",
     "subscription",
     "views",

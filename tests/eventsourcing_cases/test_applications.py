@@ -43,13 +43,34 @@ class EnvironmentCase(TestCase):
         super().setUp()
 
 
+class FastMapperCase(EnvironmentCase):
+    """The same with the fast mapper."""
+
+    def setUp(self) -> None:
+        """Set one more."""
+        os.environ["AURORA_MAPPER"] = "msgpack"
+        self.addCleanup(os.environ.pop, "AURORA_MAPPER", None)
+        super().setUp()
+
+
 @pytest.mark.filterwarnings("default:'log' is deprecated:DeprecationWarning")
 class TestApplication(EnvironmentCase, ApplicationTestCase):
     """The library's application case."""
 
 
+@pytest.mark.filterwarnings("default:'log' is deprecated:DeprecationWarning")
+class TestApplicationWithFastMapper(FastMapperCase, ApplicationTestCase):
+    """The library's application case with AURORA_MAPPER=msgpack."""
+
+
 class TestExampleApplication(EnvironmentCase, ExampleApplicationTestCase):
     """The library's example application case."""
+
+    expected_factory_topic = "aurora_es.factory:AuroraFactory"
+
+
+class TestExampleApplicationWithFastMapper(FastMapperCase, ExampleApplicationTestCase):
+    """The library's example application case with AURORA_MAPPER=msgpack."""
 
     expected_factory_topic = "aurora_es.factory:AuroraFactory"
 
@@ -106,3 +127,4 @@ class TestEventSourcedProjection(EnvironmentCase, EventSourcedProjectionTestCase
 
 del AggregateEventCountersProjectionTestCase, ApplicationTestCase, EnvironmentCase
 del EventCountersViewTestCase, EventSourcedProjectionTestCase, ExampleApplicationTestCase
+del FastMapperCase
