@@ -4,6 +4,7 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.application import AuroraApplication
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -44,6 +45,7 @@ Factory = AuroraFactory
 __all__ = [
     "ArgumentError",
     "AuroraAggregateRecorder",
+    "AuroraApplication",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
     "AuroraError",

@@ -26,6 +26,7 @@ from aurora_es.journal.creation import Settings
 from aurora_es.journal.following import POLL_SECONDS_MIN
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.mapper import JSONMapper, MsgpackMapper
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -132,8 +133,6 @@ class AuroraFactory(
     ) -> Mapper[TAggregateID]:
         """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
         if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
-            from aurora_es.mapper import JSONMapper, MsgpackMapper
-
             chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
             mapper_class = chosen
         return super().mapper(transcoder, mapper_class)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "aurora_es"
 
 FACE = {
+    "application",
     "compat",
     "dcb",
     "factory",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PUBLIC = """
     ArgumentError
     AuroraAggregateRecorder
+    AuroraApplication
     AuroraApplicationRecorder
     AuroraConfigurationError
     AuroraError
