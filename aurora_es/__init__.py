@@ -39,6 +39,7 @@ from aurora_es.recorders import (
     AuroraTrackingRecorder,
 )
 from aurora_es.store import AuroraStore
+from aurora_es.views import JournaledView, ViewTable
 
 Factory = AuroraFactory
 
@@ -66,6 +67,7 @@ __all__ = [
     "ForkedHandle",
     "HistoryChangedError",
     "Journal",
+    "JournaledView",
     "LockTimeoutError",
     "NeedsRecoveryError",
     "Originator",
@@ -83,4 +85,5 @@ __all__ = [
     "TooLargeError",
     "TruncatedError",
     "UnsupportedFormatError",
+    "ViewTable",
 ]

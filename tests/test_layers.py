@@ -27,6 +27,8 @@ FACE = {
     "state_coding",
     "store",
     "subscription",
+    "view_state",
+    "view_transaction",
     "views",
 }
 # Bottom first. A unit may import itself and the rows below; units of one row are strangers. Finer

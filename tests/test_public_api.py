@@ -39,6 +39,7 @@ PUBLIC = """
     ForkedHandle
     HistoryChangedError
     Journal
+    JournaledView
     LockTimeoutError
     NeedsRecoveryError
     Originator
@@ -56,6 +57,7 @@ PUBLIC = """
     TooLargeError
     TruncatedError
     UnsupportedFormatError
+    ViewTable
 """.split()
 
 HEAVY = ("numpy", "asyncio", "ctypes", "multiprocessing", "concurrent.futures", "sqlite3", "rich")

@@ -22,6 +22,7 @@ from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
+from aurora_es.journal.exclusive import ExclusiveAppend
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
@@ -214,10 +215,28 @@ class Journal:
             message = f"{handle.path}: {error}; nothing of this call was written"
             raise StorageError(message) from error
         if handle.has_new_segment:
+            self.tend()
+        return first
+
+    def exclusive(self) -> ExclusiveAppend:
+        """The append lock, to be held while somebody reads and decides (for the faces).
+
+        Makes the journal if there is none. ``tend`` when the lock is released.
+        """
+        self._check_appendable()
+        if self.handle.descriptors is None and not self.attach():
+            self._create()
+        if not self._has_appended:
+            self._start_appending()
+        return ExclusiveAppend(self.handle)
+
+    def tend(self) -> None:
+        """Let what is sealed be tended if a segment has begun since the last time."""
+        handle = self.handle
+        if handle.has_new_segment:
             handle.has_new_segment = False
             if self._background and handle.descriptors is not None:
                 tend(handle)
-        return first
 
     def _check_appendable(self) -> None:
         handle = self.handle
