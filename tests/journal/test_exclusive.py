@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 
 import pytest
 
 from aurora_es import (
+    AuroraError,
     ConflictError,
     Journal,
     LockTimeoutError,
@@ -16,7 +18,9 @@ from aurora_es import (
     RollCycle,
 )
 from aurora_es.format.payload import TrackingData
+from aurora_es.testing.faulty import Fault, FaultyFiles, SimulatedInterrupt
 from tests.face.support import Task
+from tests.journal.support import QuickFiles, effects_with, open_with
 
 ROW = (None, None, "topic", b"state")
 
@@ -81,3 +85,48 @@ def test_a_read_only_journal_is_refused(tmp_path: Path) -> None:
         journal.append([Record(topic="topic", state=b"1")])
     with Journal.open(tmp_path / "j", read_only=True) as journal, pytest.raises(ReadOnlyError):
         journal.exclusive()
+
+
+_FAULTS = [
+    Fault("interrupt", "before"),
+    Fault("interrupt", "middle"),
+    Fault("interrupt", "after"),
+    Fault("error"),
+]
+
+
+@pytest.mark.parametrize("fault", _FAULTS, ids=lambda fault: f"{fault.kind} {fault.moment}")
+def test_every_call_fails(tmp_path: Path, fault: Fault) -> None:
+    """Whatever strikes whichever call: the commit is whole or not there, and the next one works."""
+    for number in range(100):
+        path = tmp_path / str(number)
+        files = FaultyFiles(QuickFiles(), random.Random(number))
+        with open_with(path, effects_with(files, reserve_bytes=0)) as journal:
+            journal.append([Record(topic="topic", state=b"first")])
+            files.arm(fault, number)
+            acknowledged = strike(journal)
+            files.disarm()
+            if files.struck is None:
+                assert acknowledged
+                return
+            if not isinstance(journal.handle.poison, BaseException):
+                journal.append([Record(topic="topic", state=b"last")], tracking=("up", 2))
+        with open_with(path) as journal:
+            found = [stored.record.state for stored in journal.read()]
+            assert found.count(b"state") in ({2} if acknowledged else {0, 2})
+            assert found[0] == b"first"
+            assert journal.tracking().get("up", 0) in {0, 1, 2}
+            assert (b"last" in found) == (journal.tracking().get("up") == 2)
+            if b"last" not in found:
+                assert journal.tracking().get("up", 0) == found.count(b"state") // 2
+    pytest.fail("there is no end of calls")
+
+
+def strike(journal: Journal) -> bool:
+    """Append two records and tracking in the lock; returns whether it was acknowledged."""
+    try:
+        with journal.exclusive() as held:
+            held.append([ROW, ROW], [(None, None)] * 2, TrackingData("up", 1))
+            return True
+    except (AuroraError, OSError, SimulatedInterrupt):
+        return False
