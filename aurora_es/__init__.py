@@ -32,6 +32,7 @@ from aurora_es.factory import AuroraFactory
 from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
 from aurora_es.notification_log import AuroraNotificationLog, AuroraSection
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.rebuilding import rebuild_projection
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
@@ -86,4 +87,5 @@ __all__ = [
     "TruncatedError",
     "UnsupportedFormatError",
     "ViewTable",
+    "rebuild_projection",
 ]

@@ -171,3 +171,8 @@ class JournaledView(AuroraTrackingRecorder):
         except ArgumentError as error:
             raise recorder_error(error) from None
         super().insert_tracking(tracking)
+
+
+def core_of(view: JournaledView) -> ViewCore:
+    """What a view is made of, for its parts in other modules: a view has no other public names."""
+    return view._core  # noqa: SLF001

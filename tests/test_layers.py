@@ -22,6 +22,7 @@ FACE = {
     "factory",
     "mapper",
     "notification_log",
+    "rebuilding",
     "recorder_errors",
     "recorders",
     "state_coding",

@@ -58,6 +58,7 @@ PUBLIC = """
     TruncatedError
     UnsupportedFormatError
     ViewTable
+    rebuild_projection
 """.split()
 
 HEAVY = ("numpy", "asyncio", "ctypes", "multiprocessing", "concurrent.futures", "sqlite3", "rich")
