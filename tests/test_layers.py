@@ -25,6 +25,7 @@ FACE = {
     "rebuilding",
     "recorder_errors",
     "recorders",
+    "runner",
     "state_coding",
     "store",
     "subscription",
