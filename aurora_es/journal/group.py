@@ -36,6 +36,11 @@ _RECHECK_SECONDS = 1.0
 _MARK_SYNC_SECONDS = 1.0
 
 
+def mark_sync_is_due(handle: Handle, now: float) -> bool:
+    """Whether the next append will sync the mark; ``now`` is in monotonic seconds."""
+    return now - handle.mark_synced_at > _MARK_SYNC_SECONDS
+
+
 class GroupCommit:
     """The queue of commits of one handle."""
 
@@ -47,10 +52,15 @@ class GroupCommit:
         self._queue: deque[PreparedCommit] = deque()
         self._unresolved: deque[PreparedCommit] = deque()
 
-    def append(self, commit: PreparedCommit) -> int:
-        """Append ``commit``; returns the position of its first record, or raises its error."""
+    def append(self, commit: PreparedCommit, lock_timeout: float | None = None) -> int:
+        """Append ``commit``; returns the position of its first record, or raises its error.
+
+        ``lock_timeout`` (seconds) is that of the handle unless given.
+        """
         handle = self._handle
-        deadline = handle.effects.monotonic() + handle.lock_timeout
+        if lock_timeout is None:
+            lock_timeout = handle.lock_timeout
+        deadline = handle.effects.monotonic() + lock_timeout
         with self._mutex:
             leads = not self._leading
             if leads:
@@ -141,10 +151,7 @@ class GroupCommit:
             self._hand_over()
             self._wake(group)
         handle = self._handle
-        if (
-            mark is not None
-            and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
-        ):
+        if mark is not None and mark_sync_is_due(handle, handle.effects.monotonic()):
             self._sync_mark(mark)
             renew_if_due(handle)
 

@@ -26,7 +26,7 @@ from aurora_es.journal.exclusive import ExclusiveAppend
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
-from aurora_es.journal.group import GroupCommit
+from aurora_es.journal.group import GroupCommit, mark_sync_is_due
 from aurora_es.journal.handle import Handle, other_handles
 from aurora_es.journal.listing import count_topics, list_originators
 from aurora_es.journal.manifest_file import update_manifest
@@ -40,6 +40,7 @@ from aurora_es.journal.records import (
     row_of,
     timestamp_of,
 )
+from aurora_es.journal.roll import roll_is_due
 from aurora_es.journal.spawn import background_default
 from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
@@ -193,8 +194,12 @@ class Journal:
         rows: Sequence[Row],
         identities: Sequence[Identity],
         tracking: TrackingData | None,
+        lock_timeout: float | None = None,
     ) -> int:
-        """Append checked rows as one commit (for the faces); returns the first position."""
+        """Append checked rows as one commit (for the faces); returns the first position.
+
+        ``lock_timeout`` bounds the wait of this call, in seconds; 0.0 waits for nobody.
+        """
         handle = self.handle
         if handle.descriptors is None or handle.read_only:
             self._check_appendable()
@@ -208,7 +213,7 @@ class Journal:
         if not self._has_appended:
             self._start_appending()
         try:
-            first = self._group.append(commit)
+            first = self._group.append(commit, lock_timeout)
         except AuroraError:
             raise
         except OSError as error:
@@ -238,12 +243,33 @@ class Journal:
             if self._background and handle.descriptors is not None:
                 tend(handle)
 
+    def appends_at_once(self) -> bool:
+        """Whether an append now would wait for no disk, for faces whose threads must not wait.
+
+        False whenever it would create, roll or sync; a guess where another process has just rolled.
+        """
+        handle = self.handle
+        chain = handle.state.chain
+        if handle.sync_mode is Sync.ALWAYS or chain is None or not self._has_appended:
+            return False
+        effects = handle.effects
+        return not (
+            mark_sync_is_due(handle, effects.monotonic())
+            or roll_is_due(handle.roll_bounds, chain, max(effects.clock(), chain.timestamp))
+        )
+
     def _check_appendable(self) -> None:
         handle = self.handle
         handle.check_usable()
         if handle.read_only:
             message = f"{handle.path} was opened read-only; open it for appending to write"
             raise ReadOnlyError(message)
+
+    def create(self) -> None:
+        """Make the journal now, and not with the first append, unless it exists already."""
+        self._check_appendable()
+        if not self.attach():
+            self._create()
 
     def _create(self) -> None:
         handle = self.handle

@@ -1,0 +1,79 @@
+"""How a queue is opened, and the two journals that it consists of.
+
+``messages/`` holds the messages; ``cursors/`` what receivers with a name have done with them, and is
+made with the first name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
+from aurora_es.journal.creation import Settings
+from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT, Journal
+from aurora_es.journal.opening import refuse_network
+from aurora_es.journal.spawn import background_default
+from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.queue.appender import UNSYNCED_BYTES_MAX_DEFAULT
+
+MESSAGES = "messages"
+CURSORS = "cursors"
+# Cursors are many and small, and none but the newest matter: short segments soon go.
+_CURSORS_ROLL_CYCLE = RollCycle.DAY | RollCycle.bytes(4 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """A user's choices; see ``QueueBuilder`` for the meaning of each."""
+
+    path: str
+    sync: Sync | None = None
+    roll_cycle: RollCycle | None = None
+    compression: CompressionFormat | None = None
+    cool_after_hours: int | None = None
+    read_only: bool = False
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT
+    poll_interval: float | None = None
+    unsynced_bytes_max: int = UNSYNCED_BYTES_MAX_DEFAULT
+    allow_network_file_system: bool = False
+    background: bool | None = None
+    effects: Effects = SYSTEM_EFFECTS
+
+    @property
+    def messages_path(self) -> str:
+        """Directory of the journal of messages."""
+        return os.path.join(self.path, MESSAGES)
+
+    @property
+    def cursors_path(self) -> str:
+        """Directory of the journal of cursors."""
+        return os.path.join(self.path, CURSORS)
+
+    def open_messages(self) -> Journal:
+        """Open the journal of messages, and make it unless it is read only; raises AuroraError."""
+        journal = self._open(
+            self.messages_path,
+            Settings(self.sync, self.roll_cycle, self.compression, None, self.cool_after_hours),
+        )
+        if not self.read_only:
+            journal.create()
+        return journal
+
+    def open_cursors(self) -> Journal:
+        """Open the journal of cursors, which its first record makes; raises AuroraError."""
+        return self._open(self.cursors_path, Settings(self.sync, _CURSORS_ROLL_CYCLE))
+
+    def _open(self, path: str, settings: Settings) -> Journal:
+        if not self.allow_network_file_system:
+            refuse_network(path)
+        return Journal(
+            self.effects,
+            path,
+            settings,
+            read_only=self.read_only,
+            lock_timeout=self.lock_timeout,
+            poll_interval=self.poll_interval,
+            new_parents_max=1,
+            background=background_default() if self.background is None else self.background,
+        )
