@@ -5,6 +5,7 @@ the append-only journal beneath, to be used on its own.
 """
 
 from aurora_es.application import AuroraApplication
+from aurora_es.async_subscription import AsyncApplicationSubscription
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -46,6 +47,7 @@ Factory = AuroraFactory
 
 __all__ = [
     "ArgumentError",
+    "AsyncApplicationSubscription",
     "AuroraAggregateRecorder",
     "AuroraApplication",
     "AuroraApplicationRecorder",

@@ -437,11 +437,14 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
         """Follow the application sequence from the notification behind ``gt`` on."""
+        return AuroraSubscription(self, self.follower(), gt=gt, topics=topics)
+
+    def follower(self) -> Follower:
+        """What waits for more of the journal (for subscriptions); closing the recorder stops it."""
         try:
-            follower = self._lease.follower()
+            return self._lease.follower()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
-        return AuroraSubscription(self, follower, gt=gt, topics=topics)
 
 
 class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):

@@ -17,6 +17,7 @@ PACKAGE = "aurora_es"
 
 FACE = {
     "application",
+    "async_subscription",
     "compat",
     "dcb",
     "factory",

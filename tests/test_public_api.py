@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 PUBLIC = """
     ArgumentError
+    AsyncApplicationSubscription
     AuroraAggregateRecorder
     AuroraApplication
     AuroraApplicationRecorder
