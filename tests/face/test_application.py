@@ -214,3 +214,36 @@ def test_without_fastforward_a_stale_save_is_a_conflict(env: Environment) -> Non
         board.write("ours")
         with pytest.raises(IntegrityError):
             stale.save(board)
+
+
+def test_metadata_is_stored(env: Environment) -> None:
+    """What is given to ``save`` stands beside each of its events, for the journal's own readers."""
+    metadata = {"user": "Ada", "roles": ["admin", 7], "trace": b"\x01"}
+    with Boards(env) as application:
+        board = Board()
+        board.write("a")
+        application.save(board, metadata=metadata)
+        board.write("b")
+        application.save(board)
+        stored = list(application.recorder.journal.read())  # type: ignore[attr-defined]
+    assert [one.record.metadata for one in stored] == [metadata, metadata, None]
+    assert stored[0].record.originator_id == board.id
+
+
+def test_a_conflict_says_what_and_where(env: Environment) -> None:
+    """The id, the version, and the position of what is there already."""
+    with Boards(env) as application:
+        board_id = written(application, "a")
+        one: Board = application.repository.get(board_id)
+        other: Board = application.repository.get(board_id)
+        one.write("one")
+        application.save(one)
+        other.write("other")
+        with pytest.raises(IntegrityError, match=f"{board_id} has version 3.*position 3") as caught:
+            application.save(other)
+    (conflict,) = caught.value.conflicts  # type: ignore[attr-defined]
+    assert (conflict.originator_id, conflict.originator_version, conflict.position) == (
+        board_id,
+        3,
+        3,
+    )
