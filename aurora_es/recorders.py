@@ -8,7 +8,7 @@ because ``__init__`` of a frozen dataclass costs twice as much.
 from __future__ import annotations
 
 from contextlib import suppress
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, SafeUUID
 
@@ -500,7 +500,7 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
                     break
                 pause = min(self._pause(application_name, notification_id), remaining)
                 if pause:
-                    sleep(pause)
+                    self._lease.journal.handle.effects.sleep(pause)
                     continue
                 follower.sleep(
                     remaining if interrupt is None else min(remaining, _INTERRUPT_SLICE_SECONDS)
