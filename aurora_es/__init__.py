@@ -6,6 +6,7 @@ the append-only journal beneath, to be used on its own.
 
 from aurora_es.application import AuroraApplication
 from aurora_es.async_subscription import AsyncApplicationSubscription
+from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -52,6 +53,8 @@ __all__ = [
     "AuroraApplication",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
+    "AuroraDCBRecorder",
+    "AuroraDcbRecorder",
     "AuroraError",
     "AuroraFactory",
     "AuroraNotificationLog",

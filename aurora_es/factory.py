@@ -11,15 +11,15 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.dcb.persistence import DCBInfrastructureFactory
 from eventsourcing.persistence import (
     InfrastructureFactory,
     Mapper,
-    NotSupportedError,
     Transcoder,
 )
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
+from aurora_es.compat import DCBInfrastructureFactory
+from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
@@ -42,7 +42,6 @@ from aurora_es.weak_sets import members_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventsourcing.dcb.api import DCBRecorder
     from eventsourcing.domain import TAggregateID
 
 _T = TypeVar("_T")
@@ -121,10 +120,9 @@ class AuroraFactory(
             )
         )
 
-    def dcb_recorder(self) -> DCBRecorder:
-        """Not supported yet."""
-        message = "aurora_es has no DCB recorder yet; it comes with a later version"
-        raise NotSupportedError(message)
+    def dcb_recorder(self) -> AuroraDCBRecorder:
+        """Construct a recorder of events with tags, in a journal of its own."""
+        return self._keep(AuroraDCBRecorder(self.store))
 
     def mapper(
         self,

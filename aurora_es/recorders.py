@@ -27,6 +27,7 @@ from eventsourcing.persistence import (
 from aurora_es.errors import ArgumentError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.filtering import read_matches
@@ -35,6 +36,7 @@ from aurora_es.journal.records import (
     check_metadata,
     check_version,
     checked_state,
+    octets,
     timestamp_of,
 )
 from aurora_es.journal.times import position_at
@@ -204,7 +206,7 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)
                 if type(state) is not bytes or type(topic) is not str:
-                    state = checked_state(topic, _octets(state))
+                    state = checked_state(topic, octets(state))
                 if metadata is None:
                     rows.append((originator_id, version, topic, state))
                 else:
@@ -399,7 +401,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        for matches in read_matches(handle, topics, position, until, limit, with_times=False):
+        query = query_of_topics(topics)
+        for matches in read_matches(handle, query, position, until, limit, with_times=False):
             if matches:
                 positions, _, records = zip(*matches, strict=True)
                 self._add_notifications(notifications, records, positions)
@@ -548,11 +551,3 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
 
 def _tracking_data(tracking: Tracking) -> TrackingData:
     return tracking_data(tracking.application_name, tracking.notification_id)
-
-
-def _octets(state: Any) -> Any:
-    """Bytes of a bytes-like object; anything else as it is."""
-    try:
-        return memoryview(state).tobytes()
-    except TypeError:
-        return state

@@ -22,6 +22,7 @@ from eventsourcing.tests.projection import (
     EventCountersView,
     EventCountersViewTestCase,
     EventSourcedProjectionTestCase,
+    TaggedDecisionCountersProjectionTestCase,
 )
 from eventsourcing.utils import Environment
 
@@ -206,6 +207,20 @@ class TestProjectionIntoJournaledView(EnvironmentCase, AggregateEventCountersPro
     view_class = JournaledCounters
 
 
+class TestDCBProjectionIntoJournaledView(
+    EnvironmentCase, TaggedDecisionCountersProjectionTestCase
+):
+    """The library's case of a DCB application's projection: everything in one AURORA_PATH."""
+
+    view_class = JournaledCounters
+
+    def setUp(self) -> None:
+        """The application's mapper is that of tagged decisions."""
+        os.environ["MAPPER_TOPIC"] = "eventsourcing.dcb.msgpack:MessagePackMapper"
+        self.addCleanup(os.environ.pop, "MAPPER_TOPIC", None)
+        super().setUp()
+
+
 class TestProjectionIntoMemory(EnvironmentCase, AggregateEventCountersProjectionTestCase):
     """The library's projection case: our application, its view."""
 
@@ -226,4 +241,4 @@ class TestEventSourcedProjection(EnvironmentCase, EventSourcedProjectionTestCase
 
 del AggregateEventCountersProjectionTestCase, ApplicationTestCase, EnvironmentCase
 del EventCountersViewTestCase, EventSourcedProjectionTestCase, ExampleApplicationTestCase
-del FastMapperCase
+del FastMapperCase, TaggedDecisionCountersProjectionTestCase
