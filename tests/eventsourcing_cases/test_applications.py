@@ -207,9 +207,7 @@ class TestProjectionIntoJournaledView(EnvironmentCase, AggregateEventCountersPro
     view_class = JournaledCounters
 
 
-class TestDCBProjectionIntoJournaledView(
-    EnvironmentCase, TaggedDecisionCountersProjectionTestCase
-):
+class TestDCBProjectionIntoJournaledView(EnvironmentCase, TaggedDecisionCountersProjectionTestCase):
     """The library's case of a DCB application's projection: everything in one AURORA_PATH."""
 
     view_class = JournaledCounters
