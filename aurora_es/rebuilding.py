@@ -1,8 +1,9 @@
 """Rebuilds a journaled view from nothing, beside the live one, and swaps it in with one commit.
 
 Theory of operation: the projection runs over the application's events once more, page by page, into
-a scratch view that nobody else sees. Then the live view's journal is locked. What was recorded
-meanwhile is projected, too, so that the new view is never behind the live one; and one commit,
+a scratch view that nobody else sees, up to where the live view is. Then the live view's journal is
+locked. What it has tracked meanwhile is projected, too, so that the new view is where the live one
+is: not behind, and not ahead, as the runner's next event would be a conflict then. One commit,
 a checkpoint that takes the place of all that was before, makes it the view of every process, of
 those that read it and of the runner that goes on projecting. Killed before that, a rebuild leaves
 nothing behind but a temporary directory; there is nothing behind it to be killed in.
@@ -27,7 +28,7 @@ from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.store import AuroraStore
 from aurora_es.view_state import CHECKPOINT_BYTES_MAX
-from aurora_es.view_transaction import ViewTransaction
+from aurora_es.view_transaction import ViewTransaction, checkpoint_rows
 from aurora_es.views import JournaledView, core_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification
     from eventsourcing.projection import Projection
     from eventsourcing.utils import EnvType
+
+    from aurora_es.format.payload import TrackingData
 
 _PAGE_EVENTS = 1000
 
@@ -49,11 +52,12 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     page_size: int = _PAGE_EVENTS,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Build a projection's view anew from all events, and swap it in; returns the last one's id.
+    """Build a projection's view anew and swap it in; returns the position up to which.
 
-    The live view is read, and projected into, all the while; it is locked only to project what was
-    recorded since the last page, and for the swap. ``page_size`` events become one commit of the
-    view that is built. ``progress`` is called with the position reached and the newest one.
+    That is where the live view is; if it has tracked nothing, the newest event. The live view is
+    read, and projected into, all the while; it is locked only to project what it has tracked since
+    the last page, and for the swap. ``page_size`` events become one commit of the view that is
+    built. ``progress`` is called with the position reached and the last one.
 
     Raises the library's ProgrammingError for a view that is not a JournaledView, or that tracks
     other applications too; DataError for one that is too large; OperationalError.
@@ -122,37 +126,40 @@ class _Rebuilding:
 
     def run(self) -> int:
         self._refuse_other_leaders()
-        while self._project_page():
-            pass
+        self._project_until_live()
         core = core_of(self._live)
         try:
-            exclusive = core.lease.journal.exclusive()
-            with exclusive:
+            journal = core.lease.journal
+            with journal.exclusive() as exclusive:
                 core.committed()
-                while self._project_page():
-                    pass
-                rows, identities = core.checkpoint_rows(self._checkpoint())
+                self._project_until_live()
+                rows, identities = checkpoint_rows(journal, self._checkpoint())
                 exclusive.append(rows, identities, self._tracking())
-            core.lease.journal.tend()
+            journal.tend()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return self._position
 
-    def _project_page(self) -> bool:
-        """Project the next page; returns whether there was one."""
-        recorder = self._application.recorder
-        last = recorder.max_notification_id() or 0
+    def _project_until_live(self) -> None:
+        """Project pages until the new view is where the live one is."""
+        while self._position < (last := self._last_position()):
+            self._project_page(last)
+            if self._progress is not None:
+                self._progress(self._position, last)
+
+    def _last_position(self) -> int:
+        tracked = self._live.max_tracking_id(self._application.name)
+        return tracked or self._application.recorder.max_notification_id() or 0
+
+    def _project_page(self, last: int) -> None:
         topics = self._scratch.projection.topics
-        page = recorder.select_notifications(
+        page = self._application.recorder.select_notifications(
             self._position, self._page_size, stop=last, topics=topics, inclusive_of_start=False
         )
         if page:
             self._project(page)
         # A short page has looked at all there was.
         self._position = page[-1].id if len(page) == self._page_size else last
-        if self._progress is not None:
-            self._progress(self._position, last)
-        return bool(page)
 
     def _project(self, page: Sequence[Notification]) -> None:
         name, mapper = self._application.name, self._application.mapper
@@ -186,13 +193,13 @@ class _Rebuilding:
             raise TooLargeError(message)
         return states
 
-    def _tracking(self) -> Any:
-        """What the live view has to track from now on; None if it is as far already."""
+    def _tracking(self) -> TrackingData | None:
+        """What the live view has to track from now on; None if it has tracked something."""
         name = self._application.name
-        rebuilt = self._scratch.view.max_tracking_id(name) or 0
-        if rebuilt > (self._live.max_tracking_id(name) or 0):
-            return tracking_data(name, rebuilt)
-        return None
+        if self._live.max_tracking_id(name) is not None:
+            return None
+        rebuilt = self._scratch.view.max_tracking_id(name)
+        return None if rebuilt is None else tracking_data(name, rebuilt)
 
 
 def _factory_of(name: str, env: EnvType | None) -> AuroraFactory:

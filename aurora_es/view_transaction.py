@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aurora_es.format.payload import TrackingData
     from aurora_es.journal.commit import Identity, Row
     from aurora_es.journal.exclusive import ExclusiveAppend
+    from aurora_es.journal.journal import Journal
     from aurora_es.journal.sharing import JournalLease
     from aurora_es.views import TableReader
 
@@ -83,8 +84,11 @@ class ViewCore:
             )
             raise ArgumentError(message)
 
-    def take_checkpoint_if_due(self) -> None:
-        """Append a checkpoint if opening the view would have to read many changes."""
+    def take_checkpoint_if_due(self, journal: Journal) -> None:
+        """Append a checkpoint if opening the view would have to read many changes.
+
+        Never raises for it: the commit that it comes after is acknowledged.
+        """
         if not self._state.checkpoint_is_due:
             return
         with self.lock:
@@ -97,17 +101,11 @@ class ViewCore:
             )
             return
         try:
-            self.lease.journal.append_rows(*self.checkpoint_rows(states), None)
+            journal.append_rows(*checkpoint_rows(journal, states), None)
         except ConflictError:
             return  # another process has taken one
-
-    def checkpoint_rows(self, states: list[bytes]) -> tuple[list[Row], list[Identity]]:
-        """The records of a new checkpoint."""
-        index = self.lease.journal.handle.state.index
-        before = index.last_version(VIEW_CHECKPOINT) or 0
-        numbered = list(enumerate(states, before + 1))
-        rows = [(VIEW_CHECKPOINT, version, VIEW_CHECKPOINT, state) for version, state in numbered]
-        return rows, [(VIEW_CHECKPOINT, version) for version, _ in numbered]
+        except FAULTS as error:
+            logger.warning("%s: no checkpoint of the view was taken: %s", self.lease.path, error)
 
     def renew_after_fork(self) -> None:
         """In the child: a thread of the parent may have held the lock, and changed the state."""
@@ -115,6 +113,14 @@ class ViewCore:
         self._state = ViewState()
         self.owner = _NOBODY
         self.page = None
+
+
+def checkpoint_rows(journal: Journal, states: list[bytes]) -> tuple[list[Row], list[Identity]]:
+    """The records of a new checkpoint."""
+    before = journal.handle.state.index.last_version(VIEW_CHECKPOINT) or 0
+    numbered = list(enumerate(states, before + 1))
+    rows = [(VIEW_CHECKPOINT, version, VIEW_CHECKPOINT, state) for version, state in numbered]
+    return rows, [(VIEW_CHECKPOINT, version) for version, _ in numbered]
 
 
 _cores: weakref.WeakSet[ViewCore] = weakref.WeakSet()
@@ -139,6 +145,7 @@ class ViewTransaction:
         self.state: ViewState | None = None  # in the block only
         self._page: ViewTransaction | None = None
         self._exclusive: ExclusiveAppend | None = None
+        self._journal: Journal | None = None  # that is locked: the view may be closed meanwhile
 
     def get(self, table: TableReader[K, V], key: K, default: Any = None) -> Any:
         """The newest value of ``key``, own changes included; ``default`` if there is none."""
@@ -174,7 +181,8 @@ class ViewTransaction:
             return self
         try:
             core.refuse_nesting()
-            exclusive = core.lease.journal.exclusive()
+            self._journal = core.lease.journal
+            exclusive = self._journal.exclusive()
             exclusive.__enter__()
             try:
                 self.state = core.committed()
@@ -210,11 +218,12 @@ class ViewTransaction:
                 self.state = self._exclusive = None
                 core.owner = _NOBODY
                 exclusive.__exit__()
-            if kind is None:
-                core.lease.journal.tend()
-                core.take_checkpoint_if_due()
         except FAULTS as fault:
             raise recorder_error(fault) from fault.__cause__
+        if kind is None:
+            assert self._journal is not None
+            self._journal.tend()
+            core.take_checkpoint_if_due(self._journal)
 
     def _commit(self, exclusive: ExclusiveAppend) -> None:
         data = self._tracking_data()
