@@ -237,8 +237,7 @@ class RunnerLock:
         """Open the lock file in the application's directory ``path``, which is made if need be."""
         self._files = SYSTEM_EFFECTS.files
         for directory in (os.path.dirname(path), path):
-            if not os.path.isdir(directory):
-                self._make(directory)
+            self._make(directory)
         self._fd = open_regular(
             self._files, os.path.join(path, RUNNER_LOCK), os.O_RDWR | os.O_CREAT
         )
@@ -248,7 +247,7 @@ class RunnerLock:
         try:
             self._files.mkdir(directory, DIRECTORY_MODE)
         except FileExistsError:
-            return  # by another process, or by the first append
+            return  # as a rule: by another process, or by the first append
 
     def acquire(self) -> bool:
         """Take the lock if nobody has it."""

@@ -9,9 +9,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from eventsourcing.application import AggregateNotFoundError, Application, LocalNotificationLog
+from eventsourcing.application import (
+    AggregateNotFoundError,
+    Application,
+    LocalNotificationLog,
+    ProcessingEvent,
+)
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import IntegrityError
+from eventsourcing.system import (
+    NewSingleThreadedRunner,
+    ProcessApplication,
+    Runner,
+    SingleThreadedRunner,
+    System,
+)
+from eventsourcing.utils import get_topic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +164,58 @@ def test_events_that_cannot_mutate_are_refused(env: Environment) -> None:
         for application in (ours, theirs):
             with pytest.raises(AssertionError):
                 application.repository.get(UUID(int=1))
+
+
+class Copies(AuroraApplication[UUID], ProcessApplication[UUID]):
+    """Follows boards, and copies each line to a board of its own."""
+
+    name = "Copies"
+
+    def policy(self, domain_event: Any, processing_event: ProcessingEvent[UUID]) -> None:
+        """Copy."""
+        if isinstance(domain_event, Board.Written):  # type: ignore[attr-defined]
+            copy = Board()
+            copy.write(domain_event.line)
+            processing_event.collect_events(copy)
+
+
+class Copied(ProcessApplication[UUID]):
+    """Follows the copies."""
+
+    name = "Copied"
+
+    def policy(self, domain_event: Any, processing_event: ProcessingEvent[UUID]) -> None:
+        """Take note of the position."""
+
+
+@pytest.mark.parametrize("runner_class", [SingleThreadedRunner, NewSingleThreadedRunner])
+def test_in_a_system(env: Environment, runner_class: type[Runner[UUID]]) -> None:
+    """As a leader and as a process application, the library's own bases keep their say in `save`."""
+    with runner_class(System(pipes=[[Boards, Copies, Copied]]), env=env) as runner:
+        boards, copies = runner.get(Boards), runner.get(Copies)
+        written(boards, "a", "b")
+        assert copies.recorder.max_notification_id() == 4
+        written(copies, "c")
+        recorder: Any = runner.get(Copied).recorder
+        assert recorder.max_tracking_id("Copies") == 6
+        assert copies.previous_max_notification_id == 6
+
+
+def test_events_and_aggregates_are_saved_alike(env: Environment) -> None:
+    """What is given to `save` may be aggregates, events and None."""
+    with Boards(env) as application:
+        board = Board()
+        event_alone = Board.Began(  # type: ignore[attr-defined]
+            originator_id=UUID(int=5),
+            originator_version=1,
+            originator_topic=get_topic(Board),
+            timestamp=Board.Began.create_timestamp(),  # type: ignore[attr-defined]
+        )
+        recordings = application.save(board, None, event_alone)
+        assert [one.notification.id for one in recordings] == [1, 2]
+        assert recordings[0].notification.originator_id == board.id
+        assert recordings[1].domain_event is event_alone
+        assert application.save() == []
 
 
 def test_the_notification_log(env: Environment) -> None:
