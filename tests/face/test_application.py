@@ -16,7 +16,7 @@ from eventsourcing.application import (
     ProcessingEvent,
 )
 from eventsourcing.domain import Aggregate, event
-from eventsourcing.persistence import IntegrityError
+from eventsourcing.persistence import IntegrityError, Recording
 from eventsourcing.system import (
     NewSingleThreadedRunner,
     ProcessApplication,
@@ -190,7 +190,7 @@ class Copied(ProcessApplication[UUID]):
 
 @pytest.mark.parametrize("runner_class", [SingleThreadedRunner, NewSingleThreadedRunner])
 def test_in_a_system(env: Environment, runner_class: type[Runner[UUID]]) -> None:
-    """As a leader and as a process application, the library's own bases keep their say in `save`."""
+    """As a leader, which the library mixes in, and as a process application."""
     with runner_class(System(pipes=[[Boards, Copies, Copied]]), env=env) as runner:
         boards, copies = runner.get(Boards), runner.get(Copies)
         written(boards, "a", "b")
@@ -198,7 +198,29 @@ def test_in_a_system(env: Environment, runner_class: type[Runner[UUID]]) -> None
         written(copies, "c")
         recorder: Any = runner.get(Copied).recorder
         assert recorder.max_tracking_id("Copies") == 6
-        assert copies.previous_max_notification_id == 6
+
+
+class Noting(Application[UUID]):
+    """A base with a `save` of its own, as the library's Leader."""
+
+    noted = 0
+
+    def save(self, *objs: Any, **kwargs: Any) -> list[Recording[UUID]]:
+        """Count calls."""
+        self.noted += 1
+        return super().save(*objs, **kwargs)
+
+
+class NotedBoards(AuroraApplication[UUID], Noting):
+    """Both."""
+
+
+def test_another_base_keeps_its_say_in_save(env: Environment) -> None:
+    """Its `save` is called, once, and events are recorded, once."""
+    with NotedBoards(env) as application:
+        written(application, "a")
+        assert application.noted == 1
+        assert application.recorder.max_notification_id() == 2
 
 
 def test_events_and_aggregates_are_saved_alike(env: Environment) -> None:
