@@ -70,7 +70,8 @@ class School(DCBApplication):
         )
 
         def decide(relevant: DCBReadResponse) -> DCBEvent:
-            places, taken, courses = 0, 0, set()
+            places = taken = 0
+            courses: set[str] = set()
             for sequenced in relevant:
                 event = sequenced.event
                 if event.type != "Enrolled":

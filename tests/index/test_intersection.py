@@ -148,7 +148,7 @@ def test_memory_knows_the_matches(seed: int, count: int, query: Query, limit: in
 
 def test_two_rare_tags_are_intersected() -> None:
     """Of two tags only the records that have both are candidates."""
-    tags = [("even",) if at % 2 == 0 else ("odd",) for at in range(1000)]
+    tags: list[tuple[str, ...]] = [("even",) if at % 2 == 0 else ("odd",) for at in range(1000)]
     tags[500] = ("even", "odd")
     run = run_of([RecordData(None, None, "t", b"", each) for each in tags])
     query = Query([QueryItem(tags=frozenset({"even", "odd"}))])
