@@ -56,7 +56,9 @@ class ViewState:
     def catch_up(self, handle: Handle, until: int) -> None:
         """Apply what is visible up to ``until``; raises what reading a journal raises."""
         if self.epoch is not None and self.epoch != handle.epoch:
-            self.__init__()  # type: ignore[misc]  # a recovery took back what was applied
+            # A recovery took back what was applied.
+            self.tables = {}
+            self.position = self._change_bytes = self._checkpoint_bytes = 0
         self.epoch = handle.epoch
         if self.position == 0 or self.position + 1 < handle.retained_from:
             self._load_checkpoint(handle, until)

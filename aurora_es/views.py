@@ -117,7 +117,8 @@ class TableReader(Generic[K, V]):
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a row with ``key``."""
-        return self.get(key) is not None  # type: ignore[arg-type]
+        encode_key: Any = self.table.encode_key
+        return encode_key(key) in self._rows()
 
     def __len__(self) -> int:
         """Number of rows."""

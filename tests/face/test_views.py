@@ -486,3 +486,49 @@ def test_the_journal_is_readable_as_documented(view: Stock) -> None:
             ["counts", "pear"],
         ]
         assert journal.tracking() == {"upstream": 1}
+
+
+class Marks(JournaledView):
+    """A table whose values say nothing."""
+
+    marks = ViewTable(str, type(None))
+
+
+def test_a_value_may_be_none(open_factory: OpenFactory) -> None:
+    """A row with None is a row."""
+    view = open_factory().tracking_recorder(Marks)
+    assert isinstance(view, Marks)
+    with view.transaction(tracked(1)) as t:
+        t.put(view.marks, "a", None)
+        assert t.get(view.marks, "a", 7) is None
+    assert "a" in view.marks
+    assert "b" not in view.marks
+    assert view.marks.items() == [("a", None)]
+
+
+def test_history_that_was_taken_back(tmp_path: Path) -> None:
+    """After a power cut that lost commits, rows and tracking are both as they were before them."""
+    view = view_on(tmp_path, AURORA_SYNC="never")
+    view.add("a", 1, tracked(1))
+    view.journal.sync()
+    view.add("a", 1, tracked(2))
+    assert view.counts.get("a") == 2
+    path = Path(view.journal.handle.path)
+    chain = view.journal.handle.state.chain
+    assert chain is not None
+    # What the disk had lost: the bytes of the second commit.
+    (segment,) = path.glob("*.segment")
+    data = segment.read_bytes()
+    before = data.rindex(b"aurora_es.view-change") - 200
+    second = data.index(view.journal.handle.open_tail(chain).salt, before)
+    with segment.open("r+b") as file:
+        file.truncate(second)
+    other = view_on(tmp_path, AURORA_SYNC="never")
+    view.journal.handle.forget_state()
+    with pytest.raises(IntegrityError):
+        other.add("a", 5, tracked(1))
+    assert other.counts.get("a") == 1
+    assert view.counts.get("a") == 1
+    assert view.max_tracking_id("upstream") == 1
+    other.add("a", 5, tracked(2))
+    assert view.counts.get("a") == 6
