@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aurora_es.format.payload import TrackingData
     from aurora_es.journal.commit import Identity, Row
     from aurora_es.journal.exclusive import ExclusiveAppend
+    from aurora_es.journal.handle import Handle
     from aurora_es.journal.journal import Journal
     from aurora_es.journal.sharing import JournalLease
     from aurora_es.views import TableReader
@@ -59,7 +60,15 @@ class ViewCore:
         handle, state = journal.handle, self._state
         if handle.descriptors is None and not journal.attach():
             return state
-        until = refresh(handle)
+        return self._caught_up(handle, refresh(handle))
+
+    def committed_under_lock(self, journal: Journal) -> ViewState:
+        """The same, for the owner of the append lock of ``journal``, who has just caught up."""
+        handle = journal.handle
+        return self._caught_up(handle, handle.state.index.position)
+
+    def _caught_up(self, handle: Handle, until: int) -> ViewState:
+        state = self._state
         if state.position != until or state.epoch != handle.epoch:
             with self.lock:
                 state.catch_up(handle, until)
@@ -185,7 +194,7 @@ class ViewTransaction:
             exclusive = self._journal.exclusive()
             exclusive.__enter__()
             try:
-                self.state = core.committed()
+                self.state = core.committed_under_lock(self._journal)
                 core.owner = threading.get_ident()
             except BaseException:
                 exclusive.__exit__()
