@@ -17,7 +17,6 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic
 from aurora_es.compat import (
     ORIGINATOR_ID_TYPE_DEFAULT,
     DCBInfrastructureFactory,
-    library_errors,
 )
 from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.environment import (
@@ -35,6 +34,7 @@ from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.mapper import JSONMapper, MsgpackMapper
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -133,11 +133,10 @@ class AuroraFactory(
         transcoder: Transcoder | None = None,
         mapper_class: type[Mapper[TAggregateID]] | None = None,
     ) -> Mapper[TAggregateID]:
-        """Construct the library's mapper."""
-        given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
-        if self._uses_msgpack_mapper and not given:
-            message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
-            raise library_errors.NotSupportedError(message)
+        """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
+        if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
+            chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
+            mapper_class = chosen
         return super().mapper(transcoder, mapper_class)
 
     def close(self) -> None:

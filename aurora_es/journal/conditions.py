@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aurora_es.index.query import Condition
     from aurora_es.index.tail import TailIndex
     from aurora_es.journal.commit import PreparedCommit
+    from aurora_es.journal.group import GroupCommit
     from aurora_es.journal.handle import Handle
 
 
@@ -51,6 +52,24 @@ def look(handle: Handle, commit: PreparedCommit) -> None:
 def name_conflicts(handle: Handle, condition: Condition) -> None:
     """Raise the ConflictError that names what breaks a condition, if that was not taken back."""
     _refuse_if_broken(handle, condition, refresh(handle))
+
+
+def append_on_condition(
+    group: GroupCommit,
+    handle: Handle,
+    commit: PreparedCommit,
+    condition: Condition,
+    lock_timeout: float | None,
+) -> int:
+    """Append ``commit`` unless ``condition`` is broken; raises the ConflictError that says by what."""
+    commit.condition = condition
+    look(handle, commit)
+    try:
+        return group.append(commit, lock_timeout)
+    except ConflictError as error:
+        refused = error
+    name_conflicts(handle, condition)
+    raise refused
 
 
 def look_again(handle: Handle, group: Sequence[PreparedCommit]) -> Sequence[TailIndex]:

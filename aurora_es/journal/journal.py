@@ -11,7 +11,6 @@ from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import (
     ArgumentError,
     AuroraError,
-    ConflictError,
     HistoryChangedError,
     ReadOnlyError,
     StorageError,
@@ -21,9 +20,10 @@ from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
-from aurora_es.journal.conditions import look, name_conflicts
+from aurora_es.journal.conditions import append_on_condition
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
+from aurora_es.journal.exclusive import ExclusiveAppend
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
     from aurora_es.format.payload import TrackingData
     from aurora_es.index.query import Condition, Query
-    from aurora_es.journal.commit import Identity, PreparedCommit, Row
+    from aurora_es.journal.commit import Identity, Row
     from aurora_es.journal.filtering import Match
     from aurora_es.journal.listing import Originator
     from aurora_es.journal.statistics import Statistics
@@ -189,6 +189,7 @@ class Journal:
         rows: Sequence[Row],
         identities: Sequence[Identity],
         tracking: TrackingData | None,
+        *,
         lock_timeout: float | None = None,
         condition: Condition | None = None,
     ) -> int:
@@ -213,7 +214,7 @@ class Journal:
             if condition is None:
                 first = self._group.append(commit, lock_timeout)
             else:
-                first = self._append_on_condition(commit, condition, lock_timeout)
+                first = append_on_condition(self._group, handle, commit, condition, lock_timeout)
         except AuroraError:
             raise
         except OSError as error:
@@ -223,10 +224,28 @@ class Journal:
             )
             raise StorageError(message) from error
         if handle.has_new_segment:
+            self.tend()
+        return first
+
+    def exclusive(self) -> ExclusiveAppend:
+        """The append lock, to be held while somebody reads and decides (for the faces).
+
+        Makes the journal if there is none. ``tend`` when the lock is released.
+        """
+        self._check_appendable()
+        if self.handle.descriptors is None and not self.attach():
+            self._create()
+        if not self._has_appended:
+            self._start_appending()
+        return ExclusiveAppend(self.handle)
+
+    def tend(self) -> None:
+        """Let what is sealed be tended if a segment has begun since the last time."""
+        handle = self.handle
+        if handle.has_new_segment:
             handle.has_new_segment = False
             if self._background and handle.descriptors is not None:
                 tend(handle)
-        return first
 
     def appends_at_once(self) -> bool:
         """Whether an append now would wait for no disk, for faces whose threads must not wait.
@@ -242,18 +261,6 @@ class Journal:
             mark_sync_is_due(handle, effects.monotonic())
             or roll_is_due(handle.roll_bounds, chain, max(effects.clock(), chain.timestamp))
         )
-
-    def _append_on_condition(
-        self, commit: PreparedCommit, condition: Condition, lock_timeout: float | None
-    ) -> int:
-        commit.condition = condition
-        look(self.handle, commit)
-        try:
-            return self._group.append(commit, lock_timeout)
-        except ConflictError as error:
-            refused = error
-        name_conflicts(self.handle, condition)
-        raise refused
 
     def _check_appendable(self) -> None:
         handle = self.handle

@@ -9,9 +9,7 @@ import pytest
 from eventsourcing.dcb.api import DCBEvent
 from eventsourcing.persistence import (
     InterfaceError,
-    JSONTranscoder,
     Mapper,
-    NotSupportedError,
     Tracking,
 )
 from eventsourcing.popo import POPOTrackingRecorder
@@ -89,17 +87,6 @@ def test_a_recorder_accepts_unknown_keywords(open_factory: OpenFactory) -> None:
     """Subclasses for several versions of the library may pass on what they do not know."""
     recorder = AuroraTrackingRecorder(open_factory().store, unheard_of=1)
     recorder.close()
-
-
-def test_the_fast_mapper_comes_later(open_factory: OpenFactory) -> None:
-    """AURORA_MAPPER=msgpack is refused when a mapper is asked for, unless one is named."""
-    factory = open_factory(AURORA_MAPPER="msgpack")
-    with pytest.raises(NotSupportedError, match="AURORA_MAPPER=msgpack"):
-        factory.mapper()
-    assert type(factory.mapper(mapper_class=OwnMapper)) is OwnMapper
-    assert factory.application_recorder().insert_events([event()]) == [1]
-    named = open_factory(AURORA_MAPPER="msgpack", MAPPER_TOPIC=f"{__name__}:OwnMapper")
-    assert type(named.mapper(JSONTranscoder())) is OwnMapper
 
 
 def test_the_dcb_recorder_has_a_journal_of_its_own(
