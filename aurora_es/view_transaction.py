@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT, Change, encode_changes
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.logs import logger
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.view_state import ViewState
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
     from aurora_es.journal.journal import Journal
     from aurora_es.journal.sharing import JournalLease
+    from aurora_es.upstream import UpstreamHistories
     from aurora_es.views import TableReader
 
 K = TypeVar("K")
@@ -45,9 +45,10 @@ _NOBODY = 0
 class ViewCore:
     """The tables of a view in this process, and the way to its journal."""
 
-    def __init__(self, lease: JournalLease) -> None:
+    def __init__(self, lease: JournalLease, upstreams: UpstreamHistories) -> None:
         """Use the journal of ``lease``; what it holds is read at the first look."""
         self.lease = lease
+        self.upstreams = upstreams
         self.lock = threading.RLock()  # protects the state
         self._state = ViewState()
         self.owner = _NOBODY  # thread that is in a transaction, written by it alone
@@ -248,7 +249,7 @@ class ViewTransaction:
         tracking = self.tracking
         if tracking is None:
             return None
-        return tracking_data(tracking.application_name, tracking.notification_id)
+        return self.core.upstreams.data_of(tracking)
 
 
 def _states_of(changes: list[Change]) -> list[bytes]:

@@ -149,7 +149,7 @@ class JournaledView(AuroraTrackingRecorder):
     def __init__(self, store: AuroraStore, **kwargs: Any) -> None:
         """Open the view of ``store``; what it holds is read at the first look."""
         super().__init__(store, **kwargs)
-        self._core = ViewCore(self._lease)
+        self._core = ViewCore(self._lease, self._upstreams)
 
     def transaction(self, tracking: Tracking) -> ViewTransaction:
         """Change rows and record ``tracking`` as one commit: ``with self.transaction(…) as t``.
