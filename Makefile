@@ -34,6 +34,8 @@ docs: $(READY) ## run the code and check the links of the documentation
 # One process, since these tests start many of their own and compete for the disk.
 reliability: export AURORA_RELIABILITY ?= long
 reliability: export HYPOTHESIS_PROFILE ?= long
+# Figures go to docs/reliability/, from which `python -m tests.fault.page` writes the page.
+reliability: export AURORA_FIGURES ?= y
 reliability: $(READY) ## kill, crash and fault the store for a long time; all slow tests (hours)
 	$(BIN)/python -m pytest -n 0 -m "slow or reliability" --timeout 14400 $(ARGS)
 

@@ -20,3 +20,5 @@ RUN_DIRECTORY_BYTES_MAX = 1 << 26
 RUN_TOPICS_BYTES_MAX = 1 << 20
 # More than a segment of 1 GiB and one commit of the greatest size can hold.
 FRAME_TABLE_ENTRIES_MAX = 1 << 24
+# Behind the last complete commit of a tail there is one write at most, and zeros ahead of the next.
+TAIL_SLACK_BYTES_MAX = 1 << 30

@@ -67,6 +67,14 @@ def parse_frames_name(name: str) -> tuple[int, int, int] | None:
     return (int(matched[1]), int(matched[2]), int(matched[3] or 0)) if matched else None
 
 
+def is_sealed_file_name(name: str) -> bool:
+    """Whether ``name`` is one of a segment, a run or a table of frames: files that come and go."""
+    return any(
+        parse(name) is not None
+        for parse in (parse_segment_name, parse_cooled_name, parse_frames_name, parse_run_name)
+    )
+
+
 def _stem(segment_number: int, base_position: int, revision: int) -> str:
     place = f"{segment_number:010d}-{base_position:020d}"
     return f"{place}.r{revision}" if revision else place

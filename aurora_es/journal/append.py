@@ -43,8 +43,7 @@ def mark_under_lock(handle: Handle) -> Mark:
     Recovery is a step of every acquisition of the lock, not only of opening: debris of a dead or
     interrupted writer never stays below new bytes.
     """
-    descriptors = handle.descriptors or handle.usable()
-    assert descriptors is not None
+    descriptors = handle.descriptors or handle.attached()
     mark = descriptors.mark.read()
     if mark is handle.own_mark and handle.state.chain is not None:
         if handle.contended:
@@ -80,9 +79,8 @@ def write_group(
     Raises StorageFullError, StorageError or PoisonedHandleError with nothing written, and
     CommitOutcomeUnknownError when a sync failed.
     """
-    descriptors = handle.descriptors or handle.usable()
+    descriptors = handle.descriptors or handle.attached()
     chain = handle.state.chain
-    assert descriptors is not None
     assert chain is not None
     tail = handle.open_tail(chain)  # a roll may have come between: never the old segment
     data, previous = _assemble(tail.salt, chain, mark, group, timestamp)
@@ -109,7 +107,8 @@ def write_group(
         handle.poison_with(error)
         message = (
             f"{tail.path}: the sync failed ({error}); the commit may or may not be on disk, and"
-            " this handle is final. Open the journal again, which recovers, and read"
+            " this handle is final. Open the journal again (Journal.open), which recovers, and"
+            " read"
         )
         raise CommitOutcomeUnknownError(message) from error
     handle.own_mark = published

@@ -24,6 +24,7 @@ from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.presence import show_presence
 
 if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
@@ -58,8 +59,7 @@ class AppendLock:
         if not handle.append_mutex.acquire(blocking=False):
             self._wait_for_thread()
         try:
-            descriptors = handle.descriptors or handle.usable()
-            assert descriptors is not None
+            descriptors = handle.descriptors or handle.attached()
             if self._has_to_queue() or not self._try_lock(descriptors):
                 self._take_turns(descriptors)
             while not self._is_named(descriptors):
@@ -68,10 +68,12 @@ class AppendLock:
                 self._take_turns(descriptors)
         except BaseException:
             # Also when interrupted just behind a call that took a lock; unlocking is harmless.
-            descriptors = handle.descriptors
-            if descriptors is not None and descriptors.lock_fd >= 0:
-                self._unlock(descriptors.lock_fd)
-            handle.append_mutex.release()
+            held = handle.descriptors
+            try:
+                if held is not None and held.lock_fd >= 0:
+                    self._unlock(held.lock_fd)
+            finally:
+                handle.append_mutex.release()
             raise
         self._descriptors = descriptors
         return descriptors
@@ -136,7 +138,9 @@ class AppendLock:
             handle.forget_state()
             handle.tail = None
             handle.open_segments = {}
-            handle.descriptors = Descriptors(handle.files, handle.path, read_only=False)
+            reopened = Descriptors(handle.files, handle.path, read_only=False)
+            show_presence(handle, reopened)
+            handle.descriptors = reopened
         return handle.descriptors
 
     def _take_turns(self, descriptors: Descriptors) -> None:

@@ -15,7 +15,13 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from aurora_es.errors import ClosedError, CorruptionError, ForkedHandle, PoisonedHandleError
+from aurora_es.errors import (
+    ClosedError,
+    CorruptionError,
+    ForkedHandle,
+    PoisonedHandleError,
+    StorageError,
+)
 from aurora_es.files.layer import open_regular
 from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
@@ -162,21 +168,36 @@ class Handle:
             self.check_usable()
         return descriptors
 
+    def attached(self) -> Descriptors:
+        """Descriptors of a usable handle that were there a moment ago.
+
+        Raises StorageError if another thread, which was opening the journal, has since failed or was
+        interrupted: it has taken back what it had opened.
+        """
+        descriptors = self.usable()
+        if descriptors is None:
+            message = (
+                f"{self.path}: another thread was stopped while it opened the journal; nothing of"
+                " this call was written. Try again"
+            )
+            raise StorageError(message)
+        return descriptors
+
     def check_usable(self) -> None:
         """Raise what forbids the use of this handle, if anything does."""
         if self.poison is not None:
             self._raise_poisoned()
         if self.forked:
-            message = f"{self.path} was opened before a fork; open it again in this process"
+            message = f"{self.path} was opened before a fork; open it again in this process (Journal.open)"
             raise ForkedHandle(message)
         if self.closed:
-            message = f"{self.path} was closed; open it again"
+            message = f"{self.path} was closed; open it again (Journal.open)"
             raise ClosedError(message)
 
     def _raise_poisoned(self) -> NoReturn:
         message = (
             f"{self.path}: an earlier sync failed ({self.poison}); what was on its way then may or"
-            " may not be on disk. Open the journal again: that recovers first"
+            " may not be on disk. Open the journal again (Journal.open): that recovers first"
         )
         raise PoisonedHandleError(message) from self.poison
 
@@ -283,17 +304,6 @@ _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 def all_handles() -> list[Handle]:
     """Every handle of this process."""
     return members_of(_handles)
-
-
-def other_handles(handle: Handle) -> list[Handle]:
-    """Usable handles of this process on the same directory."""
-    return [
-        other
-        for other in all_handles()
-        if other is not handle
-        and other.descriptors is not None
-        and other.directory_identity == handle.directory_identity
-    ]
 
 
 def _close_after_fork() -> None:

@@ -27,8 +27,8 @@ from aurora_es.format.frame import (
     decode_header,
     frame_bytes,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
-from aurora_es.format.names import RECOVERED, parse_segment_name, segment_name
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TAIL_SLACK_BYTES_MAX
+from aurora_es.format.names import MARK, RECOVERED, parse_segment_name, segment_name
 from aurora_es.journal.catch_up import (
     advance,
     catch_up,
@@ -38,7 +38,7 @@ from aurora_es.journal.catch_up import (
     open_successor,
 )
 from aurora_es.journal.logs import logger
-from aurora_es.journal.manifest_file import read_manifest, update_manifest
+from aurora_es.journal.manifest_file import begun_epoch, change_manifest, read_manifest
 from aurora_es.journal.roll import finish_roll
 from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
 from aurora_es.segment.walk import Chain, Stop, Walk, stop_error
@@ -73,6 +73,11 @@ def recover(handle: Handle) -> Mark:
     Raises CorruptionError or UnsupportedFormatError with nothing changed, and PoisonedHandleError
     when a sync fails.
     """
+    return _recover(handle, None)
+
+
+def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
+    """Recover; ``failed_at`` is X of an attempt that did not find there what the walk had seen."""
     descriptors = handle.usable()
     assert descriptors is not None
     found = descriptors.mark.read()
@@ -98,9 +103,11 @@ def recover(handle: Handle) -> Mark:
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
             return renew_mark(handle, mark)
+        if not _may_rewrite(handle, tail, failed_at):
+            return _recover(handle, _place(tail))
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
-            return recover(handle)
+            return _recover(handle, _place(tail))
         if not tail.chain.ended:
             return _publish(handle, tail.chain, mark, adopted)
         chain = _enter_successor(handle, tail.chain, tracking, epoch=mark.epoch)
@@ -124,6 +131,14 @@ def _walk_tail(
             record = decode_commit(file, frames)[1]
             if record is not None:
                 tracking[record.application_name] = record
+    if size > chain.offset + TAIL_SLACK_BYTES_MAX:
+        # Somebody has blown the file up: to search it for frames would take hours.
+        raise CorruptionError(
+            file.path,
+            chain.offset,
+            expected=f"the end of the file, within {TAIL_SLACK_BYTES_MAX} bytes",
+            found=f"{size - chain.offset} more bytes",
+        )
     return _Tail(file, chain, durable_offset, visible_offset, walk.stop, size)
 
 
@@ -150,31 +165,31 @@ def _refuse_corruption(handle: Handle, tail: _Tail) -> None:
                 expected=f"base position {tail.chain.position + 1}",
                 found=f"{parsed[1]}",
             )
-    _refuse_later_frames(tail)
+    refuse_later_frames(tail.file, tail.chain, tail.stop)
 
 
-def _refuse_later_frames(tail: _Tail) -> None:
+def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
     """Look for a header behind X that proves that bytes beyond X had been synced.
 
     Valid frames that do not prove it are part of the torn tail: a power cut brings the pages of
     one unsynced write to disk in any order, so a frame behind a hole is the normal picture.
     """
-    file, end, salt = tail.file, tail.chain.offset, tail.file.salt
+    end, salt, size = chain.offset, file.salt, file.size_bytes()
     at = end
-    while at < tail.size_bytes:
+    while at < size:
         block = read_exactly(file.files, file.fd, _BLOCK_BYTES + HEADER_BYTES, at)
         found = block.find(salt)
         while 0 <= found < _BLOCK_BYTES:
             decoded = decode_header(block, found) if (at + found) % ALIGNMENT == 0 else None
             if decoded is not None:
                 header = decoded[0]
-                if header.commit_number > tail.chain.commit_number and header.synced_to > end:
+                if header.commit_number > chain.commit_number and header.synced_to > end:
                     raise CorruptionError(
                         file.path,
                         end,
-                        expected=f"{tail.stop.expected or 'a frame'}, since the frame at"
+                        expected=f"{stop.expected or 'a frame'}, since the frame at"
                         f" {at + found} was written after offset {header.synced_to} was synced",
-                        found=tail.stop.found or "end of file",
+                        found=stop.found or "end of file",
                     )
             found = block.find(salt, found + 1)
         at += _BLOCK_BYTES
@@ -201,8 +216,11 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
     if tail.chain.offset >= tail.visible_offset:
         return mark
     epoch = mark.epoch + 1
-    handle.manifest = update_manifest(
-        handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
+    handle.manifest = change_manifest(
+        handle.effects,
+        handle.path,
+        lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
+        lock_timeout=handle.lock_timeout,
     )
     logger.warning(
         "%s: commits that were visible but not synced are gone (sync mode %s); epoch %d",
@@ -223,7 +241,7 @@ def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> boo
         _keep_torn_bytes(handle, tail, mark.sequence)
     handle.reserved_end = 0
     try:
-        if not _rewrite(file, tail.durable_offset, end):
+        if not rewrite(file, tail.durable_offset, end):
             return False
         files.ftruncate(file.fd, end)
         files.fsync(file.fd)
@@ -232,7 +250,34 @@ def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> boo
     return True
 
 
-def _rewrite(file: SegmentFile, begin: int, end: int) -> bool:
+def _place(tail: _Tail) -> tuple[int, int]:
+    return tail.chain.segment_number, tail.chain.offset
+
+
+def _may_rewrite(handle: Handle, tail: _Tail, failed_at: tuple[int, int] | None) -> bool:
+    """Whether a frame begins at the durable offset; False once, if it may just have been lost.
+
+    Pages of a failed sync may leave the cache behind the walk, and then the next walk ends before
+    them. If it ends in the same place, the mark names an offset where nothing begins.
+    """
+    begin = tail.durable_offset
+    if begin >= tail.chain.offset:
+        return True
+    block = read_exactly(tail.file.files, tail.file.fd, HEADER_BYTES, begin)
+    decoded = decode_header(block, 0)
+    if decoded is not None and decoded[0].salt == tail.file.salt:
+        return True
+    if failed_at == _place(tail):
+        raise CorruptionError(
+            os.path.join(handle.path, MARK),
+            0,
+            expected="a durable offset at which a frame begins",
+            found=f"{begin} of segment {tail.chain.segment_number}",
+        )
+    return False
+
+
+def rewrite(file: SegmentFile, begin: int, end: int) -> bool:
     """Write the frames from ``begin`` to ``end`` again; False if one is not valid any more.
 
     After a failed sync pages look clean and are not on disk; written again with the same bytes they

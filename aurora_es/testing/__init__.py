@@ -1,1 +1,1 @@
-"""Shipped test tools: a crashable file layer."""
+"""Shipped test tools: a crashable and a faulty file layer, and conformance classes."""

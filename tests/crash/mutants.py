@@ -198,11 +198,11 @@ MUTANTS = (
             (
                 _LOCK,
                 (
-                    "            if descriptors is not None and descriptors.lock_fd >= 0:\n"
-                    "                self._unlock(descriptors.lock_fd)\n"
-                    "            handle.append_mutex.release()\n"
+                    "                if held is not None and held.lock_fd >= 0:\n"
+                    "                    self._unlock(held.lock_fd)\n"
+                    "            finally:\n"
                 ),
-                "            handle.append_mutex.release()\n",
+                "                pass\n            finally:\n",
             ),
         ),
     ),
@@ -329,7 +329,7 @@ MUTANTS = (
         (
             (
                 _RECOVERY,
-                "        if not _rewrite(file, tail.durable_offset, end):",
+                "        if not rewrite(file, tail.durable_offset, end):",
                 "        if False:",
             ),
         ),

@@ -1,8 +1,10 @@
 """The manifest: its bytes, and what it makes of other bytes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.manifest import (
@@ -19,9 +21,49 @@ from aurora_es.format.manifest import (
     decode_manifest,
     encode_manifest,
 )
+from aurora_es.format.names import frames_name, segment_name
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(0, (1 << 63) - 1)
+digests = st.binary(max_size=32).map(bytes.hex)
+file_names = st.sampled_from(
+    [
+        segment_name(3, 7),
+        segment_name(3, 7, 2),
+        frames_name(3, 7, 2),
+        "01-0000000003-0000000004.index",
+    ]
+)
+
+
+def consistent(manifest: Manifest) -> Manifest:
+    """The same with segments and runs that follow each other, as ``decode_manifest`` expects."""
+    segments = [
+        replace(
+            segment,
+            segment_number=number,
+            base_position=10 * number,
+            last_position=10 * number + 9,
+            base_commit=5 * number,
+            last_commit=5 * number + 4,
+        )
+        for number, segment in enumerate(manifest.segments, 1)
+    ]
+    runs = [
+        IndexRun(
+            level=0,
+            first_segment=segment.segment_number,
+            last_segment=segment.segment_number,
+            base_position=segment.base_position,
+            last_position=segment.last_position,
+            source_digest="",
+            rises=True,
+        )
+        for segment in segments
+    ]
+    return replace(manifest, segments=segments, runs=runs[::-1])
+
+
 manifests = st.builds(
     Manifest,
     generation=numbers,
@@ -48,27 +90,14 @@ manifests = st.builds(
             revision=numbers,
             size_bytes=numbers,
             file_checksum=numbers,
-            digest=texts,
-        ),
-        max_size=3,
-    ),
-    runs=st.lists(
-        st.builds(
-            IndexRun,
-            level=numbers,
-            first_segment=numbers,
-            last_segment=numbers,
-            base_position=numbers,
-            last_position=numbers,
-            source_digest=texts,
-            rises=st.booleans(),
+            digest=digests,
         ),
         max_size=3,
     ),
     obsolete=st.just(UNSET)
-    | st.lists(st.builds(ObsoleteFile, file_name=texts, since=numbers), max_size=3),
+    | st.lists(st.builds(ObsoleteFile, file_name=file_names, since=numbers), max_size=3),
     cool_after_hours=st.just(UNSET) | numbers,
-)
+).map(consistent)
 
 SAMPLE = Manifest(
     generation=3,
@@ -104,6 +133,56 @@ def with_header(
         MANIFEST_MAGIC, version, incompatible, compatible, len(payload), crc32c(payload)
     )
     return head + CHECKSUM.pack(crc32c(head)) + payload
+
+
+SEGMENT = (
+    b'{"segment_number":1,"base_position":1,"last_position":2,"base_commit":1,"last_commit":1,'
+    b'"end_offset":9,"last_checksum":1,"first_timestamp":1,"last_timestamp":1,"size_bytes":9,'
+    b'"file_checksum":1,"digest":""}'
+)
+SEGMENTS = b'"segments":[%s]' % SEGMENT
+RUN = (
+    b'{"level":0,"first_segment":1,"last_segment":1,"base_position":1,"last_position":2,'
+    b'"source_digest":"","rises":true}'
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        b'"obsolete":[{"file_name":"../events/lock","since":0}]',
+        b'"obsolete":[{"file_name":"/etc/passwd","since":0}]',
+        b'"obsolete":[{"file_name":"lock","since":0}]',
+        b'"obsolete":[{"file_name":"","since":0}]',
+        b'"generation":-1',
+        b'"epoch":9223372036854775808',
+        b'"runs":[%s]' % RUN,
+        SEGMENTS,
+        SEGMENTS + b',"runs":[%s,%s]' % (RUN, RUN),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_segment":1', b'"last_segment":0'),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_position":2', b'"last_position":3'),
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'""', b'"0g"'),
+    ],
+)
+def test_a_hostile_payload_is_refused(changes: bytes) -> None:
+    """Valid checksums do not make up for names that lead elsewhere, or numbers that cannot be."""
+    fine = SEGMENTS + b',"runs":[%s]' % RUN
+    assert decode_manifest(with_header(SAMPLE_JSON[:-1] + b"," + fine + b"}")) is not None
+    assert decode_manifest(with_header(SAMPLE_JSON[:-1] + b"," + changes + b"}")) is None
+
+
+@given(manifests.filter(lambda manifest: len(manifest.segments) > 1), st.booleans())
+def test_segments_that_do_not_follow_each_other_are_refused(
+    manifest: Manifest,
+    in_order: bool,  # noqa: FBT001
+) -> None:
+    """A list with a hole, or in another order, is not what was written."""
+    first, *rest = manifest.segments
+    others = rest[1:] if in_order else rest
+    broken = replace(manifest, segments=[first, *others] if in_order else [*others, first])
+    decoded = decode_manifest(encode_manifest(broken))
+    # Of two, the first alone is a whole list.
+    assert (decoded is None) == (len(manifest.segments) > 2 or not in_order)
 
 
 def test_size() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aurora_es import Journal
-from aurora_es.journal.commit import PreparedCommit
+from aurora_es import Journal, StorageError
+from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_data
 from aurora_es.journal.group import GroupCommit
 from tests.journal.support import (
     PATIENCE_SECONDS,
@@ -115,3 +115,36 @@ def test_an_interrupted_append_can_be_followed_by_anything(tmp_path: Path, momen
             # A commit that is complete is adopted: its caller was told nothing.
             assert found[before] == b"interrupted"
             assert len(found) == before + (2 if number == 0 else 1)
+
+
+def test_interrupts_while_an_interrupted_append_unlocks(tmp_path: Path) -> None:
+    """However often the unlocking is interrupted, the threads of this process are not shut out."""
+    files = ScriptedFiles()
+    with open_with(tmp_path / "journal", effects_with(files), lock_timeout=0.2) as journal:
+        journal.append([message(b"first")])
+        files.fail("stat", KeyboardInterrupt())
+        files.fail("flock", KeyboardInterrupt(), times=2, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append([message(b"never")])
+        files.obey()
+        assert not journal.handle.append_mutex.locked()
+        journal.append([message(b"second")])
+        assert states(journal) == [b"first", b"second"]
+
+
+def test_a_thread_that_was_opening_the_journal_takes_it_back(tmp_path: Path) -> None:
+    """Who appends meanwhile in another thread is told so, and may try again at once."""
+    with open_with(tmp_path / "journal") as journal:
+        journal.append([message(b"first")])
+        descriptors, journal.handle.descriptors = journal.handle.descriptors, None
+        with pytest.raises(StorageError, match="another thread was stopped while it opened"):
+            journal._group.append(prepared(journal))
+        journal.handle.descriptors = descriptors
+        assert not journal.handle.append_mutex.locked()
+        journal.append([message(b"second")])
+        assert states(journal) == [b"first", b"second"]
+
+
+def prepared(journal: Journal) -> PreparedCommit:
+    """Make a commit without records."""
+    return prepare_commit(journal.handle.next_commit_id(), [], [], tracking_data("a", 1), 0)

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections import defaultdict
+import shutil
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle
+from tests.fault.figures import Figures
 from tests.processes.workers import Worker
 
 PROCESSES, THREADS, FOLLOWERS = 4, 4, 2
 
 
-def contend(path: Path, seconds: float) -> None:
-    """Let everybody contend for some seconds, and compare what they say."""
+def contend(path: Path, seconds: float, processes: int = PROCESSES) -> Counter[str]:
+    """Let everybody contend for some seconds, and compare what they say; returns counts."""
     options: dict[str, Any] = {
         "roll_cycle": RollCycle.events(300),
         "compression": CompressionFormat.LZ4,
@@ -28,12 +30,16 @@ def contend(path: Path, seconds: float) -> None:
             assert follower.receive() == "following"
         contenders = [
             stack.enter_context(Worker("contender", path, number, THREADS, seconds))
-            for number in range(PROCESSES)
+            for number in range(processes)
         ]
         told = [json.loads(contender.receive()) for contender in contenders]
         journal.append([Record(topic="end", state=b"")])
         followed = [json.loads(follower.receive()) for follower in followers]
         check(journal, told, followed)
+    return Counter(
+        inserts=sum(len(one["won"]) for one in told),
+        conflicts=sum(one["conflicts"] for one in told),
+    )
 
 
 def check(journal: Journal, told: list[Any], followed: list[Any]) -> None:
@@ -62,7 +68,7 @@ def check(journal: Journal, told: list[Any], followed: list[Any]) -> None:
     assert all(one == everything for one in followed)
     # Without these the test would show little.
     assert sum(one["conflicts"] for one in told) > 10
-    assert len(authors) == PROCESSES
+    assert len(authors) == len(told)
 
 
 def test_processes_and_threads_contend(tmp_path: Path) -> None:
@@ -71,7 +77,16 @@ def test_processes_and_threads_contend(tmp_path: Path) -> None:
 
 
 @pytest.mark.reliability
+@pytest.mark.timeout(14_400)
 def test_processes_and_threads_contend_for_longer(tmp_path: Path, reliability_factor: int) -> None:
-    """The same for as long as the run is to take."""
-    for number in range(reliability_factor):
-        contend(tmp_path / str(number), seconds=8)
+    """Eight processes, until there are 10,000 inserts times the reliability factor."""
+    with Figures("E8", "8 processes of 4 threads", "insert") as figures:
+        number = 0
+        while figures.trials < 10_000 * reliability_factor:
+            number += 1
+            path = tmp_path / str(number)
+            counts = contend(path, seconds=8, processes=8)
+            shutil.rmtree(path)
+            figures.trials += counts["inserts"]
+            figures.add(conflicts=counts["conflicts"])
+        figures.counts["anomalies"] = 0

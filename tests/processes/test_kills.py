@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
+from tests.fault.figures import Figures
 from tests.processes.workers import Worker
 
 BLOCKED_SECONDS_MAX = 2.0
@@ -66,6 +67,7 @@ class Reader:
     def __init__(self) -> None:
         """Nothing was checked."""
         self.checked = 0
+        self.opening_seconds: list[float] = []
         self.acknowledged = 0
         self._commits: dict[int, tuple[str, int]] = {}  # as in Acknowledgements
 
@@ -111,13 +113,16 @@ def open_and_append(path: Path, reader: Reader, acknowledgements: Acknowledgemen
     begin = time.monotonic()
     with Journal.open(path) as journal:
         (position,) = journal.append([Record(topic="t", state=b"parent")])
+        reader.opening_seconds.append(time.monotonic() - begin)
         assert time.monotonic() - begin < BLOCKED_SECONDS_MAX
         assert position > known
         reader.check(journal, acknowledgements)
 
 
-def kill_writers(path: Path, directory: Path, kills: int, *, seed: int, sync: Sync) -> int:
-    """Kill one or all of some writers, again and again; returns acknowledged commits."""
+def kill_writers(  # noqa: PLR0913 - one run
+    path: Path, directory: Path, kills: int, *, seed: int, sync: Sync, count: int = WRITERS
+) -> Reader:
+    """Kill one or all of ``count`` writers, again and again; returns who has checked all."""
     rng = random.Random(seed)
     reader = Reader()
     with Journal.open(path, sync=sync, roll_cycle=RollCycle.events(60)) as journal:
@@ -130,7 +135,7 @@ def kill_writers(path: Path, directory: Path, kills: int, *, seed: int, sync: Sy
         killed = started = 0
         try:
             while killed < kills:
-                while len(writers) < WRITERS:
+                while len(writers) < count:
                     writers.append(int(nursery.ask(f"start {seed}.{started}")))
                     started += 1
                 acknowledgements.wait_for(rng.randint(1, 12))
@@ -151,7 +156,7 @@ def kill_writers(path: Path, directory: Path, kills: int, *, seed: int, sync: Sy
         open_and_append(path, reader, acknowledgements)
         assert not acknowledgements.commits
     check_from_the_start(path, reader.checked)
-    return reader.acknowledged
+    return reader
 
 
 def check_from_the_start(path: Path, count: int) -> None:
@@ -162,20 +167,33 @@ def check_from_the_start(path: Path, count: int) -> None:
 
 def test_killed_writers_lose_nothing_and_block_nobody(tmp_path: Path) -> None:
     """After each kill: all that was acknowledged, no part of a commit, and the next append works."""
-    acknowledged = kill_writers(tmp_path / "journal", tmp_path, KILLS, seed=1, sync=Sync.ALWAYS)
-    assert acknowledged > KILLS
+    reader = kill_writers(tmp_path / "journal", tmp_path, KILLS, seed=1, sync=Sync.ALWAYS)
+    assert reader.acknowledged > KILLS
 
 
 @pytest.mark.reliability
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("sync", [Sync.ALWAYS, Sync.NEVER, Sync.interval(5)], ids=str)
 def test_killed_writers_in_every_sync_mode(
-    tmp_path: Path, sync: Sync, reliability_factor: int
+    tmp_path: Path, sync: Sync, count: int, reliability_factor: int
 ) -> None:
     """No mode loses anything when only processes die, however often."""
-    for seed in range(5 * reliability_factor):
-        # A journal of its own each time: in this version opening takes the longer the more is in
-        # it, and a weak mode writes much.
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        kill_writers(directory / "journal", directory, KILLS // 5, seed=seed, sync=sync)
-        shutil.rmtree(directory)
+    openings: list[float] = []
+    with Figures("E1", f"{count} writers, {sync}", "kill") as figures:
+        for seed in range(3 * reliability_factor // 5 or 1):
+            # A journal of its own each time: a weak mode writes much.
+            directory = tmp_path / str(seed)
+            directory.mkdir()
+            kills = KILLS // 5
+            path = directory / "journal"
+            reader = kill_writers(path, directory, kills, seed=seed, sync=sync, count=count)
+            openings += reader.opening_seconds
+            figures.trials += kills
+            figures.add(acknowledged=reader.acknowledged, records=reader.checked)
+            shutil.rmtree(directory)
+        openings.sort()
+        figures.counts["lost"] = figures.counts["partial"] = figures.counts["gaps"] = 0
+        for name, part in (("p50", 50), ("p99", 99)):
+            at = openings[len(openings) * part // 100]
+            figures.counts[f"open and append, {name} ms"] = round(1000 * at, 1)

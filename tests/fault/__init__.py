@@ -1,0 +1,1 @@
+"""Faults from outside: real processes, system calls, file systems and hostile bytes."""

@@ -1,0 +1,104 @@
+"""Writes docs/reliability.md from the figures: ``python -m tests.fault.page``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tests.fault.figures import ROOT, all_figures
+from tests.fault.rules import EXPERIMENTS, RULES, Experiment
+
+PAGE = ROOT / "docs" / "reliability.md"
+_HEAD = """# Reliability
+
+What was done to break the [promises](../README.md#what-it-promises), with what result. How appending,
+rolling and recovery work is told in [crash safety](internals/crash-safety.md), what has to be true of
+disk and system in [assumptions](internals/assumptions.md).
+
+This page is written by `python -m tests.fault.page` from the files in `docs/reliability/`, which the
+experiments write. An experiment ends at the first broken promise and then writes nothing: every row
+stands for a run with **no** violation. No failure in N independent trials means, with 95 %
+confidence, that fewer than 3/N of such trials fail; that bound is in the last column. Trials in which
+every case of a kind was tried have no bound: there are no others. Whether these tests notice anything
+is tested, too: see the [mutants](internals/mutants.md).
+
+The short form of each experiment is part of `make test`. The long one:
+
+```
+make reliability                       # all of them, a night
+make reliability ARGS='-k power_cuts'  # some of them
+python -m tests.fault.page             # write this page
+```
+"""
+
+
+def render() -> str:
+    """The page."""
+    figures = all_figures()
+    parts = [_HEAD, _summary(figures)]
+    parts += [_section(one, figures) for one in EXPERIMENTS]
+    parts.append(_rules())
+    return "\n".join(parts)
+
+
+def _summary(figures: list[dict[str, Any]]) -> str:
+    lines = ["## Summary\n", "| | experiment | trials | hours |", "|---|---|---:|---:|"]
+    for one in EXPERIMENTS:
+        told = [each for each in figures if each["experiment"] == one.key]
+        trials = sum(each["trials"] for each in told)
+        hours = sum(each["seconds"] for each in told) / 3600
+        cells = f"{trials:,} | {hours:.2f}" if told else "not run yet | "
+        anchor = f"{one.key}: {one.title}".lower()
+        anchor = "".join(letter for letter in anchor if letter.isalnum() or letter in " -")
+        lines.append(f"| {one.key} | [{one.title}](#{anchor.replace(' ', '-')}) | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _section(experiment: Experiment, figures: list[dict[str, Any]]) -> str:
+    told = [each for each in figures if each["experiment"] == experiment.key]
+    lines = [f"## {experiment.key}: {experiment.title}\n", experiment.text, ""]
+    if told:
+        lines += ["| | trials | seconds | counted | 3/N |", "|---|---:|---:|---|---:|"]
+        lines += [_row(each) for each in told]
+        lines += ["", *sorted({_machine(each) for each in told}), ""]
+    else:
+        lines += ["Not run yet.", ""]
+    tests = ", ".join(f"`tests/{name}`" for name in experiment.tests)
+    return "\n".join([*lines, f"Tests: {tests}\n"])
+
+
+def _row(told: dict[str, Any]) -> str:
+    counts = ", ".join(f"{name} {_number(value)}" for name, value in told["counts"].items())
+    bound = "all" if told["is_exhaustive"] else f"{3 / told['trials']:.1e}"
+    trials = f"{told['trials']:,} × {told['trial']}"
+    return f"| {told['variant']} | {trials} | {told['seconds']:,} | {counts} | {bound} |"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _machine(told: dict[str, Any]) -> str:
+    machine = told["machine"]
+    return (
+        f"{told['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['kernel']},"
+        f" {machine['python']}, revision {machine['revision']}."
+    )
+
+
+def _rules() -> str:
+    lines = ["## Rules, and what fails when one is broken\n", "| | rule | tests |", "|---|---|---|"]
+    for number, rule in enumerate(RULES, 1):
+        tests = ", ".join(f"`{name}`" for name in rule.tests) or "not built yet"
+        lines.append(f"| R{number} | {rule.says} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(render(), "utf-8")
+    sys.stdout.write(f"{PAGE}\n")
+
+
+if __name__ == "__main__":
+    main()

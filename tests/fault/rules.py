@@ -1,0 +1,222 @@
+"""Which test or harness holds each rule and each experiment: the tables of docs/reliability.md.
+
+A name is a path below tests/, with ``::`` and the beginning of a test's name where a file holds
+several. ``test_page`` checks that all of them exist.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """A rule, and the tests that fail when it is broken."""
+
+    says: str
+    tests: tuple[str, ...]
+
+
+_MUTANTS = "crash/mutants.py"
+_SCENES = "crash/test_every_operation.py"
+_STATES = "fault/test_crash_states.py"
+_INJECTION = "fault/test_injection.py"
+RULES = (
+    Rule(
+        "A frame's checksum covers its header, length included; zeros are no header; each segment has a"
+        " salt of its own",
+        (
+            "format/test_frame.py::test_any_flipped_bit",
+            "format/test_frame.py::test_zeros",
+            _MUTANTS,
+        ),
+    ),
+    Rule(
+        "Torn is told from corrupt by the mark, by `synced_to` and by the next segment",
+        ("crash/test_histories.py", "journal/test_corruption.py::test_a_hole", "crash/test_rot.py"),
+    ),
+    Rule(
+        "The mark has two slots with checksums, and is synced at roll, recovery, close and once a"
+        " second",
+        (
+            "journal/test_mark_file.py",
+            "journal/test_sync_modes.py::test_the_mark_is_synced",
+            _MUTANTS,
+        ),
+    ),
+    Rule(
+        "Recovery keeps what it cuts, cuts, and syncs before anything is appended",
+        (_SCENES, "journal/test_corruption.py::test_recovery_keeps", _STATES),
+    ),
+    Rule(
+        "A failed sync is final for its handle and never tried again",
+        (_INJECTION, "journal/test_failing_storage.py::test_a_failed_sync_makes", _MUTANTS),
+    ),
+    Rule(
+        "After a failed sync the cache lies: recovery writes the bytes again",
+        ("journal/test_failing_storage.py::test_recovery_writes_again", "crash/test_histories.py"),
+    ),
+    Rule(
+        "Under `always` nobody sees what is not durable; a history that lost visible commits has a new"
+        " epoch",
+        ("journal/test_sync_modes.py::test_always_never_shows", "crash/test_histories.py"),
+    ),
+    Rule(
+        "Directories are synced behind every name that comes, goes or changes",
+        (_STATES + "::test_a_missing_sync", "crash/test_crashable.py::test_a_name", _MUTANTS),
+    ),
+    Rule(
+        "A roll can be cut off anywhere and is finished by whoever comes next",
+        (_SCENES, _STATES, "journal/test_roll.py"),
+    ),
+    Rule(
+        "Zeros that were filled in ahead mean the end only in the tail",
+        ("journal/test_corruption.py::test_a_hole_of_zeros", "segment/test_walk.py"),
+    ),
+    Rule(
+        "A short write or a full disk leaves nothing of the commit, and the handle usable",
+        ("fault/test_full_disk.py", "fault/test_torn_writes.py", _INJECTION),
+    ),
+    Rule(
+        "An interrupt at any moment leaves no ghost: the outcome is resolved under the lock",
+        ("journal/test_interrupts.py", "journal/test_every_call_fails.py", "fault/test_signals.py"),
+    ),
+    Rule(
+        "Locks: own descriptors, a thread lock, nothing unlocked by a fork's child, nothing stolen",
+        ("face/test_fork.py", "journal/test_handle_life.py::test_a_fork", "fault/test_paused.py"),
+    ),
+    Rule("Network file systems are refused", ("files/test_mounts.py",)),
+    Rule("Files are read with `pread`; nothing is mapped", ("fault/test_page.py::test_nothing",)),
+    Rule(
+        "A file that is gone is moved, truncated by retention, or missing: three answers",
+        ("journal/test_behind.py", "journal/test_retention.py"),
+    ),
+    Rule(
+        "Index files are caches: damaged, stale or foreign ones are built anew, and never believed",
+        ("journal/test_index_damage.py", "index/test_run_damage.py", "fault/test_caches.py"),
+    ),
+    Rule(
+        "Unknown versions and flags are refused, unknown files reported, and nothing is changed",
+        ("journal/test_refusals.py", "fault/test_hostile_directories.py"),
+    ),
+    Rule("A backup is consistent, and a restored copy has a new epoch", ()),
+    Rule(
+        "No waiter is acknowledged whose bytes came after the sync began",
+        ("journal/test_group_commit.py", "fault/test_interleavings.py", _STATES),
+    ),
+)
+
+
+class Experiment(NamedTuple):
+    """An experiment: what is done, by what."""
+
+    key: str
+    title: str
+    text: str
+    tests: tuple[str, ...]
+
+
+EXPERIMENTS = (
+    Experiment(
+        "E1",
+        "Kill -9",
+        "Writers append and roll in processes of their own, and are killed at random moments, one or all"
+        " of them. After each kill a new process opens, appends and reads everything: no acknowledged"
+        " commit is missing, none is there in part, no position is left out. A kill cannot show a missing"
+        " sync, since the page cache survives it.",
+        ("processes/test_kills.py", "processes/test_tending.py"),
+    ),
+    Experiment(
+        "E2",
+        "Every disk that a power cut may leave",
+        "A real process runs under `strace`. From what the kernel was asked to do (`pwrite64`, `fsync`,"
+        " `link`, ...) and from nothing else, the disks are built that a power cut may leave at each place:"
+        " every unsynced piece of 64 bytes of a write, cut, size and name is kept or dropped on its own, in"
+        " all combinations where they are few. Each disk is opened by the real code, appended to, looked up"
+        " and compared with what had been acknowledged at that place. *Distinct* disks are counted. The"
+        " same is done for processes that recover such disks.",
+        (_STATES,),
+    ),
+    Experiment(
+        "E3",
+        "Block devices replayed through the file system's own recovery",
+        "A file system on a device that records every block written and every flush. At a random place the"
+        " power goes: all blocks before the last flush are kept, of the others a random part. The image is"
+        " mounted by the kernel, which replays its journal, and then opened by us.",
+        ("fault/test_block_replay.py",),
+    ),
+    Experiment(
+        "E4",
+        "Power cuts by shutting the file system down",
+        "Four processes append and two follow on a file system that is shut down under them by its ioctl,"
+        " without the log being written. It is mounted again and everything compared with what had been"
+        " acknowledged and followed before.",
+        ("fault/test_power_cuts.py",),
+    ),
+    Experiment(
+        "E5",
+        "Every call fails, or is the last",
+        "`strace` lets the first call of a kind fail, then the second, and so on through the whole life of a"
+        " journal; or kills the process at it. A library that is loaded before others tears writes and"
+        " makes them short.",
+        (_INJECTION, "fault/test_torn_writes.py", "journal/test_every_call_fails.py"),
+    ),
+    Experiment(
+        "E6",
+        "Full disks",
+        "A whole life of a journal on file systems of every size, and under every limit of the size of a"
+        " file.",
+        ("fault/test_full_disk.py",),
+    ),
+    Experiment(
+        "E7",
+        "Rot",
+        "Each bit of a small journal is flipped, one after the other, and the journal opened and read from"
+        " the beginning. *Detected*: refused with a typed error. *Harmless*: everything is there as it was"
+        " appended. *Silent* would be anything else.",
+        ("fault/test_bits.py", "crash/test_rot.py", "journal/test_corruption.py"),
+    ),
+    Experiment(
+        "E8",
+        "Contention",
+        "Eight processes of four threads each append the next version of the same few originators,"
+        " optimistically. Every version has one winner, every position one record, and two followers saw"
+        " the same order.",
+        ("processes/test_contention.py", "fault/test_interleavings.py"),
+    ),
+    Experiment(
+        "E9",
+        "Followers",
+        "Processes follow a journal while it rolls, is sealed, merged, cooled and cleared, while writers are"
+        " killed and clocks jump. Nothing is skipped and nothing comes twice.",
+        ("fault/test_followers.py", "face/test_subscriptions_processes.py"),
+    ),
+    Experiment(
+        "E10",
+        "Signals, forks and cancellation",
+        "Signals whose handlers raise land anywhere in an append, processes fork beside busy threads, and"
+        " holders of the lock are stopped.",
+        ("fault/test_signals.py", "face/test_fork.py", "fault/test_paused.py"),
+    ),
+    Experiment(
+        "E11",
+        "Damaged caches",
+        "Index runs and tables of frames are deleted, cut, garbled, swapped and replaced by those of another"
+        " journal; then everything is asked again.",
+        ("fault/test_caches.py", "journal/test_index_damage.py", "index/test_run_damage.py"),
+    ),
+    Experiment(
+        "E12",
+        "Hostile bytes",
+        "Every parser gets bytes that Hypothesis and atheris made up, with valid checksums where those would"
+        " stop them too early. No crash, no other error than the documented ones, no memory beyond the"
+        " limits.",
+        ("fault/test_hostile_bytes.py", "fault/fuzz.py", "segment/test_compressed_payloads.py"),
+    ),
+    Experiment(
+        "E15",
+        "Syncs for a commit",
+        "`strace` counts the syncs of a process that appends one event at a time, and those of SQLite with"
+        " `synchronous=FULL` doing the same.",
+        ("fault/test_syncs.py",),
+    ),
+)

@@ -1,0 +1,85 @@
+"""Every parser gets bytes that somebody else chose: errors of ours, or answers; nothing else."""
+
+import logging
+import resource
+import time
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fault.figures import Figures
+from tests.fault.hostile import TARGETS, ask, original
+
+_SECONDS_MAX = 2.0  # of one execution: some milliseconds are usual, but a machine may be busy
+_GROWTH_BYTES_MAX = 256 << 20
+
+edits = st.binary(max_size=64) | st.builds(
+    lambda offset, dropped, inserted, which: (
+        bytes([which]) + offset.to_bytes(2, "little") + bytes([dropped, len(inserted)]) + inserted
+    ),
+    st.integers(0, 1 << 13),
+    st.integers(0, 16),
+    st.binary(max_size=16) | st.sampled_from([bytes(8), b"\xff" * 8, b"\xdd\xff\xff\xff\xff"]),
+    st.integers(0, 255),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def resident_peak() -> int:
+    """The greatest resident memory of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_the_original_is_fine() -> None:
+    """Nothing is refused that was not edited, so that edits are what is tested."""
+    ask(original())
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_chosen_bytes(name: str) -> None:
+    """Whatever the bytes: no other error, no time and no memory beyond bounds."""
+    target = TARGETS[name]
+    before = resident_peak()
+
+    @given(edits)
+    def attack(data: bytes) -> None:
+        began = time.monotonic()
+        target(data)
+        assert time.monotonic() - began < _SECONDS_MAX
+
+    attack()
+    assert resident_peak() - before < _GROWTH_BYTES_MAX
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("name", TARGETS)
+def test_many_random_bytes(name: str, reliability_factor: int) -> None:
+    """The same for many random edits, with the greatest time and growth of memory."""
+    target, rng = TARGETS[name], Random(name)
+    before, slowest = resident_peak(), 0.0
+    with Figures("E12", name, "execution") as figures:
+        for _ in range(reliability_factor * 200):
+            data = rng.randbytes(rng.choice((6, 6, 8, 12, 40)))
+            began = time.monotonic()
+            try:
+                target(data)
+            except BaseException as error:
+                error.add_note(f"TARGETS[{name!r}]({data!r})")
+                raise
+            slowest = max(slowest, time.monotonic() - began)
+            figures.trials += 1
+        figures.counts["slowest ms"] = round(slowest * 1000, 1)
+        figures.counts["growth MiB"] = (resident_peak() - before) >> 20
+        figures.counts["crashes"] = 0
+    assert slowest < _SECONDS_MAX
+    assert resident_peak() - before < _GROWTH_BYTES_MAX
