@@ -4,6 +4,9 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.application import AuroraApplication
+from aurora_es.async_subscription import AsyncApplicationSubscription
+from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -32,6 +35,7 @@ from aurora_es.factory import AuroraFactory
 from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
 from aurora_es.notification_log import AuroraNotificationLog, AuroraSection
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.rebuilding import rebuild_projection
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
@@ -39,14 +43,19 @@ from aurora_es.recorders import (
     AuroraTrackingRecorder,
 )
 from aurora_es.store import AuroraStore
+from aurora_es.views import JournaledView, ViewTable
 
 Factory = AuroraFactory
 
 __all__ = [
     "ArgumentError",
+    "AsyncApplicationSubscription",
     "AuroraAggregateRecorder",
+    "AuroraApplication",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
+    "AuroraDCBRecorder",
+    "AuroraDcbRecorder",
     "AuroraError",
     "AuroraFactory",
     "AuroraNotificationLog",
@@ -66,6 +75,7 @@ __all__ = [
     "HistoryChangedError",
     "InUseError",
     "Journal",
+    "JournaledView",
     "LockTimeoutError",
     "NeedsRecoveryError",
     "Originator",
@@ -83,4 +93,6 @@ __all__ = [
     "TooLargeError",
     "TruncatedError",
     "UnsupportedFormatError",
+    "ViewTable",
+    "rebuild_projection",
 ]

@@ -11,15 +11,14 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.dcb.persistence import DCBInfrastructureFactory
-from eventsourcing.persistence import (
-    InfrastructureFactory,
-    Mapper,
-    NotSupportedError,
-    Transcoder,
-)
+from eventsourcing.persistence import InfrastructureFactory, Mapper, Transcoder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
+from aurora_es.compat import (
+    ORIGINATOR_ID_TYPE_DEFAULT,
+    DCBInfrastructureFactory,
+)
+from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.environment import (
     MEMORY,
     misspelled_keys,
@@ -35,6 +34,7 @@ from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.mapper import JSONMapper, MsgpackMapper
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -50,7 +50,6 @@ from aurora_es.weak_sets import members_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventsourcing.dcb.api import DCBRecorder
     from eventsourcing.domain import TAggregateID
 
 _T = TypeVar("_T")
@@ -125,21 +124,19 @@ class AuroraFactory(
             )
         )
 
-    def dcb_recorder(self) -> DCBRecorder:
-        """Not supported yet."""
-        message = "aurora_es has no DCB recorder yet; it comes with a later version"
-        raise NotSupportedError(message)
+    def dcb_recorder(self) -> AuroraDCBRecorder:
+        """Construct a recorder of events with tags, in a journal of its own."""
+        return self._keep(AuroraDCBRecorder(self.store))
 
     def mapper(
         self,
         transcoder: Transcoder | None = None,
         mapper_class: type[Mapper[TAggregateID]] | None = None,
     ) -> Mapper[TAggregateID]:
-        """Construct the library's mapper."""
-        given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
-        if self._uses_msgpack_mapper and not given:
-            message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
-            raise NotSupportedError(message)
+        """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
+        if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
+            chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
+            mapper_class = chosen
         return super().mapper(transcoder, mapper_class)
 
     def close(self) -> None:
@@ -182,7 +179,7 @@ class AuroraFactory(
             memory = memory_directory(self.env.name)
             root, sync = memory.path, Sync.NEVER
         id_type = self._choice(
-            self.ORIGINATOR_ID_TYPE, "as written", ("as written", "uuid", "text")
+            self.ORIGINATOR_ID_TYPE, ORIGINATOR_ID_TYPE_DEFAULT, ("as written", "uuid", "text")
         )
         options = LeaseOptions(
             settings=Settings(

@@ -21,19 +21,21 @@ from eventsourcing.persistence import (
     Subscription,
     Tracking,
     TrackingRecorder,
-    WaitInterruptedError,
 )
 
-from aurora_es.errors import ArgumentError
+from aurora_es.compat import IS_10, add_extras, extras_of, library_errors
+from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.filtering import read_matches
-from aurora_es.journal.reading import read_records, read_selected
+from aurora_es.journal.reading import read_positions, read_records, read_selected
 from aurora_es.journal.records import (
     check_metadata,
     check_version,
     checked_state,
+    octets,
     timestamp_of,
 )
 from aurora_es.journal.times import position_at
@@ -59,6 +61,7 @@ _new = object.__new__
 _set = object.__setattr__
 _UUIDS_MAX = 1 << 16
 _INTERRUPT_SLICE_SECONDS = 0.01
+_NEAR_NOTIFICATIONS = 100  # nobody projects so many in less than a millisecond
 
 
 def _uuid_of(raw: bytes) -> UUID:
@@ -203,16 +206,41 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)
                 if type(state) is not bytes or type(topic) is not str:
-                    state = checked_state(topic, _octets(state))
-                if metadata is None:
+                    state = checked_state(topic, octets(state))
+                if IS_10:
+                    extras = extras_of(event, metadata)
+                    rows.append((originator_id, version, topic, state, (), *extras))
+                elif metadata is None:
                     rows.append((originator_id, version, topic, state))
                 else:
                     rows.append((originator_id, version, topic, state, (), None, metadata))
                 identities.append((key, version))
             first = self._lease.journal.append_rows(rows, identities, tracking)
+        except ConflictError as error:
+            if not IS_10 or tracking is not None or not self._are_recorded(rows, error):
+                raise recorder_error(error) from error.__cause__
+            first = error.conflicts[0].position
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return [*range(first, first + len(rows))]
+
+    def _are_recorded(self, rows: list[Row], refused: ConflictError) -> bool:
+        """Whether the events of a refused call, which have ids, were all recorded before.
+
+        Then it is a repetition: of a call whose answer got lost, as a rule.
+        """
+        positions = [conflict.position for conflict in refused.conflicts]
+        first = positions[0]
+        if not first or positions != [*range(first, first + len(rows))]:
+            return False
+        try:
+            records = read_positions(self._handle()[0], positions)
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return all(
+            row[5] is not None and row[5] == record.event_uuid
+            for row, record in zip(rows, records, strict=True)
+        )
 
     def select_events(
         self,
@@ -278,6 +306,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 },
             )
             events.append(event)
+        if IS_10:
+            add_extras(events, found)
         return events
 
 
@@ -401,7 +431,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        for matches in read_matches(handle, topics, position, until, limit, with_times=False):
+        query = query_of_topics(topics)
+        for matches in read_matches(handle, query, position, until, limit, with_times=False):
             if matches:
                 positions, _, records = zip(*matches, strict=True)
                 self._add_notifications(notifications, records, positions)
@@ -418,6 +449,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         known: dict[Any, UUID] = {} if self.store.originator_id_type == "text" else self._uuids
         raw: Any = None
         originator_id: UUID | str = ""
+        begin = len(notifications)
         for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
@@ -435,16 +467,21 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 },
             )
             append(notification)
+        if IS_10:
+            add_extras(notifications[begin:], records)
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
         """Follow the application sequence from the notification behind ``gt`` on."""
+        return AuroraSubscription(self, self.follower(), gt=gt, topics=topics)
+
+    def follower(self) -> Follower:
+        """What waits for more of the journal (for subscriptions); closing the recorder stops it."""
         try:
-            follower = self._lease.follower()
+            return self._lease.follower()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
-        return AuroraSubscription(self, follower, gt=gt, topics=topics)
 
 
 class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
@@ -504,10 +541,14 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
                 if self.has_tracking_id(application_name, notification_id):
                     return
                 if interrupt is not None and interrupt.is_set():
-                    raise WaitInterruptedError
+                    raise library_errors.WaitInterruptedError
                 remaining = deadline - monotonic()
                 if remaining <= 0:
                     break
+                pause = min(self._pause(application_name, notification_id), remaining)
+                if pause:
+                    self._lease.journal.handle.effects.sleep(pause)
+                    continue
                 follower.sleep(
                     remaining if interrupt is None else min(remaining, _INTERRUPT_SLICE_SECONDS)
                 )
@@ -524,6 +565,13 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
             f" '{application_name}' to be processed"
         )
         raise TimeoutError(message)
+
+    def _pause(self, application_name: str, notification_id: int | None) -> float:
+        """How long not to look: to be woken by every commit of a thread takes its time (row
+        "live runner": a third of the rate).
+        """
+        behind = (notification_id or 0) - (self.max_tracking_id(application_name) or 0)
+        return 0.0 if behind < _NEAR_NOTIFICATIONS else min(behind * 1e-5, _INTERRUPT_SLICE_SECONDS)
 
 
 class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, ProcessRecorder):

@@ -22,10 +22,13 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from aurora_es.index.postings import TailPostings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aurora_es.index.topics import TailTopics
+    from aurora_es.index.postings import Label
+    from aurora_es.index.query import Query
 
 Key = bytes | str
 _NOBODY = (None, None)
@@ -47,9 +50,9 @@ class TailIndex:
         "base_position",
         "before",
         "position",
+        "postings",
         "scattered",
         "segment_number",
-        "topics",
         "unchecked",
     )
 
@@ -61,7 +64,7 @@ class TailIndex:
         self.unchecked: set[Key] = set()  # readers may take out what they have compared
         self.scattered: set[Key] = set()
         self.before: dict[Key, int | None] = {}  # last version before the segment, as looked up
-        self.topics: TailTopics | None = None  # once somebody has asked for a topic
+        self.postings: TailPostings | None = None  # once somebody has asked for a topic or tag
         self._before = base_position - 1  # position of slot 0
         self._versions = array("q")
         self._previous = array("I")
@@ -90,9 +93,9 @@ class TailIndex:
             self._frame_offsets,
             self._frame_lengths,
         )
-        topics = self.topics
+        postings = self.postings
         return sum(column.itemsize * len(column) for column in arrays) + (
-            0 if topics is None else topics.memory_bytes
+            0 if postings is None else postings.memory_bytes
         )
 
     # Growing
@@ -212,6 +215,21 @@ class TailIndex:
             last = self._previous[last - 1]
         self._disordered[key] = by_version
         return by_version
+
+    def add_postings(self, first_position: int, labels: Sequence[Label]) -> None:
+        """Add topics and tags of the records from ``first_position`` on, if those come next."""
+        if self.postings is None:
+            self.postings = TailPostings(self.base_position)
+        self.postings.add(first_position, labels)
+
+    def has_match(self, query: Query, after: int) -> bool:
+        """Whether a record above ``after`` matches; those records' postings are gathered."""
+        if self.position <= max(after, self._before):
+            return False
+        postings = self.postings
+        assert postings is not None
+        assert postings.position >= self.position
+        return postings.has_match(query, after)
 
     # Originators
 

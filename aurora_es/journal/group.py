@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeoutError, StorageError
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.conditions import look_again
 from aurora_es.journal.conflicts import admit
 from aurora_es.journal.generation import renew_if_due
 from aurora_es.journal.roll import roll, roll_is_due
@@ -179,7 +180,8 @@ class GroupCommit:
                     group.append(commit)
                 if self._queue:
                     self._take(group, chain)
-                winners = admit(handle.state.index, group)
+                tails = look_again(handle, group) if handle.keeps_postings else ()
+                winners = admit(handle.state.index, group, tails)
                 if winners:
                     is_writing = True
                     mark = published = write_group(handle, mark, winners, now)

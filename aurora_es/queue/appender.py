@@ -108,7 +108,7 @@ class Appender:
             return 0
         known = [NOBODY] * len(rows) if identities is None else identities
         try:
-            return self.journal.append_rows(rows, known, None, 0.0)
+            return self.journal.append_rows(rows, known, None, lock_timeout=0.0)
         except LockTimeoutError:  # somebody else is appending just now: nothing was written
             return 0
 

@@ -3,14 +3,17 @@
 Theory of operation: a reader stands between two messages. It holds the messages behind it that one
 read gave (a *page*) and hands them out one by one. A page is read where the index says that there is
 one; only when it knows of none, the mark is read. Positions that were dropped by retention raise
-OvertakenError; nothing is ever passed over.
+OvertakenError; nothing is ever passed over but what a repair found lost (see ``journal/holes.py``),
+and a group, which has to acknowledge every position, is given a message of ``LOST_TYPE`` for that.
 
 The local names and loops are for ``benchmarks`` (rows "round trip" and "replay").
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from aurora_es.errors import (
@@ -20,6 +23,7 @@ from aurora_es.errors import (
     StorageError,
     TruncatedError,
 )
+from aurora_es.format.payload import RecordData
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.reading import read_piece
 from aurora_es.journal.truncation import check_position
@@ -27,10 +31,13 @@ from aurora_es.queue.messages import decode_body, message_of
 from aurora_es.queue.queue_errors import OvertakenError, StartReachedError
 
 if TYPE_CHECKING:
-    from aurora_es.format.payload import RecordData
     from aurora_es.journal.journal import Journal
+    from aurora_es.journal.reading import Group
 
-Entry = tuple[int, int, "RecordData"]  # position, timestamp in microseconds, record
+Entry = tuple[int, int, RecordData]  # position, timestamp in microseconds, record
+_position_of: Any = itemgetter(0)
+# Type name of what stands for a message that is lost; no value is of it.
+LOST_TYPE = "aurora_es.queue.lost"
 
 
 class Place:
@@ -130,24 +137,24 @@ class MessageReader:
             self._page = []
 
     def entry_at(self, position: int) -> Entry:
-        """Any visible message by its position."""
+        """Any visible message by its position; one that is lost is of the type ``LOST_TYPE``."""
         for entry in self._entries(position, position):
             if entry[0] == position:
                 return entry
-        message = f"{self._handle.path}: position {position} cannot be found"  # a bug of ours
-        raise AssertionError(message)
+        return _lost(position)
 
     def fetch(self, position: int) -> Entry:
-        """Any visible message by its position; what is behind it is kept for the next call.
+        """The same; what is behind it is kept for the next call.
 
         For readers that stand nowhere: it uses the page of ``peek``.
         """
         page = self._page
-        at = position - page[0][0] if page else -1
-        if not 0 <= at < len(page):
+        if not page or not page[0][0] <= position <= page[-1][0]:
             page = self._page = self._entries(position, self._visible())
-            at = position - page[0][0]
-        return page[at]
+        at = bisect_left(page, position, key=_position_of)
+        if at < len(page) and page[at][0] == position:
+            return page[at]
+        return _lost(position)
 
     def last_position(self) -> int:
         """Position of the newest visible message."""
@@ -164,6 +171,9 @@ class MessageReader:
         elif self._handle.descriptors is None:
             self._handle.check_usable()
         page = self._entries(position + 1, until)
+        if not page:
+            self.position = until  # all of it is lost: who waits here would be woken for ever
+            return None
         if page[0][0] <= position:  # a frame begins before what was asked for
             page = [entry for entry in page if entry[0] > position]
         self._page, self._at = page, 0
@@ -173,7 +183,9 @@ class MessageReader:
     def _entries(self, position: int, until: int) -> list[Entry]:
         try:
             check_position(self._handle, position)
-            groups = read_piece(self._handle, position, until)
+            groups: list[Group] = []
+            while not groups and position <= until:  # a piece may be lost as a whole
+                groups, position = read_piece(self._handle, position, until)
         except TruncatedError as error:
             message = (
                 f"{error}. This receiver was overtaken by retention: seek(START) goes on with what"
@@ -229,3 +241,8 @@ def value_or_message(entry: Entry, kind: Any) -> Any:
         return message_of(*entry)
     data = entry[2]
     return decode_body(kind, data.topic, data.state, entry[0])
+
+
+def _lost(position: int) -> Entry:
+    """Stands for a message that a repair found lost: a group must not wait for it for ever."""
+    return position, 0, RecordData(None, None, LOST_TYPE, b"")
