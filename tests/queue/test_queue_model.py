@@ -87,6 +87,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.committed = 0
         self.done: set[int] = set()
         self.parked: set[int] = set()
+        self.ever_parked: set[int] = set()
         self.out: dict[int, Out] = {}
         self.late: list[Out] = []  # of members whose time was over when another one got it
         self.attempts: dict[int, int] = {}
@@ -424,11 +425,12 @@ class QueueMachine(RuleBasedStateMachine):
             assert left == len(self.sent)
         self.sent = self.sent[:left]
         self.late.clear()  # nobody has lived to speak
-        found = self.done_on_disk()
-        known = self.done | self.parked
-        assert found <= known & {*range(1, left + 1)}
+        self.ever_parked &= {*range(1, left + 1)}  # positions behind are for other messages now
         state = side.queue.names()["g"]
-        assert set(state.parked) <= self.parked
+        parked = set(state.parked)
+        found = self.done_on_disk() - parked
+        assert found <= self.done & {*range(1, left + 1)}
+        assert parked <= self.ever_parked  # again, if what was done about them is lost
         assert side.queue.names()["n"].frontier <= self.committed
         if self.sync is Sync.ALWAYS:
             assert self.done <= found
@@ -436,15 +438,19 @@ class QueueMachine(RuleBasedStateMachine):
             return
         self.committed = side.queue.names()["n"].frontier
         self.keys = {position: self.keys[position] for position in range(1, left + 1)}
-        self.parked = set(state.parked)
-        self.done = found - self.parked
+        self.parked, self.done = parked, found
         self.attempts = {position: held.attempts for position, held in state.held.items()}
         self.attempts |= {position: parked.attempts for position, parked in state.parked.items()}
         self.attempts = {position: count for position, count in self.attempts.items() if count}
+        # Also those whose giving back was lost: they are out until their time is over.
         self.out = {
-            position: self.out[position]
+            position: Out(
+                "a",
+                Message(position, 0, "int", b"", attempts=held.attempts, lease=held.holder),
+                held.until,
+            )
             for position, held in state.held.items()
-            if position in self.out and held.holder == self.out[position].message.lease
+            if held.holder
         }
 
     def done_on_disk(self) -> set[int]:
@@ -464,6 +470,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def everybody_sees_the_same(self) -> None:
         """Both processes know the same messages, and what is done."""
+        self.ever_parked |= self.parked
         for side in self.sides.values():
             assert side.queue.last_position == len(self.sent)
         if self.sides:
