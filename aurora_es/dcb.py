@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aurora_es.compat import (
+    IS_10,
     DCBAppendCondition,
     DCBEvent,
     DCBQuery,
@@ -20,6 +21,8 @@ from aurora_es.compat import (
     DCBRecorder,
     DCBSequencedEvent,
     DCBSubscription,
+    add_extras,
+    extras_of,
 )
 from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.index.query import Condition, Query, QueryItem
@@ -76,6 +79,13 @@ class AuroraDCBRecorder(AuroraRecorder, DCBRecorder):
             if position < until and limit != 0:
                 check_position(handle, position + 1)
             return AuroraDCBReadResponse(self, asked, position, until, limit, handle.epoch)
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+
+    def head(self) -> int | None:
+        """Last position recorded, None if there is none."""
+        try:
+            return self._handle()[1] or None
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
@@ -253,7 +263,7 @@ def _row_of(event: DCBEvent) -> Row:
     topic, state, tags = event.type, event.data, event.tags
     if type(state) is not bytes or type(topic) is not str:
         state = checked_state(topic, octets(state))
-    if not tags and isinstance(tags, list | tuple):
+    if not tags and isinstance(tags, list | tuple) and not IS_10:
         return (None, None, topic, state)
     if not isinstance(tags, list | tuple) or not all(type(tag) is str for tag in tags):
         message = (
@@ -261,6 +271,8 @@ def _row_of(event: DCBEvent) -> Row:
             " was written"
         )
         raise ArgumentError(message)
+    if IS_10:
+        return (None, None, topic, state, tuple(tags), *extras_of(event, None))
     return (None, None, topic, state, tuple(tags))
 
 
@@ -272,4 +284,6 @@ def _sequenced_events(batch: list[Match]) -> list[DCBSequencedEvent]:
         sequenced = new(DCBSequencedEvent)
         sequenced.__dict__ = {"event": event, "position": position}
         events.append(sequenced)
+    if IS_10:
+        add_extras([sequenced.event for sequenced in events], [record for _, _, record in batch])
     return events

@@ -11,14 +11,15 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.persistence import (
-    InfrastructureFactory,
-    Mapper,
-    Transcoder,
-)
+from eventsourcing.persistence import InfrastructureFactory, Mapper, Transcoder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
-from aurora_es.compat import DCBInfrastructureFactory
+from aurora_es.compat import (
+    IS_10,
+    ORIGINATOR_ID_TYPE_DEFAULT,
+    DCBInfrastructureFactory,
+    library_errors,
+)
 from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.memory import memory_directory
@@ -26,7 +27,6 @@ from aurora_es.journal.creation import Settings
 from aurora_es.journal.following import POLL_SECONDS_MIN
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
-from aurora_es.mapper import JSONMapper, MsgpackMapper
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -131,9 +131,22 @@ class AuroraFactory(
     ) -> Mapper[TAggregateID]:
         """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
         if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
-            chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
-            mapper_class = chosen
+            mapper_class = self._own_mapper_class()
         return super().mapper(transcoder, mapper_class)
+
+    def _own_mapper_class(self) -> Any:
+        """The class that AURORA_MAPPER names; None for the library's own."""
+        if IS_10:
+            if self._uses_msgpack_mapper:
+                message = (
+                    "AURORA_MAPPER=msgpack is for version 9.5 of the library; version 10 has"
+                    " `eventsourcing.msgspec` for that: leave it unset, or json"
+                )
+                raise library_errors.NotSupportedError(message)
+            return None
+        from aurora_es.mapper import JSONMapper, MsgpackMapper
+
+        return MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
 
     def close(self) -> None:
         """Close all recorders that this factory constructed; idempotent."""
@@ -175,7 +188,7 @@ class AuroraFactory(
             memory = memory_directory(self.env.name)
             root, sync = memory.path, Sync.NEVER
         id_type = self._choice(
-            self.ORIGINATOR_ID_TYPE, "as written", ("as written", "uuid", "text")
+            self.ORIGINATOR_ID_TYPE, ORIGINATOR_ID_TYPE_DEFAULT, ("as written", "uuid", "text")
         )
         options = LeaseOptions(
             settings=Settings(

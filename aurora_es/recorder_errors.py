@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventsourcing import persistence as library
-
 from aurora_es import errors
+from aurora_es.compat import library_errors as library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

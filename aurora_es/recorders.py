@@ -21,17 +21,17 @@ from eventsourcing.persistence import (
     Subscription,
     Tracking,
     TrackingRecorder,
-    WaitInterruptedError,
 )
 
-from aurora_es.errors import ArgumentError
+from aurora_es.compat import IS_10, add_extras, extras_of, library_errors, tracked_name
+from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.filtering import read_matches
-from aurora_es.journal.reading import read_records, read_selected
+from aurora_es.journal.reading import read_positions, read_records, read_selected
 from aurora_es.journal.records import (
     check_metadata,
     check_version,
@@ -207,15 +207,40 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                     check_version(version)
                 if type(state) is not bytes or type(topic) is not str:
                     state = checked_state(topic, octets(state))
-                if metadata is None:
+                if IS_10:
+                    extras = extras_of(event, metadata)
+                    rows.append((originator_id, version, topic, state, (), *extras))
+                elif metadata is None:
                     rows.append((originator_id, version, topic, state))
                 else:
                     rows.append((originator_id, version, topic, state, (), None, metadata))
                 identities.append((key, version))
             first = self._lease.journal.append_rows(rows, identities, tracking)
+        except ConflictError as error:
+            if not IS_10 or tracking is not None or not self._are_recorded(rows, error):
+                raise recorder_error(error) from error.__cause__
+            first = error.conflicts[0].position
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return [*range(first, first + len(rows))]
+
+    def _are_recorded(self, rows: list[Row], refused: ConflictError) -> bool:
+        """Whether the events of a refused call, which have ids, were all recorded before.
+
+        Then it is a repetition: of a call whose answer got lost, as a rule.
+        """
+        positions = [conflict.position for conflict in refused.conflicts]
+        first = positions[0]
+        if not first or positions != [*range(first, first + len(rows))]:
+            return False
+        try:
+            records = read_positions(self._handle()[0], positions)
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return all(
+            row[5] is not None and row[5] == record.event_uuid
+            for row, record in zip(rows, records, strict=True)
+        )
 
     def select_events(
         self,
@@ -281,6 +306,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 },
             )
             events.append(event)
+        if IS_10:
+            add_extras(events, found)
         return events
 
 
@@ -419,6 +446,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         known: dict[Any, UUID] = {} if self.store.originator_id_type == "text" else self._uuids
         raw: Any = None
         originator_id: UUID | str = ""
+        begin = len(notifications)
         for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
@@ -436,6 +464,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 },
             )
             append(notification)
+        if IS_10:
+            add_extras(notifications[begin:], records)
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
@@ -497,7 +527,7 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
                 if self.has_tracking_id(application_name, notification_id):
                     return
                 if interrupt is not None and interrupt.is_set():
-                    raise WaitInterruptedError
+                    raise library_errors.WaitInterruptedError
                 remaining = deadline - monotonic()
                 if remaining <= 0:
                     break
@@ -550,4 +580,4 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
 
 
 def _tracking_data(tracking: Tracking) -> TrackingData:
-    return tracking_data(tracking.application_name, tracking.notification_id)
+    return tracking_data(tracked_name(tracking), tracking.notification_id)

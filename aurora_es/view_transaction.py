@@ -13,6 +13,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from aurora_es.compat import tracked_name
 from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT, Change, encode_changes
 from aurora_es.journal.catch_up import refresh
@@ -248,7 +249,7 @@ class ViewTransaction:
         tracking = self.tracking
         if tracking is None:
             return None
-        return tracking_data(tracking.application_name, tracking.notification_id)
+        return tracking_data(tracked_name(tracking), tracking.notification_id)
 
 
 def _states_of(changes: list[Change]) -> list[bytes]:

@@ -41,8 +41,7 @@ def look(handle: Handle, commit: PreparedCommit) -> None:
     """
     condition = commit.condition
     assert condition is not None
-    until = refresh(handle)
-    epoch = handle.epoch
+    until, epoch = _seen(handle)
     check_position(handle, condition.after + 1)
     handle.keeps_postings = True
     _gather(handle, index_up_to(handle, until).parts[1], condition.after, until)
@@ -92,6 +91,15 @@ def look_again(handle: Handle, group: Sequence[PreparedCommit]) -> Sequence[Tail
         lowest = min(lowest, known)
     _gather(handle, tails, lowest, until)
     return tails
+
+
+def _seen(handle: Handle) -> tuple[int, int | None]:
+    """The visible position, and the epoch in which it is that: another thread may find a new one."""
+    while True:
+        epoch = handle.epoch
+        until = refresh(handle)
+        if handle.epoch == epoch:
+            return until, epoch
 
 
 def _gather(handle: Handle, tails: Sequence[TailIndex], after: int, until: int) -> None:
