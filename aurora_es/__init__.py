@@ -4,8 +4,7 @@
 the append-only journal beneath, to be used on its own.
 """
 
-from aurora_es.application import AuroraApplication
-from aurora_es.async_subscription import AsyncApplicationSubscription
+from aurora_es.compat import IS_10 as _IS_10
 from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
@@ -35,15 +34,19 @@ from aurora_es.factory import AuroraFactory
 from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
 from aurora_es.notification_log import AuroraNotificationLog, AuroraSection
 from aurora_es.options import CompressionFormat, RollCycle, Sync
-from aurora_es.rebuilding import rebuild_projection
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
-    AuroraProcessRecorder,
-    AuroraTrackingRecorder,
 )
 from aurora_es.store import AuroraStore
+from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRecorder
 from aurora_es.views import JournaledView, ViewTable
+
+if not _IS_10:
+    # What stands on the library's applications, which its version 10 has taken apart.
+    from aurora_es.application import AuroraApplication
+    from aurora_es.async_subscription import AsyncApplicationSubscription
+    from aurora_es.rebuilding import rebuild_projection
 
 Factory = AuroraFactory
 

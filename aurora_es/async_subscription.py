@@ -14,6 +14,7 @@ from eventsourcing.domain import DomainEventProtocol, TAggregateID
 from eventsourcing.persistence import Tracking
 
 from aurora_es.errors import ArgumentError, ClosedError
+from aurora_es.late_imports import fork_waits
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.recorders import AuroraApplicationRecorder
 
@@ -84,7 +85,8 @@ class AsyncApplicationSubscription(Generic[TAggregateID]):
         raise StopAsyncIteration
 
     async def _read_page(self) -> None:
-        import asyncio
+        with fork_waits:
+            import asyncio
 
         follower = self._follower
         visible = await follower.wait_beyond_in(asyncio.get_running_loop(), self._position)

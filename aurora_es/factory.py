@@ -15,8 +15,10 @@ from eventsourcing.persistence import InfrastructureFactory, Mapper, Transcoder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
 from aurora_es.compat import (
+    IS_10,
     ORIGINATOR_ID_TYPE_DEFAULT,
     DCBInfrastructureFactory,
+    library_errors,
 )
 from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.environment import (
@@ -34,17 +36,15 @@ from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
-from aurora_es.mapper import JSONMapper, MsgpackMapper
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
-    AuroraProcessRecorder,
     AuroraRecorder,
     AuroraSnapshotRecorder,
-    AuroraTrackingRecorder,
 )
 from aurora_es.store import EVENTS, RESERVED_PURPOSES, SNAPSHOTS, AuroraStore
+from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRecorder
 from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
@@ -135,9 +135,22 @@ class AuroraFactory(
     ) -> Mapper[TAggregateID]:
         """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
         if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
-            chosen: Any = MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
-            mapper_class = chosen
+            mapper_class = self._own_mapper_class()
         return super().mapper(transcoder, mapper_class)
+
+    def _own_mapper_class(self) -> Any:
+        """The class that AURORA_MAPPER names; None for the library's own."""
+        if IS_10:
+            if self._uses_msgpack_mapper:
+                message = (
+                    "AURORA_MAPPER=msgpack is for version 9.5 of the library; version 10 has"
+                    " `eventsourcing.msgspec` for that: leave it unset, or json"
+                )
+                raise library_errors.NotSupportedError(message)
+            return None
+        from aurora_es.mapper import JSONMapper, MsgpackMapper
+
+        return MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
 
     def close(self) -> None:
         """Close all recorders that this factory constructed; idempotent."""

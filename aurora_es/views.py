@@ -16,7 +16,7 @@ import msgspec
 
 from aurora_es.errors import ArgumentError
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
-from aurora_es.recorders import AuroraTrackingRecorder
+from aurora_es.tracking_recorders import AuroraTrackingRecorder
 from aurora_es.view_transaction import ViewCore, ViewTransaction
 
 if TYPE_CHECKING:

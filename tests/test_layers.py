@@ -30,6 +30,7 @@ FACE = {
     "state_coding",
     "store",
     "subscription",
+    "tracking_recorders",
     "upstream",
     "view_state",
     "view_transaction",

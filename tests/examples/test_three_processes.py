@@ -24,7 +24,9 @@ def run(path: Path) -> str:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    # The kill may come in the middle of a commit: then whoever takes over says that it recovered.
+    assert "Traceback" not in done.stderr
     return done.stdout
 
 
