@@ -8,6 +8,8 @@ may not import the library.
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -91,6 +93,10 @@ class StillNeededError(AuroraError):
     """Segments may not be dropped: another application has not read them yet; nothing was changed."""
 
 
+class InUseError(AuroraError):
+    """A journal that has to be closed is open for appending; nothing was changed."""
+
+
 class UnsupportedFormatError(AuroraError):
     """The files were written by a newer version of this package; nothing was touched."""
 
@@ -130,8 +136,8 @@ class CorruptionError(AuroraError):
         """Name the file, the byte ``offset`` in it, what belongs there and what is there."""
         super().__init__(
             f"corruption in {path} at offset {offset}: expected {expected}, found {found}; nothing"
-            " was changed. Keep a copy of the directory, then restore a backup or ask for help"
-            " with the output of `aurora-es info` on it"
+            f" was changed. Next, `aurora-es verify {shlex.quote(os.path.dirname(path))}` says what"
+            " else is damaged, which positions are lost, and how to go on"
         )
         self.path = path
         self.offset = offset

@@ -20,10 +20,19 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
+from aurora_es.environment import (
+    MEMORY,
+    misspelled_keys,
+    parse_choice,
+    parse_flag,
+    parse_hours,
+    parse_poll_interval,
+    parse_seconds,
+    read_setting,
+)
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
-from aurora_es.journal.following import POLL_SECONDS_MIN
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -45,10 +54,6 @@ if TYPE_CHECKING:
     from eventsourcing.domain import TAggregateID
 
 _T = TypeVar("_T")
-_TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
-_FALSE = frozenset({"n", "no", "f", "false", "off", "0"})
-_MEMORY = ":memory:"
-_CLOSE_ENOUGH = 0.8
 
 
 class AuroraFactory(
@@ -89,7 +94,7 @@ class AuroraFactory(
     def aggregate_recorder(self, purpose: str = EVENTS) -> AuroraAggregateRecorder:
         """Construct a recorder of aggregate sequences in the journal named ``purpose``."""
         if purpose in RESERVED_PURPOSES:
-            message = f"purpose {purpose!r} is reserved; give these events another purpose"
+            message = f"purpose {purpose!r} is reserved: expected another one for these events"
             raise AuroraConfigurationError(message)
         recorder_class = AuroraSnapshotRecorder if purpose == SNAPSHOTS else AuroraAggregateRecorder
         return self._keep(recorder_class(self.store, purpose=purpose))
@@ -168,12 +173,12 @@ class AuroraFactory(
             keys = ", ".join(self.env.create_keys(self.AURORA_PATH))
             message = (
                 f"AURORA_PATH is missing: set one of {keys} to a directory on a local disk,"
-                " or to ':memory:' for tests"
+                " or to ':memory:' for tests; `aurora-es doctor --app NAME` shows what is seen"
             )
             raise AuroraConfigurationError(message)
         sync = self._value(self.AURORA_SYNC, Sync.parse, None)
         memory = None
-        if root == _MEMORY:
+        if root == MEMORY:
             memory = memory_directory(self.env.name)
             root, sync = memory.path, Sync.NEVER
         id_type = self._choice(
@@ -184,14 +189,14 @@ class AuroraFactory(
                 sync=sync,
                 roll_cycle=self._value(self.AURORA_ROLL_CYCLE, RollCycle.parse, None),
                 compression=self._value(self.AURORA_COMPRESSION, CompressionFormat.parse, None),
-                cool_after_hours=self._value(self.AURORA_COOL_AFTER, _parse_hours, None),
+                cool_after_hours=self._value(self.AURORA_COOL_AFTER, parse_hours, None),
             ),
             background=self._flag(self.AURORA_BACKGROUND, default=True) and memory is None,
             read_only=self._flag(self.AURORA_READ_ONLY, default=False),
             lock_timeout=self._value(
-                self.AURORA_LOCK_TIMEOUT, _parse_seconds, LOCK_TIMEOUT_SECONDS_DEFAULT
+                self.AURORA_LOCK_TIMEOUT, parse_seconds, LOCK_TIMEOUT_SECONDS_DEFAULT
             ),
-            poll_interval=self._value(self.AURORA_POLL_INTERVAL, _parse_poll_interval, None),
+            poll_interval=self._value(self.AURORA_POLL_INTERVAL, parse_poll_interval, None),
             allow_network_file_system=self._flag(
                 self.AURORA_ALLOW_NETWORK_FILE_SYSTEM, default=False
             ),
@@ -199,81 +204,21 @@ class AuroraFactory(
         return AuroraStore(os.path.abspath(root), self.env.name, options, id_type, memory)
 
     def _value(self, key: str, parse: Callable[[str], _T], default: _T) -> _T:
-        text = (self.env.get(key) or "").strip()
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except (AuroraConfigurationError, ValueError) as error:
-            keys = ", ".join(self.env.create_keys(key))
-            message = f"{key} (looked up as {keys}): {error}"
-            raise AuroraConfigurationError(message) from None
+        return read_setting(self.env, self.env.name, key, parse, default)
 
     def _choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
-        def parse(text: str) -> str:
-            if text.lower() not in allowed:
-                message = f"expected one of {', '.join(allowed)}; found {text!r}"
-                raise ValueError(message)
-            return text.lower()
-
-        return self._value(key, parse, default)
+        return self._value(key, parse_choice(*allowed), default)
 
     def _flag(self, key: str, *, default: bool) -> bool:
-        return self._value(key, _parse_flag, default)
+        return self._value(key, parse_flag, default)
 
     def _warn_of_misspelled_keys(self) -> None:
-        known = {
-            value.removeprefix("AURORA_")
-            for name, value in vars(AuroraFactory).items()
-            if name.startswith("AURORA_")
-        }
-        for key in self.env:
-            suffix = key.rpartition("AURORA_")[2] if "AURORA_" in key else ""
-            if not suffix or suffix in known:
-                continue
-            from difflib import get_close_matches
-
-            close = get_close_matches(suffix, known, n=1, cutoff=_CLOSE_ENOUGH)
-            if close:
-                warnings.warn(
-                    f"environment variable {key} is not a setting of aurora_es and is ignored; did"
-                    f" you mean AURORA_{close[0]}?",
-                    stacklevel=4,
-                )
+        for key, meant in misspelled_keys(self.env):
+            warnings.warn(
+                f"environment variable {key} is not a setting of aurora_es and is ignored; did"
+                f" you mean {meant}?",
+                stacklevel=4,
+            )
 
 
 _Recorder = TypeVar("_Recorder", bound=AuroraRecorder)
-
-
-def _parse_flag(text: str) -> bool:
-    word = text.lower()
-    if word not in _TRUE | _FALSE:
-        message = f"expected y or n; found {text!r}"
-        raise ValueError(message)
-    return word in _TRUE
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        message = f"expected seconds, 0 to 86400; found {text!r}"
-        raise ValueError(message)
-    return seconds
-
-
-def _parse_poll_interval(text: str) -> float:
-    seconds = _parse_seconds(text)
-    if seconds < POLL_SECONDS_MIN:
-        message = f"expected seconds, {POLL_SECONDS_MIN} to 86400; found {text!r}"
-        raise ValueError(message)
-    return seconds
-
-
-def _parse_hours(text: str) -> int | None:
-    if not text.endswith("h") or not text.isascii() or not text[:-1].isdigit():
-        message = f"expected <n>h, as in 24h; found {text!r}"
-        raise ValueError(message)
-    return int(text[:-1])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from eventsourcing.application import LocalNotificationLog, Section
 
 from aurora_es.journal.generation import renew_manifest
+from aurora_es.journal.holes import holes_of
 from aurora_es.journal.reading import is_durable
 from aurora_es.recorder_errors import FAULTS, recorder_error
 
@@ -53,7 +54,7 @@ class AuroraNotificationLog(LocalNotificationLog):
         first, last = map(int, requested_section_id.split(",")[:2])
         start = max(1, first)
         limit = min(max(0, last - start + 1), self.section_size)
-        end, visible = self._bounds(start)
+        start, end, visible = self._bounds(start)
         items = self.select(start, limit, stop=visible if end is None else min(end, visible))
         if not items:
             return AuroraSection(id=None, items=items, next_id=None)
@@ -82,17 +83,23 @@ class AuroraNotificationLog(LocalNotificationLog):
         return [
             self.format_section_id(segment.base_position, segment.last_position)
             for segment in (() if manifest is None else manifest.segments)
-            if segment.base_position <= segment.last_position
+            if any(holes_of([segment]).pieces(segment.base_position, segment.last_position))
         ]
 
-    def _bounds(self, position: int) -> tuple[int | None, int]:
-        """Last position of the segment with ``position``, None for the tail; and of the log.
+    def _bounds(self, position: int) -> tuple[int, int | None, int]:
+        """First position from ``position`` on that is not lost, and last one of its segment.
 
-        In this order the tail, if it is that, reaches as far as the log did.
+        None for the latter in the tail. And the last position of the log: in this order the tail,
+        if it is that, reaches as far as the log did.
         """
         try:
             handle, visible = self.recorder._handle()  # noqa: SLF001 - as above
-            return handle.state.index.segment_end(position), visible
+            index = handle.state.index
+            position = index.holes.behind(position)
+            end = index.segment_end(position)
+            if end is not None and index.holes:
+                *_, (_, end) = index.holes.pieces(position, end)
+            return position, end, visible
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 

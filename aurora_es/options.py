@@ -200,7 +200,9 @@ class RollCycle:
         merged = []
         for mine, theirs in zip(self._fields(), other._fields(), strict=True):
             if mine is not None and theirs is not None and mine != theirs:
-                message = f"roll cycle: {mine} and {theirs} exclude each other; give one of them"
+                message = (
+                    f"roll cycle: {mine} and {theirs} exclude each other; expected one of them"
+                )
                 raise AuroraConfigurationError(message)
             merged.append(theirs if mine is None else mine)
         return RollCycle(*merged)  # type: ignore[arg-type]

@@ -56,6 +56,10 @@ class RecorderStillNeededError(errors.StillNeededError, library.OperationalError
     """Events may not be dropped yet."""
 
 
+class RecorderInUseError(errors.InUseError, library.OperationalError):
+    """The store has to be closed for this."""
+
+
 class RecorderForeignDirectoryError(errors.ForeignDirectoryError, library.OperationalError):
     """The directory is not a journal of this application."""
 
@@ -99,6 +103,7 @@ _FACE_CLASSES: dict[type[AuroraError], type[AuroraError]] = {
     errors.HistoryChangedError: RecorderHistoryChangedError,
     errors.TruncatedError: RecorderTruncatedError,
     errors.StillNeededError: RecorderStillNeededError,
+    errors.InUseError: RecorderInUseError,
     errors.ForeignDirectoryError: RecorderForeignDirectoryError,
     errors.CorruptionError: RecorderCorruptionError,
     errors.ClosedError: RecorderClosedError,
@@ -117,7 +122,8 @@ FAULTS = (errors.AuroraError, OSError)
 def recorder_error(error: AuroraError | OSError) -> AuroraError:
     """The face's twin of ``error``, with its text and attributes; others come back as they are."""
     if not isinstance(error, errors.AuroraError):
-        return RecorderStorageError(str(error)).with_traceback(error.__traceback__)
+        message = f"{error}; `aurora-es doctor` looks at rights, limits and space"
+        return RecorderStorageError(message).with_traceback(error.__traceback__)
     if isinstance(error, library.PersistenceError):
         return error
     # An error that only we tell apart has the twin of its base.

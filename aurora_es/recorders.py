@@ -28,7 +28,6 @@ from aurora_es.errors import ArgumentError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.reading import read_records, read_selected
 from aurora_es.journal.records import (
@@ -43,6 +42,7 @@ from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
 from aurora_es.subscription import AuroraSubscription
+from aurora_es.upstream import UpstreamHistories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -381,11 +381,14 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 until = stop
             if topics:
                 return self._filtered(handle, position, until, limit, frozenset(topics))
-            until = min(until, position + limit - 1)
+            holes = handle.state.index.holes
+            last = holes.last_of(position, limit) if holes and limit else position + limit - 1
+            until = min(until, last)
             notifications: list[Notification] = []
             while position <= until:
                 first, records = read_records(handle, position, until)
                 # The outer frames may hold more than was asked for.
+                position = max(position, first)  # what is before is lost
                 records = records[position - first : until + 1 - first]
                 end = position + len(records)
                 self._add_notifications(notifications, records, range(position, end))
@@ -450,22 +453,33 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
     def __init__(self, store: AuroraStore, *, purpose: str = TRACKING, **kwargs: Any) -> None:
         """Open the tracking journal of ``store``."""
         super().__init__(store, purpose=purpose, **kwargs)
+        self._upstreams = UpstreamHistories(store.root)
 
     def insert_tracking(self, tracking: Tracking) -> None:
         """Record ``tracking``; raises IntegrityError unless its notification id rises."""
         try:
-            self._lease.journal.append_rows((), (), _tracking_data(tracking))
+            self._lease.journal.append_rows((), (), self._upstreams.data_of(tracking))
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
     def max_tracking_id(self, application_name: str) -> int | None:
-        """Return the last notification id recorded for ``application_name``, or None."""
+        """Return the last notification id recorded for ``application_name``, or None.
+
+        Raises the face's HistoryChangedError if that application, in the same AURORA_PATH, has been
+        restored or repaired to a point before it: what it has there now is another history.
+        """
         try:
             handle, _ = self._handle()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         recorded = handle.state.index.tracking.get(application_name)
-        return None if recorded is None else recorded.notification_id
+        if recorded is None:
+            return None
+        try:
+            self._upstreams.check(handle.path, recorded)
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return recorded.notification_id
 
     def wait(
         self,
@@ -525,14 +539,10 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
         """Record events and ``tracking`` as one commit; returns the notification ids."""
         tracking = kwargs.get("tracking")
         try:
-            data = None if tracking is None else _tracking_data(tracking)
+            data = None if tracking is None else self._upstreams.data_of(tracking)
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return self._insert(stored_events, data, kwargs)
-
-
-def _tracking_data(tracking: Tracking) -> TrackingData:
-    return tracking_data(tracking.application_name, tracking.notification_id)
 
 
 def _octets(state: Any) -> Any:

@@ -45,7 +45,9 @@ class AuroraStore:
             raise AuroraConfigurationError(message) from None
         directory = directory_name(self.name)
         if directory is None:
-            message = f"application name {self.name!r}: at most 200 bytes when percent-encoded"
+            message = (
+                f"application name {self.name!r}: expected at most 200 bytes when percent-encoded"
+            )
             raise AuroraConfigurationError(message)
         return os.path.join(self.root, directory)
 
@@ -53,7 +55,7 @@ class AuroraStore:
         """Lease the journal of ``purpose``: events, snapshots, tracking, or a name of your own."""
         directory = directory_name(purpose)
         if directory is None:
-            message = f"purpose {purpose!r}: at most 200 bytes when percent-encoded"
+            message = f"purpose {purpose!r}: expected at most 200 bytes when percent-encoded"
             raise AuroraConfigurationError(message)
         settings = replace(self.options.settings, name=self.name)
         options = replace(self.options, settings=settings, new_parents_max=_NEW_PARENTS_MAX)

@@ -25,6 +25,7 @@ FACE = {
     "recorders",
     "store",
     "subscription",
+    "upstream",
     "views",
 }
 # Bottom first. A unit may import itself and the rows below; units of one row are strangers. Finer
@@ -38,6 +39,8 @@ LAYERS = (
     {"codecs"},
     {"index", "segment"},
     {"journal"},
+    {"environment"},
+    {"care"},
     {"face", "queue"},
     {PACKAGE},
     {"__main__", "cli"},
@@ -178,6 +181,60 @@ def test_relative_imports_of_a_package_start_at_the_package() -> None:
     assert list(imports_of("aurora_es.journal", source, is_package=False)) == [
         (1, "aurora_es.open.Journal")
     ]
+
+
+# Brought in by `import aurora_es` already, so that nothing is locked when they are asked for again.
+LOADED = {"array", "uuid"}
+# Programs of their own, which fork nothing while they import.
+PROGRAMS = {"cli", "testing"}
+
+
+def unguarded_imports(source: str) -> list[int]:
+    """Lines of imports inside functions that a fork in another thread would not wait for."""
+    found = []
+
+    def look(node: ast.AST, *, late: bool) -> None:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                late = True
+            case ast.With(items=items) if any("fork_waits" in ast.unparse(it) for it in items):
+                return
+            case ast.If(test=test) if "TYPE_CHECKING" in ast.unparse(test):
+                return
+            case ast.Import(names=[ast.alias(name=name)]) | ast.ImportFrom(module=str(name)):
+                if late and name.partition(".")[0] not in LOADED:
+                    found.append(node.lineno)
+        for child in ast.iter_child_nodes(node):
+            look(child, late=late)
+
+    look(ast.parse(source), late=False)
+    return found
+
+
+def test_forks_wait_for_late_imports() -> None:
+    """A child of a fork in the middle of an import would wait for ever for the same module."""
+    found = [
+        f"{module}:{line}"
+        for module, path in modules()
+        if unit_of(module) not in PROGRAMS
+        for line in unguarded_imports(path.read_text("utf-8"))
+    ]
+    assert found == []
+
+
+def test_a_late_import_that_no_fork_waits_for_is_noticed() -> None:
+    """Inside a function, and not under ``fork_waits``."""
+    source = """
+import os
+def f():
+    import numpy
+    with fork_waits:
+        import ctypes
+    from uuid import UUID
+    def g():
+        from a.b import c
+"""
+    assert unguarded_imports(source) == [4, 9]
 
 
 @pytest.mark.skipif(not (ROOT / PACKAGE / "__init__.py").exists(), reason="no package yet")

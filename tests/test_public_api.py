@@ -37,6 +37,7 @@ PUBLIC = """
     ForeignDirectoryError
     ForkedHandle
     HistoryChangedError
+    InUseError
     Journal
     LockTimeoutError
     NeedsRecoveryError

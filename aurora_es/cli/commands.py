@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import lists, upkeep
+from aurora_es.cli import copies, doctor, lists, repairing, settings, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -34,9 +34,10 @@ app = typer.Typer(
     name="aurora-es",
     help=(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
-        "info, cat, tail, streams and topics only read: they take no lock and disturb no writer,"
+        "info, cat, tail, streams, topics and verify only read: they take no lock and disturb no writer,"
         " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
         " writers and readers, and no event changes. retain and compact drop what is old."
+        " repair and rebuild mend what is damaged."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -229,6 +230,36 @@ app.command(
 app.command(
     epilog=epilog("aurora-es compact store/Bank", "aurora-es compact store --keep-snapshots 2")
 )(upkeep.compact)
+app.command(
+    "set",
+    epilog=epilog("aurora-es set store/Bank", "aurora-es set store/Bank/events --sync always"),
+)(settings.change)
+app.command(
+    epilog=epilog("aurora-es doctor", "aurora-es doctor /var/lib/store --app Bank --app Totals")
+    + f"\n\n{doctor.EXIT_CODES}"
+)(doctor.doctor)
+
+app.command(
+    epilog=epilog(
+        "aurora-es verify store", "aurora-es verify store/Bank/events --digest --until 1000"
+    )
+)(verify.verify)
+app.command(
+    epilog=epilog("aurora-es repair store/Bank/events --dry-run", "aurora-es repair store --yes")
+)(repairing.repair)
+app.command(
+    epilog=epilog("aurora-es rebuild store", "aurora-es rebuild store/Bank/events --manifest")
+)(repairing.rebuild)
+
+app.command(
+    epilog=epilog("aurora-es backup store /backups/store", "aurora-es backup store off-site --copy")
+)(copies.backup)
+app.command(
+    epilog=epilog(
+        "aurora-es restore /backups/store store",
+        "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
+    )
+)(copies.restore)
 
 
 def _open(path: str) -> Journal:

@@ -22,9 +22,10 @@ from aurora_es.errors import (
 
 EXIT_REFUSED = 1
 EXIT_DAMAGED = 3
+EXIT_UNCHECKED = 4
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 not found or refused; 2 wrong arguments; 3 the journal is damaged,"
-    " needs recovery, or took back commits while it was read."
+    " needs recovery, or took back commits while it was read; 4 a part could not be checked."
 )
 _DAMAGES = (CorruptionError, NeedsRecoveryError, HistoryChangedError)
 

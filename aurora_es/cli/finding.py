@@ -1,46 +1,32 @@
 """Finds the journals under a path that a user gave, and opens one for reading.
 
-Theory of operation: a path is a journal, the directory of an application (journals one level down)
-or a whole AURORA_PATH (journals two levels down). Nothing deeper is looked at, so that a mistaken
-path costs a moment and not a walk over the disk. A journal is known by its manifest's first bytes
-or by the name of a segment: either is enough, so that one that lost the other is still found and
-reported as damaged.
+Theory of operation: a path is a journal, the directory of an application or a whole AURORA_PATH; see
+``aurora_es/journal/discovery.py``. What is left here is which of them a command works on.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
+from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.manifest import MANIFEST_MAGIC
-from aurora_es.format.names import MANIFEST, parse_segment_name
+from aurora_es.journal.discovery import Findings, journals_below
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.opening import refuse_network
 from aurora_es.store import EVENTS
 
-_LEVELS_MAX = 2  # application, purpose
 _EXPECTED = (
     "expected a journal (a directory with a `manifest`), the directory of an application, or an"
     " AURORA_PATH"
 )
-# The journal's own refusal names this setting; the words are those of the library.
+# The journal's own refusal names this setting.
 _NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
-_TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
 
 
 class PathError(AuroraError):
     """The path names no journal, or more than one where one is needed."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """Journals under a path, sorted, and the directories that could not be looked into."""
-
-    journals: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
 
 
 def find_journals(path: str) -> Findings:
@@ -48,21 +34,27 @@ def find_journals(path: str) -> Findings:
 
     Raises PathError if there is none, and OSError if ``path`` itself cannot be listed.
     """
-    if not os.path.lexists(path):
-        message = f"{path}: no such directory; {_EXPECTED}"
-        raise PathError(message)
-    if not os.path.isdir(path):
-        message = f"{path} is not a directory; {_EXPECTED}"
-        raise PathError(message)
+    check_directory(path)
     os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
-    findings = Findings()
-    _search(path, _LEVELS_MAX, findings)
+    findings = journals_below(path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
         if findings.unreadable:
             message += f". Not readable: {', '.join(findings.unreadable)}"
         raise PathError(message)
     return findings
+
+
+def check_directory(path: str, *, may_be_missing: bool = False) -> None:
+    """Raise PathError for what is there and no directory, or, unless it may be, for nothing."""
+    if not os.path.lexists(path):
+        if may_be_missing:
+            return
+        message = f"{path}: no such directory; {_EXPECTED}"
+        raise PathError(message)
+    if not os.path.isdir(path):
+        message = f"{path} is not a directory; {_EXPECTED}"
+        raise PathError(message)
 
 
 def find_journal(path: str) -> str:
@@ -96,6 +88,15 @@ def find_to_change(path: str) -> list[str]:
     return found
 
 
+def find_to_repair(path: str) -> list[str]:
+    """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
+    journals = find_journals(path).journals
+    if not _network_allowed():
+        for journal in journals:
+            refuse_network(journal)
+    return journals
+
+
 def open_to_read(path: str) -> Journal:
     """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
     journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
@@ -114,32 +115,4 @@ def unfinished(path: str) -> PathError:
 
 
 def _network_allowed() -> bool:
-    return os.environ.get(_NETWORK_SETTING, "").strip().lower() in _TRUE
-
-
-def _search(path: str, levels: int, findings: Findings) -> None:
-    try:
-        names = sorted(os.listdir(path))
-        if _is_journal(path, names):
-            findings.journals.append(path)
-            return
-    except (FileNotFoundError, NotADirectoryError):
-        return  # removed meanwhile
-    except OSError:
-        findings.unreadable.append(path)
-        return
-    if levels:
-        for name in names:
-            below = os.path.join(path, name)
-            if os.path.isdir(below):
-                _search(below, levels - 1, findings)
-
-
-def _is_journal(path: str, names: list[str]) -> bool:
-    if any(parse_segment_name(name) for name in names):
-        return True
-    manifest = os.path.join(path, MANIFEST)
-    if MANIFEST not in names or not os.path.isfile(manifest):
-        return False
-    with open(manifest, "rb") as file:
-        return file.read(len(MANIFEST_MAGIC)) == MANIFEST_MAGIC
+    return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)

@@ -34,6 +34,16 @@ def progress_shown(what: str) -> Iterator[Callable[[int, int], object] | None]:
 
 
 @contextmanager
+def bytes_shown(what: str) -> Iterator[Callable[[int, int], object] | None]:
+    """As ``progress_shown``, for steps that are bytes: shown are MiB."""
+    with progress_shown(f"{what} (MiB)") as progress:
+        if progress is None:
+            yield None
+            return
+        yield lambda done, total: progress(done >> 20, -(-total >> 20))
+
+
+@contextmanager
 def mending_shown() -> Iterator[None]:
     """Show a bar while a damaged index run is built anew, in the middle of whatever command."""
     with ExitStack() as stack:

@@ -123,7 +123,8 @@ class _ZstdContexts(threading.local):
     """Contexts of one thread: they must not be shared, and making one costs five decompressions."""
 
     def __init__(self) -> None:
-        import zstandard
+        with fork_waits:
+            import zstandard
 
         self.compress = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
         self.decompress = zstandard.ZstdDecompressor().decompress

@@ -42,6 +42,7 @@ class Files(Protocol):
     def link(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def rename(self, source: str, target: str, /) -> None: ...  # noqa: D102
     def unlink(self, path: str, /) -> None: ...  # noqa: D102
+    def rmdir(self, path: str, /) -> None: ...  # noqa: D102
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None: ...  # noqa: D102
     def listdir(self, path: str, /) -> list[str]: ...  # noqa: D102
     def flock(self, fd: int, operation: int, /) -> None: ...  # noqa: D102
@@ -73,6 +74,7 @@ class SystemFiles:
     link = staticmethod(os.link)
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
+    rmdir = staticmethod(os.rmdir)
     mkdir = staticmethod(os.mkdir)
     listdir = staticmethod(os.listdir)
     flock = staticmethod(fcntl.flock)
@@ -123,7 +125,10 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
         fd = files.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
-            message = f"{path}: expected a regular file, found a link, a FIFO or a directory"
+            message = (
+                f"{path}: expected a regular file, found a link, a FIFO or a directory; nothing was"
+                " changed. Give the journal a directory of its own: `aurora-es doctor` looks at it"
+            )
             raise ForeignDirectoryError(message) from error
         raise
     try:
@@ -138,7 +143,8 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
         files.close(fd)
         message = (
             f"{path}: expected a regular file of user {user}, found mode"
-            f" {status.st_mode:o} of user {status.st_uid}; nothing was changed"
+            f" {status.st_mode:o} of user {status.st_uid}; nothing was changed. Run as its"
+            " owner: `aurora-es doctor` looks at rights"
         )
         raise ForeignDirectoryError(message)
     return fd

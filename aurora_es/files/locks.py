@@ -38,17 +38,18 @@ def acquire_flock(  # noqa: PLR0913 - which lock, until when, and how
     path: str,
     deadline: float,
     *,
+    operation: int = _EXCLUSIVE,
     pauses: tuple[float, ...] = LOCK_PAUSES,
     meanwhile: Callable[[], object] | None = None,
 ) -> None:
-    """Take an exclusive flock on ``fd`` before ``deadline`` (monotonic seconds).
+    """Take a flock, exclusive unless ``operation`` says otherwise, on ``fd`` before ``deadline`` (monotonic seconds).
 
     ``meanwhile`` is called between two tries. Raises LockTimeoutError, which names ``path``.
     """
     try:
-        effects.files.flock(fd, _EXCLUSIVE)
+        effects.files.flock(fd, operation)
     except BlockingIOError:
-        _poll_flock(effects, fd, path, deadline, pauses, meanwhile)
+        _poll_flock(effects, fd, path, deadline, operation, pauses, meanwhile)
 
 
 def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
@@ -56,6 +57,7 @@ def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
     fd: int,
     path: str,
     deadline: float,
+    operation: int,
     pauses: tuple[float, ...],
     meanwhile: Callable[[], object] | None,
 ) -> None:
@@ -74,7 +76,7 @@ def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
         if meanwhile is not None:
             meanwhile()
         try:
-            effects.files.flock(fd, _EXCLUSIVE)
+            effects.files.flock(fd, operation)
         except BlockingIOError:
             pause = next(coming, pause)
             if now > busy_until:

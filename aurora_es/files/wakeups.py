@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, Protocol
 from aurora_es.errors import ForkedHandle
 from aurora_es.files import mounts
 from aurora_es.files._bell import Bell
+from aurora_es.late_imports import fork_waits
 from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
@@ -91,13 +92,16 @@ class FileWatcher(Protocol):
         """Let go, in a fork child, of what belongs to the parent."""
 
 
-def _open_watcher() -> FileWatcher:
+def open_watcher() -> FileWatcher:
+    """Open the kernel's watcher of this system; raises OSError when none is to be had."""
     # Late, because not every process waits.
     if sys.platform == "darwin":
-        from aurora_es.files._kqueue import Kqueue
+        with fork_waits:
+            from aurora_es.files._kqueue import Kqueue
 
         return Kqueue()
-    from aurora_es.files._inotify import Inotify
+    with fork_waits:
+        from aurora_es.files._inotify import Inotify
 
     return Inotify()
 
@@ -216,7 +220,7 @@ class Wakeups:
     def __init__(
         self,
         *,
-        open_watcher: Callable[[], FileWatcher] = _open_watcher,
+        open_watcher: Callable[[], FileWatcher] = open_watcher,
         file_system_type: Callable[[str], str] = mounts.file_system_type,
     ) -> None:
         """Open nothing yet."""
@@ -245,7 +249,7 @@ class Wakeups:
         descriptor is left, and ForkedHandle on the instance of a parent process.
         """
         if self.forked:
-            message = "these wake-ups belong to the parent process; use process_wakeups() again"
+            message = "these wake-ups belong to the parent process; open the journal again here (Journal.open)"
             raise ForkedHandle(message)
         device = os.stat(path).st_dev
         file_system = self._file_systems.get(device)

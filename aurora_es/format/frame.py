@@ -64,6 +64,7 @@ KIND_VIEW_CHANGE = 4
 KIND_VIEW_CHECKPOINT = 5
 KIND_CURSOR = 6
 KIND_PACKED = 7
+KIND_LOST = 8
 FLAG_COMPATIBLE = 1  # readers that do not know the kind may skip the frame
 
 PADDING = tuple(bytes(-count % ALIGNMENT) for count in range(ALIGNMENT))

@@ -35,6 +35,8 @@ assert MANIFEST_HEADER.size + CHECKSUM.size == MANIFEST_HEADER_BYTES
 MANIFEST_MAGIC = b"AUR\x89MAN\n"
 MANIFEST_VERSION = 1
 FLAG_COOLED = 1  # incompatible: some segments are listed under another name than they had
+FLAG_LOST = 2  # incompatible: some segments list positions that are lost
+_KNOWN_FLAGS = FLAG_COOLED | FLAG_LOST
 
 
 # Numbers, offsets and times: what other code may count with as 64 bits with a sign.
@@ -62,6 +64,9 @@ class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: _Number  # of the file in use
     file_checksum: _Number  # header checksum of the end frame of the file in use
     digest: _Hexadecimal  # the logical one
+    # Of a repaired segment: ranges of positions that are lost, first and last included. Left out of
+    # the file where there are none, as in the manifests of before.
+    lost: tuple[tuple[_Number, _Number], ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class IndexRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +105,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Left out of the file until they are set, as in the manifests of before.
     obsolete: list[ObsoleteFile] | msgspec.UnsetType = msgspec.UNSET
     cool_after_hours: _Number | msgspec.UnsetType = msgspec.UNSET  # unset: cooled by command only
+    # Each later epoch and the first position that counts in it: what an earlier epoch had at or
+    # behind that position is of another history.
+    epochs: list[tuple[_Number, _Number]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnsupportedManifest(msgspec.Struct, frozen=True):
@@ -117,6 +125,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
     """Encode the whole file."""
     payload = _encode_json(manifest)
     flags = FLAG_COOLED if any(segment.revision for segment in manifest.segments) else 0
+    if any(segment.lost for segment in manifest.segments):
+        flags |= FLAG_LOST
     head = MANIFEST_HEADER.pack(
         MANIFEST_MAGIC, MANIFEST_VERSION, flags, 0, len(payload), crc32c(payload)
     )
@@ -131,7 +141,7 @@ def decode_manifest(data: bytes) -> Manifest | UnsupportedManifest | None:
     head_checksum = CHECKSUM.unpack_from(data, MANIFEST_HEADER.size)[0]
     if magic != MANIFEST_MAGIC or crc32c(data[: MANIFEST_HEADER.size]) != head_checksum:
         return None
-    if version != MANIFEST_VERSION or incompatible & ~FLAG_COOLED:
+    if version != MANIFEST_VERSION or incompatible & ~_KNOWN_FLAGS:
         return UnsupportedManifest(version, incompatible)
     payload = data[MANIFEST_HEADER_BYTES:]
     if length > MANIFEST_BYTES_MAX or len(payload) != length or crc32c(payload) != checksum:

@@ -4,12 +4,17 @@
     commit   [ commit number, commit id, record count, timestamp, tracking or nil ]
     end      [ last position, last commit number, record count, frame count,
                end offset before, last header checksum before, logical digest ]
+    lost     [ first position, last position, first commit number, last commit number ]
 
 Theory of operation: a frame of a single small event costs as much to check and decompress as one of
 sixty, so a cooled segment puts many commits into one frame of about 16 KiB. The table comes first;
 each commit owns the next *record count* records. A commit that does not fit goes on in the next
 frame, where it is listed again with its further count and without its tracking. Records and
 tracking are copied as they are, never encoded again, so that fields of a later version survive.
+
+A *lost* frame stands in a repaired segment in the place of commits that no byte in the directory
+could bring back. Its header counts the lost positions as if they were records, so that a walk goes
+on behind them; they are never used again. Where no position was lost, the last is the first - 1.
 """
 
 from __future__ import annotations
@@ -103,6 +108,25 @@ class SealedEndPayload(msgspec.Struct, array_like=True, gc=False):
     digest: bytes = b""
 
 
+class LostPayload(msgspec.Struct, array_like=True, frozen=True):
+    """Payload of a lost frame: bounds of what is gone, all included."""
+
+    first_position: _Count
+    last_position: _Count
+    first_commit: _Count
+    last_commit: _Count
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """First and last position, as the manifest lists them."""
+        return self.first_position, self.last_position
+
+    @property
+    def record_count(self) -> int:
+        """Number of positions that are gone."""
+        return self.last_position + 1 - self.first_position
+
+
 NIL = msgspec.Raw(b"\xc0")  # a tracking field that holds none
 
 decode_packed_records = msgspec.msgpack.Decoder(PackedRecords).decode
@@ -112,6 +136,7 @@ decode_packed_one = msgspec.msgpack.Decoder(PackedOne).decode
 decode_packed = msgspec.msgpack.Decoder(PackedPayload).decode
 decode_source = msgspec.msgpack.Decoder(SourcePayload).decode
 decode_sealed_end = msgspec.msgpack.Decoder(SealedEndPayload).decode
+decode_lost = msgspec.msgpack.Decoder(LostPayload).decode
 decode_tracking = msgspec.msgpack.Decoder(TrackingData).decode
 decode_fields = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 encode_packed = msgspec.msgpack.Encoder().encode

@@ -31,6 +31,7 @@ import msgspec
 
 from aurora_es.format.checksum import crc32c, crc32c_extend
 from aurora_es.format.limits import RUN_BLOCKS_MAX, RUN_DIRECTORY_BYTES_MAX
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,6 +102,11 @@ SOURCE = Struct(
     "I"  # last header checksum
 )
 assert SOURCE.size == 32
+SOURCE_LOST = Struct(
+    "<"
+    "Q"  # first lost position
+    "Q"  # last lost position
+)
 SOURCE_DIGEST_BYTES = 16
 
 
@@ -140,6 +146,7 @@ class Source(NamedTuple):
     last_position: int
     end_offset: int
     last_checksum: int
+    lost: tuple[tuple[int, int], ...] = ()  # ranges of positions that are lost
 
 
 class Directory(msgspec.Struct, array_like=True):
@@ -159,7 +166,10 @@ decode_directory = msgspec.msgpack.Decoder(Directory).decode
 
 def source_digest(sources: Iterable[Source]) -> bytes:
     """Digest of the segments that a run covers, in their order."""
-    packed = b"".join(SOURCE.pack(*source) for source in sources)
+    packed = b"".join(
+        SOURCE.pack(*source[:5]) + b"".join(SOURCE_LOST.pack(*lost) for lost in source.lost)
+        for source in sources
+    )
     return blake2b(packed, digest_size=SOURCE_DIGEST_BYTES).digest()
 
 
@@ -213,7 +223,8 @@ def encode_blocks(
 
     ``widths`` are those of ordinals and positions; all values have to fit.
     """
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     capacity = entries_per_block(*widths)
     count = len(columns[0])
@@ -240,7 +251,8 @@ def decode_blocks(
     data: bytes, widths: tuple[int, int], salt: bytes, first_block: int
 ) -> Columns | None:
     """Decode whole blocks; None when one is damaged. Positions are relative to the run's base."""
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     capacity = entries_per_block(*widths)
     laid = np.frombuffer(data, "u1").reshape(-1, BLOCK_BYTES)

@@ -51,7 +51,7 @@ class PostingCollector:
     def __init__(self, genesis_id: bytes, base_position: int) -> None:
         """Start with the record at ``base_position``."""
         self.batch_records = _BATCH_RECORDS
-        self._base_position = base_position
+        self.base_position = base_position
         self._position = base_position  # of the next record to be turned into columns
         self._pending: list[RecordData] = []
         self._topic_hasher = key_hasher(genesis_id, "topic")
@@ -60,13 +60,20 @@ class PostingCollector:
         self._tags = _Keys(key_hasher(genesis_id, "tag"))
         self._topics = _Numbers()
         self._topic_of = array("I")  # number of each record's topic
+        # How many records there are before a hole, and how many positions that is long.
+        self._holes: list[tuple[int, int]] = []
         self._originator_keys, self._originator_positions = array("Q"), array("Q")
         self._versions = array("q")
         self._keys, self._positions = array("Q"), array("Q")  # of tags and event ids
 
     def add(self, first_position: int, records: Sequence[RecordData]) -> None:
-        """Add the records from ``first_position`` on, which follow those added before."""
-        assert first_position == self._position + len(self._pending)
+        """Add the records from ``first_position`` on; what lies before, since the last, is lost."""
+        lost = first_position - (self._position + len(self._pending))
+        if lost:
+            assert lost > 0
+            self._flush()
+            self._position = first_position
+            self._holes.append((len(self._topic_of), lost))
         self._pending += records
         if len(self._pending) >= self.batch_records:
             self._flush()
@@ -82,9 +89,14 @@ class PostingCollector:
         counts = np.bincount(self._topic_numbers(), minlength=len(self._topics))
         return dict(zip(self._topics, counts.tolist(), strict=True))
 
+    @property
+    def has_repetitions(self) -> bool:
+        """Whether an entry may be there twice, as when a record has a tag twice."""
+        return len(self._keys) > 0
+
     def commons(self) -> list[tuple[int, int, int]]:
         """Topics that are too frequent for postings: key, first and last position of the segment."""
-        first, last = self._base_position, self.last_position
+        first, last = self.base_position, self.last_position
         return [
             (self._topic_hasher(topic), first, last)
             for topic, count in self.topics().items()
@@ -103,10 +115,13 @@ class PostingCollector:
         )
         ordinals = np.zeros(len(keys), np.int64)
         ordinals[: len(self._versions)] = np.frombuffer(self._versions, np.int64)
+        rare_positions = rare.astype(np.uint64) + np.uint64(self.base_position)
+        for count, lost in self._holes:
+            rare_positions[rare >= count] += np.uint64(lost)
         positions = np.concatenate(
             (
                 _column(self._originator_positions),
-                rare.astype(np.uint64) + np.uint64(self._base_position),
+                rare_positions,
                 _column(self._positions),
             )
         )

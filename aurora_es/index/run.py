@@ -19,6 +19,7 @@ from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.format.run import BLOCK_HEAD_BYTES, KEY_BYTES, ORDINAL_CODES, POSITION_CODES
 from aurora_es.index.keys import Kind, key_range
 from aurora_es.index.run_file import RunFile
+from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -160,7 +161,8 @@ class Run(RunFile):
 
     def keys(self, kind: Kind, *, after: int = -1) -> Iterator[KeyEntries]:
         """Keys of a kind above ``after``, in their order, with what is known; in bounded memory."""
-        from aurora_es.index.columns import key_entries
+        with fork_waits:
+            from aurora_es.index.columns import key_entries
 
         low, high = key_range(kind)
         for found in key_entries(self, max(low, after + 1), high):

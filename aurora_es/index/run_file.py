@@ -43,10 +43,13 @@ class RunDamagedError(AuroraError):
     Answer from the segments, and build the run anew.
     """
 
-    def __init__(self, path: str, *, expected: str, found: str) -> None:
-        """Name the file, what belongs there and what is there."""
+    def __init__(self, path: str, *, expected: str, found: str, offset: int = 0) -> None:
+        """Name the file, what belongs at ``offset`` and what is there."""
         super().__init__(f"index run {path}: expected {expected}, found {found}")
         self.path = path
+        self.offset = offset
+        self.expected = expected
+        self.found = found
 
 
 class RunFile:
@@ -104,9 +107,10 @@ class RunFile:
         try:
             data = read_exactly(self.files, self.fd, length, offset)
         except OSError as error:
-            raise self.damaged(f"{length} bytes at offset {offset}", str(error)) from error
+            expected = f"{length} bytes at offset {offset}"
+            raise self.damaged(expected, str(error), offset) from error
         if len(data) != length:
-            raise self.damaged(f"{length} bytes at offset {offset}", f"{len(data)} bytes")
+            raise self.damaged(f"{length} bytes at offset {offset}", f"{len(data)} bytes", offset)
         return data
 
     def read_block(self, block: int) -> tuple[bytes, int]:
@@ -115,7 +119,7 @@ class RunFile:
         try:
             data = self.files.pread(self.fd, BLOCK_BYTES, offset)
         except OSError as error:
-            raise self.damaged(f"block {block}", str(error)) from error
+            raise self.damaged(f"block {block}", str(error), offset) from error
         if len(data) != BLOCK_BYTES:
             data = self.read(offset, BLOCK_BYTES)
         checksum, number, count = _unpack_head(data)
@@ -124,12 +128,12 @@ class RunFile:
             or number != block
             or count != (self._last_count if block == self._last_block else self.block_entries)
         ):
-            raise self.damaged(f"block {block} with a valid checksum", "other bytes")
+            raise self.damaged(f"block {block} with a valid checksum", "other bytes", offset)
         return data, count
 
-    def damaged(self, expected: str, found: str) -> RunDamagedError:
+    def damaged(self, expected: str, found: str, offset: int = 0) -> RunDamagedError:
         """Error to raise for this file."""
-        return RunDamagedError(self.path, expected=expected, found=found)
+        return RunDamagedError(self.path, expected=expected, found=found, offset=offset)
 
     def _read_header(self) -> RunHeader:
         try:
@@ -152,15 +156,17 @@ class RunFile:
             if crc32c(data) == header.directory_checksum:
                 return decode_directory(data)
         except UNDECODABLE as error:
-            raise self.damaged("a directory", str(error)) from error
-        raise self.damaged("a directory with a valid checksum", "other bytes")
+            raise self.damaged("a directory", str(error), header.directory_offset) from error
+        raise self.damaged(
+            "a directory with a valid checksum", "other bytes", header.directory_offset
+        )
 
     def _read_fence(self) -> array[int]:
         header = self.header
         offset = header.directory_offset + header.directory_length
         data = self.read(offset, header.block_count * KEY_BYTES)
         if crc32c(data) != header.fence_checksum:
-            raise self.damaged("a fence with a valid checksum", "other bytes")
+            raise self.damaged("a fence with a valid checksum", "other bytes", offset)
         fence = array("Q", data)
         if sys.byteorder == "big":
             fence.byteswap()

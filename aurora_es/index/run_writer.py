@@ -132,7 +132,7 @@ class RunWriter:
         listed = sorted(topics.items()) if topics is not None else None
         if listed is not None and len(encode_directory(listed)) > RUN_TOPICS_BYTES_MAX:
             listed = None
-        directory = encode_directory(Directory(listed or [], _joined_ranges(commons)))
+        directory = encode_directory(Directory(listed or [], joined_ranges(commons)))
         if len(directory) > RUN_DIRECTORY_BYTES_MAX:
             raise self._too_large(f"{RUN_DIRECTORY_BYTES_MAX} bytes of directory")
         fence = encode_fence(self._first_keys)
@@ -234,7 +234,8 @@ def _joined(before: Columns | None, columns: Columns) -> Columns:
     )
 
 
-def _joined_ranges(commons: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+def joined_ranges(commons: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Topic keys and ranges of positions, sorted; of the same key, those that touch are one."""
     joined: list[tuple[int, int, int]] = []
     for key, first, last in sorted(commons):
         if joined and joined[-1][0] == key and joined[-1][2] + 1 == first:

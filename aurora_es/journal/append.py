@@ -107,7 +107,8 @@ def write_group(
         handle.poison_with(error)
         message = (
             f"{tail.path}: the sync failed ({error}); the commit may or may not be on disk, and"
-            " this handle is final. Open the journal again, which recovers, and read"
+            " this handle is final. Open the journal again (Journal.open), which recovers, and"
+            " read"
         )
         raise CommitOutcomeUnknownError(message) from error
     handle.own_mark = published

@@ -24,6 +24,7 @@ from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.presence import show_presence
 
 if TYPE_CHECKING:
     from aurora_es.journal.handle import Handle
@@ -137,7 +138,9 @@ class AppendLock:
             handle.forget_state()
             handle.tail = None
             handle.open_segments = {}
-            handle.descriptors = Descriptors(handle.files, handle.path, read_only=False)
+            reopened = Descriptors(handle.files, handle.path, read_only=False)
+            show_presence(handle, reopened)
+            handle.descriptors = reopened
         return handle.descriptors
 
     def _take_turns(self, descriptors: Descriptors) -> None:

@@ -245,7 +245,8 @@ def _not_at_mark(handle: Handle, mark: Mark, stop: Stop) -> Exception:
     if isinstance(error, CorruptionError) and stop.offset >= mark.durable_offset:
         message = (
             f"{file.path}: bytes from offset {stop.offset} were visible but not yet synced"
-            f" ({stop.expected}; {stop.found}). Open the journal for appending: that recovers it"
+            f" ({stop.expected}; {stop.found}). Open the journal for appending (Journal.open): that"
+            " recovers it"
         )
         return NeedsRecoveryError(message)
     return error

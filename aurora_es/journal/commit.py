@@ -220,9 +220,12 @@ def _why_unencodable(rows: Sequence[Row], error: Exception) -> str:
         except _UNENCODABLE as fault:
             return (
                 f"record {at} of this call, with topic {row[2]!r}, cannot be encoded: {fault};"
-                " nothing was written"
+                " nothing was written; expected values that MessagePack can hold"
             )
-    return f"commit cannot be encoded: {error}; nothing was written"
+    return (
+        f"commit cannot be encoded: {error}; nothing was written; expected values that"
+        " MessagePack can hold"
+    )
 
 
 def _check_record_size(at: int, size: int) -> None:

@@ -23,7 +23,7 @@ from aurora_es.journal.dropping import drop_front
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.retention import LOCK_TIMEOUT_SECONDS_DEFAULT, RetentionReport, report_of
 from aurora_es.journal.sealed_index import SealedIndex
-from aurora_es.segment.commits import CommitWalk
+from aurora_es.segment.commits import iterate_commits
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
@@ -82,7 +82,8 @@ def compact(
 def _is_superseded(sealed: SealedIndex, segment: SealedSegment, keep: int) -> bool:
     """Whether behind ``segment`` there are ``keep`` newer snapshots for each one in it."""
     newest: dict[Key, int] = {}
-    for commit in CommitWalk(sealed.segments.open_segment(segment).file):
+    opened = sealed.segments.open_segment(segment)
+    for commit in iterate_commits(opened.file, opened.segment.lost or ()):
         for raw in commit.records:
             record = decode_record(raw)
             key, version = originator_key(record.originator_id), record.originator_version

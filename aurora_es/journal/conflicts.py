@@ -129,10 +129,12 @@ def _message(conflicts: list[Conflict]) -> str:
     if first.tracking_name is not None:
         return (
             f"tracking of {first.tracking_name!r}: the notification id must be greater than"
-            f" {first.position or 'that of a commit of the same moment'}{more}; nothing was written"
+            f" {first.position or 'that of a commit of the same moment'}{more}; nothing was written. Read how far it is (Journal.tracking, max_tracking_id),"
+            " and go on from there"
         )
     where = f"at position {first.position}" if first.position else "by a commit of the same moment"
     return (
         f"originator {first.originator_id} has version {first.originator_version} already,"
-        f" recorded {where}{more}; nothing was written. Read the newer events and decide again"
+        f" recorded {where}{more}; nothing was written. Read the newer events"
+        " (Journal.read, repository.get) and decide again"
     )

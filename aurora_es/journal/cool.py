@@ -74,7 +74,12 @@ def cool_segment(effects: Effects, path: str, segment: SealedSegment, codec: int
         effects, path, bytes.fromhex(manifest.genesis_id), manifest.segments, read_only=False
     )
     packed = write_packed(
-        effects, path, segments.open_segment(segment).file, revision=revision, codec=codec
+        effects,
+        path,
+        segments.open_segment(segment).file,
+        revision=revision,
+        codec=codec,
+        lost=segment.lost or (),
     )
     verify_packed(files, path, packed)
     if packed.end.digest.hex() != segment.digest:

@@ -194,7 +194,7 @@ def _own_names(files: Files, path: str) -> set[str]:
             )
         message = (
             f"{path}: expected an empty or absent directory or a journal, found the file {name!r};"
-            " nothing was written. Give the journal a directory of its own"
+            " nothing was written. Give the journal a directory of its own: `aurora-es doctor` looks at it"
         )
         raise ForeignDirectoryError(message)
     return names

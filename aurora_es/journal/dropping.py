@@ -26,7 +26,7 @@ from aurora_es.journal.manifest_file import change_manifest
 from aurora_es.journal.seal import LOCK_TIMEOUT_SECONDS, digest_of
 from aurora_es.journal.sealed_index import SealedIndex, file_name_of
 from aurora_es.late_imports import fork_waits
-from aurora_es.segment.commits import CommitWalk
+from aurora_es.segment.commits import iterate_commits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +114,7 @@ def _topics_before(sealed: SealedIndex, entry: IndexRun, first: SealedSegment) -
     counts: Counter[str] = Counter()
     for segment in sealed.manifest.segments:
         if entry.first_segment <= segment.segment_number < first.segment_number:
-            for commit in CommitWalk(sealed.segments.open_segment(segment).file):
+            opened = sealed.segments.open_segment(segment)
+            for commit in iterate_commits(opened.file, opened.segment.lost or ()):
                 counts.update(decode_record(record).topic for record in commit.records)
     return counts

@@ -100,10 +100,10 @@ def _scanned(  # noqa: PLR0913 - as read_matches
         if known < start <= until + known - start + 2:
             begin, gathers = known + 1, True
     if with_times:
-        groups = read_piece(handle, begin, until)
+        groups, behind = read_piece(handle, begin, until)
     else:
         first, records = read_records(handle, begin, until)
-        groups = [(first, 0, records)]
+        groups, behind = [(first, 0, records)], first + len(records)
     if gathers and tail is not None:
         _gather(handle, tail, groups)
     matches = [
@@ -112,8 +112,7 @@ def _scanned(  # noqa: PLR0913 - as read_matches
         for position, record in enumerate(records, first)
         if record.topic in topics and start <= position <= until
     ]
-    last, _, records = groups[-1]
-    return matches, min(max(start, last + len(records)), until + 1)
+    return matches, min(max(start, behind), until + 1)
 
 
 def _gather(handle: Handle, tail: TailIndex, groups: list[Group]) -> None:

@@ -71,7 +71,7 @@ class Follower:
             message = (
                 f"{handle.path}: the epoch changed from {self._epoch} to {handle.epoch}: visible"
                 " commits were taken back by a recovery, repair or restore. Start again from a"
-                " position that you trust"
+                " position that you trust: Journal.tail(after=…), subscribe(gt=…)"
             )
             raise HistoryChangedError(message)
         return visible
@@ -94,7 +94,8 @@ class Follower:
             )
         except OSError as error:
             message = (
-                f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files"
+                f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files (ulimit -n);"
+                " `aurora-es doctor` shows the others"
             )
             raise StorageError(message) from error
         if self.stopped:

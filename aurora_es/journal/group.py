@@ -128,7 +128,7 @@ class GroupCommit:
             if commit.taken and not commit.done:
                 commit.error = CommitOutcomeUnknownError(
                     f"{self._handle.path}: the append was interrupted and could not be looked up"
-                    f" ({error}). Open the journal again and read"
+                    f" ({error}). Open the journal again (Journal.open) and read"
                 )
                 commit.done = True
             elif commit.error is None and not commit.done:
@@ -213,7 +213,9 @@ class GroupCommit:
     def _fail(self, group: list[PreparedCommit], error: Exception) -> None:
         """Answer a group whose write failed; conflicts inside it are not facts any more."""
         if isinstance(error, OSError) and not isinstance(error, AuroraError):
-            refused: Exception = StorageError(f"{self._handle.path}: {error}")
+            refused: Exception = StorageError(
+                f"{self._handle.path}: {error}; `aurora-es doctor` looks at rights and space"
+            )
             refused.__cause__ = error
             error = refused
         for member in group:
@@ -258,7 +260,7 @@ class GroupCommit:
             elif member.error is None or member.error_depends_on_group:
                 member.error = CommitOutcomeUnknownError(
                     f"{handle.path}: the append was interrupted before it was published, and its"
-                    " commit is not in the journal. Read before you try again"
+                    " commit is not in the journal. Read (Journal.read) before you try again"
                 )
         self._wake(members)
 

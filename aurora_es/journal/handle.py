@@ -188,16 +188,16 @@ class Handle:
         if self.poison is not None:
             self._raise_poisoned()
         if self.forked:
-            message = f"{self.path} was opened before a fork; open it again in this process"
+            message = f"{self.path} was opened before a fork; open it again in this process (Journal.open)"
             raise ForkedHandle(message)
         if self.closed:
-            message = f"{self.path} was closed; open it again"
+            message = f"{self.path} was closed; open it again (Journal.open)"
             raise ClosedError(message)
 
     def _raise_poisoned(self) -> NoReturn:
         message = (
             f"{self.path}: an earlier sync failed ({self.poison}); what was on its way then may or"
-            " may not be on disk. Open the journal again: that recovers first"
+            " may not be on disk. Open the journal again (Journal.open): that recovers first"
         )
         raise PoisonedHandleError(message) from self.poison
 
@@ -304,17 +304,6 @@ _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 def all_handles() -> list[Handle]:
     """Every handle of this process."""
     return members_of(_handles)
-
-
-def other_handles(handle: Handle) -> list[Handle]:
-    """Usable handles of this process on the same directory."""
-    return [
-        other
-        for other in all_handles()
-        if other is not handle
-        and other.descriptors is not None
-        and other.directory_identity == handle.directory_identity
-    ]
 
 
 def _close_after_fork() -> None:

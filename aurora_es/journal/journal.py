@@ -16,7 +16,6 @@ from aurora_es.errors import (
     StorageError,
 )
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
@@ -26,11 +25,11 @@ from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.group import GroupCommit
-from aurora_es.journal.handle import Handle, other_handles
+from aurora_es.journal.handle import Handle
 from aurora_es.journal.listing import count_topics, list_originators
-from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
 from aurora_es.journal.reading import read_groups
+from aurora_es.journal.recorded import change_recorded
 from aurora_es.journal.records import (
     Record,
     StoredRecord,
@@ -141,22 +140,14 @@ class Journal:
     def set_sync(cls, path: str | os.PathLike[str], sync: Sync) -> None:
         """Change the recorded sync mode of a journal that nobody has open.
 
-        Everything in it is synced first. A journal that this process has open is refused with
-        ArgumentError; handles of other processes are not seen, and would go on under the old mode.
+        Everything in it is synced first. A journal that any process has open for appending is
+        refused with InUseError; ``aurora_es.care.change_settings`` changes the other settings, too.
         """
         with cls.open(path) as journal:
-            handle = journal.handle
             if not journal.attach():
-                message = f"{handle.path}: expected a journal, found none"
+                message = f"{journal.handle.path}: expected a journal, found none; append first"
                 raise ArgumentError(message)
-            if other_handles(handle):
-                message = f"{handle.path} is open in this process; close it before set_sync"
-                raise ArgumentError(message)
-            sync_journal(handle)
-            with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
-                update_manifest(
-                    handle.effects, handle.path, lock_timeout=handle.lock_timeout, sync=str(sync)
-                )
+            change_recorded(journal.handle, sync=sync)
 
     # Appending
 
@@ -211,7 +202,10 @@ class Journal:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{handle.path}: {error}; nothing of this call was written"
+            message = (
+                f"{handle.path}: {error}; nothing of this call was written. `aurora-es doctor`"
+                " looks at rights and space"
+            )
             raise StorageError(message) from error
         if handle.has_new_segment:
             handle.has_new_segment = False
@@ -223,7 +217,10 @@ class Journal:
         handle = self.handle
         handle.check_usable()
         if handle.read_only:
-            message = f"{handle.path} was opened read-only; open it for appending to write"
+            message = (
+                f"{handle.path} was opened read-only; open it for appending: Journal.open without"
+                " read_only=True, or AURORA_READ_ONLY=n"
+            )
             raise ReadOnlyError(message)
 
     def _create(self) -> None:
@@ -307,7 +304,7 @@ class Journal:
             yield from self._read_topics(start, until, limit, topics, epoch)
             return
         if limit is not None:
-            until = min(until, start + limit - 1)
+            until = min(until, self._last_of(start, limit))
         for first, timestamp, records in self._unchanged(
             read_groups(self.handle, start, until), epoch
         ):
@@ -315,6 +312,11 @@ class Journal:
             for position, data in enumerate(records, first):
                 if start <= position <= until:
                     yield StoredRecord(position, time, record_of(data))
+
+    def _last_of(self, start: int, limit: int) -> int:
+        """Position of the last of ``limit`` records from ``start`` on, however many there are."""
+        holes = self.handle.state.index.holes
+        return holes.last_of(start, limit) if holes and limit else start + limit - 1
 
     def _read_topics(
         self,
@@ -343,7 +345,8 @@ class Journal:
             if self.handle.epoch != epoch:
                 message = (
                     f"{self.handle.path}: the epoch changed from {epoch} to {self.handle.epoch}"
-                    " while records were read. Start again from a position that you trust"
+                    " while records were read. Start again from a position that you trust:"
+                    " Journal.tail(after=…), Journal.read(start)"
                 )
                 raise HistoryChangedError(message)
             yield part
@@ -443,7 +446,10 @@ class Journal:
         """Force everything visible to disk; raises CommitOutcomeUnknownError if that fails."""
         self.handle.check_usable()
         if self.handle.read_only:
-            message = f"{self.handle.path} was opened read-only; syncing is for appenders"
+            message = (
+                f"{self.handle.path} was opened read-only; syncing is for appenders. Open it"
+                " without read_only=True (AURORA_READ_ONLY=n), or leave it to them"
+            )
             raise ReadOnlyError(message)
         sync_journal(self.handle)
 
@@ -521,4 +527,7 @@ class Journal:
 
 
 def _unreadable(handle: Handle, error: OSError) -> StorageError:
-    return StorageError(f"{handle.path}: {error}; what was asked for could not be read")
+    return StorageError(
+        f"{handle.path}: {error}; what was asked for could not be read. `aurora-es doctor` looks at"
+        " rights and limits"
+    )

@@ -106,7 +106,8 @@ def count_topics(handle: Handle) -> dict[str, int]:
             ranges.append((entry.base_position, entry.last_position))
         else:
             counts.update(topics)
-    for start, stop in ranges:
+    pieces = [piece for one in ranges for piece in index.holes.pieces(*one)]
+    for start, stop in pieces:
         for at in range(start, stop + 1, _PIECE_RECORDS):
             positions = range(at, min(at + _PIECE_RECORDS, stop + 1))
             counts.update(record.topic for record in read_positions(handle, positions))

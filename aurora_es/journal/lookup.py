@@ -16,12 +16,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aurora_es.index.tail import TailIndex
+from aurora_es.journal.holes import NO_HOLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aurora_es.format.payload import TrackingData
     from aurora_es.index.tail import Key
+    from aurora_es.journal.holes import Holes
     from aurora_es.journal.sealed_index import Entries, SealedIndex
 
 _BEFORE_MAX = 1 << 14  # looked-up versions that a tail index remembers
@@ -49,6 +51,12 @@ class JournalIndex:
     def sealed(self) -> SealedIndex | None:
         """What the manifest lists."""
         return self.parts[0]
+
+    @property
+    def holes(self) -> Holes:
+        """The positions that are lost."""
+        sealed = self.parts[0]
+        return NO_HOLES if sealed is None else sealed.segments.holes
 
     @property
     def originator_count(self) -> int | None:

@@ -51,7 +51,8 @@ def read_manifest(files: Files, directory: str) -> Manifest | None:
         message = (
             f"{path}: expected manifest version 1 without incompatible flags, found version"
             f" {manifest.version}, flags {manifest.incompatible_flags:#x}; nothing was changed."
-            " Open it with the version of aurora_es that wrote it, or a newer one"
+            " Open it with the version of aurora_es that wrote it, or a newer one:"
+            " `pip install --upgrade aurora-es`"
         )
         raise UnsupportedFormatError(message)
     return manifest
@@ -68,6 +69,11 @@ def write_manifest(files: Files, directory: str, manifest: Manifest) -> None:
         files.close(fd)
     files.rename(path + NEW_SUFFIX, path)
     files.sync_directory(directory)
+
+
+def begun_epoch(manifest: Manifest, epoch: int, first_position: int) -> dict[str, object]:
+    """The changes by which ``epoch`` begins: its first record will be at ``first_position``."""
+    return {"epoch": epoch, "epochs": [*(manifest.epochs or ()), (epoch, first_position)]}
 
 
 def update_manifest(

@@ -8,6 +8,7 @@ writes nothing.
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from aurora_es.journal.generation import take_manifest
 from aurora_es.journal.handle import Descriptors, Handle
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
+from aurora_es.journal.presence import manifest_identity, show_presence
 from aurora_es.journal.recovery import recover
 from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -61,7 +63,7 @@ def refusals_named(path: str) -> Iterator[None]:
     except NotADirectoryError as error:
         message = (
             f"{path}: expected a directory or nothing, found a file at {error.filename}; nothing"
-            " was written. Give the journal a directory of its own"
+            " was written. Give the journal a directory of its own: `aurora-es doctor` looks at it"
         )
         raise ForeignDirectoryError(message) from error
     except OSError as error:
@@ -69,7 +71,8 @@ def refusals_named(path: str) -> Iterator[None]:
             raise storage_error(path, error) from error
         message = (
             f"{path}: {error.strerror} ({error.filename or path}); expected a directory that user"
-            f" {os.geteuid()} may use, below an existing one; nothing was written"
+            f" {os.geteuid()} may use, below an existing one; nothing was written."
+            " `aurora-es doctor` looks at rights and space"
         )
         raise StorageError(message) from error
 
@@ -84,11 +87,18 @@ def attach(handle: Handle, settings: Settings) -> bool:
         if handle.descriptors is not None:
             return True
         handle.check_usable()
+        identity = manifest_identity(handle)
         manifest = read_manifest(handle.files, handle.path)
         if manifest is None:
             is_unborn(handle.files, handle.path)  # raises for a foreign directory
             return False
         _check_settings(handle, settings, manifest)
+        descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
+        if not handle.read_only:
+            show_presence(handle, descriptors)
+            if manifest_identity(handle) != identity:
+                manifest = read_manifest(handle.files, handle.path) or manifest
+                _check_settings(handle, settings, manifest)
         handle.genesis_id = bytes.fromhex(manifest.genesis_id)
         handle.sync_mode = Sync.parse(manifest.sync)
         handle.set_roll_cycle(RollCycle.parse(manifest.roll_cycle))
@@ -98,7 +108,7 @@ def attach(handle: Handle, settings: Settings) -> bool:
         status = handle.files.stat(handle.path)
         handle.directory_identity = (status.st_dev, status.st_ino)
         handle.mark_synced_at = handle.effects.monotonic()
-        handle.descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
+        handle.descriptors = descriptors
         try:
             if not handle.read_only:
                 _recover(handle)
@@ -113,15 +123,17 @@ def _check_settings(handle: Handle, settings: Settings, manifest: Manifest) -> N
     if settings.name is not None and settings.name != manifest.name:
         message = (
             f"{handle.path}: expected the store of application {settings.name!r}, found that of"
-            f" {manifest.name!r}; nothing was changed. Use another AURORA_PATH"
+            f" {manifest.name!r}; nothing was changed. Use another AURORA_PATH; `aurora-es doctor`"
+            " shows whose stores are where"
         )
         raise ForeignDirectoryError(message)
     if handle.read_only or settings.sync is None or str(settings.sync) == manifest.sync:
         return
     message = (
         f"{handle.path}: sync mode {settings.sync} was asked for, but the journal records"
-        f" {manifest.sync}. Leave AURORA_SYNC (sync=) unset, or change the recorded mode with"
-        " Journal.set_sync while nobody has it open"
+        f" {manifest.sync}. Leave AURORA_SYNC (sync=) unset, or change the recorded mode while"
+        f" nobody has it open: `aurora-es set {shlex.quote(handle.path)} --sync {settings.sync}`"
+        " (Journal.set_sync)"
     )
     raise AuroraConfigurationError(message)
 

@@ -11,7 +11,7 @@ The loops and local names are for ``benchmarks`` (rows "pages of", "read a 100-e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.errors import HistoryChangedError
 from aurora_es.files.layer import read_exactly
@@ -19,7 +19,14 @@ from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.generation import renew_past
 from aurora_es.journal.handle import MissingSegmentError
-from aurora_es.segment.read import decode_frame, decode_groups, read_record, read_wanted
+from aurora_es.journal.holes import NO_HOLES
+from aurora_es.segment.read import (
+    decode_frame,
+    decode_groups,
+    lost_count,
+    read_record,
+    read_wanted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,10 +34,22 @@ if TYPE_CHECKING:
     from aurora_es.format.payload import RecordData
     from aurora_es.index.tail import Key, TailIndex
     from aurora_es.journal.handle import Handle
+    from aurora_es.journal.holes import Holes
     from aurora_es.journal.lookup import JournalIndex
     from aurora_es.segment.file import SegmentFile
 
 _RUN_BYTES_MAX = 1 << 18
+
+
+class _Piece(NamedTuple):
+    """Frames in one piece of one segment."""
+
+    file: SegmentFile
+    offsets: list[int]  # of the frames
+    first: int  # position of the first record
+    data: bytes
+    holes: Holes  # that may be met in it
+
 
 # first position, timestamp (microseconds), records of one commit in one frame
 Group = tuple[int, int, "list[RecordData]"]
@@ -40,15 +59,35 @@ def read_records(handle: Handle, position: int, until: int) -> tuple[int, list[R
     """Read the frames from the one that holds ``position`` to that of ``until``, with one pread.
 
     Returns the first position and the records; the outer frames hold more than was asked for. Stops
-    earlier at 256 KiB and at the end of a segment, but returns one frame at least. ``until`` must
-    not exceed the visible position that the caller has seen.
+    earlier at 256 KiB, at the end of a segment and before a hole, but returns one frame at least.
+    ``until`` must not exceed the visible position that the caller has seen. Where ``position`` is
+    lost, what is behind the hole is read; all up to ``until`` may be lost: no records then, and a
+    first position above ``until``.
     """
-    file, offsets, first, buffer = _read_run(handle, position, until)
-    begin = offsets[0]
-    records, _ = decode_frame(file, buffer, 0, begin, first)
+    while True:
+        file, offsets, first, buffer, holes = _read_run(handle, position, until)
+        begin = offsets[0]
+        records, _ = decode_frame(file, buffer, 0, begin, first)
+        if records:
+            break
+        position = _behind_lost(file, holes, buffer, 0, begin, first)
+        if position > until:
+            return position, records
     for offset in offsets[1:]:
-        records += decode_frame(file, buffer, offset - begin, offset, first + len(records))[0]
+        found = decode_frame(file, buffer, offset - begin, offset, first + len(records))[0]
+        if not found:
+            break
+        records += found
     return first, records
+
+
+def _behind_lost(  # noqa: PLR0913, PLR0917 - a frame that was decoded, and what is lost
+    file: SegmentFile, holes: Holes, buffer: bytes, at: int, offset: int, first: int
+) -> int:
+    """Position behind a frame without records, which is lost and listed as that."""
+    count = lost_count(buffer, at)
+    holes.check(file, offset, first, count)
+    return first + count
 
 
 def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
@@ -57,31 +96,29 @@ def read_groups(handle: Handle, start: int, until: int) -> Iterator[Group]:
     The outer ones may hold more than was asked for.
     """
     while start <= until:
-        file, offsets, first, buffer = _read_run(handle, start, until)
-        begin = offsets[0]
-        for offset in offsets:
-            for group in decode_groups(file, buffer, offset - begin, offset, first):
-                first += len(group[2])
-                yield group
-        start = first
+        groups, start = read_piece(handle, start, until)
+        yield from groups
 
 
-def read_piece(handle: Handle, position: int, until: int) -> list[Group]:
-    """Read the commits of the frames that ``read_records`` would read, with their times."""
-    file, offsets, first, buffer = _read_run(handle, position, until)
+def read_piece(handle: Handle, position: int, until: int) -> tuple[list[Group], int]:
+    """Read the commits of some frames in one piece, with their times; and the position behind.
+
+    None are found where all that the piece covers is lost.
+    """
+    file, offsets, first, buffer, holes = _read_run(handle, position, until)
     begin = offsets[0]
     groups: list[Group] = []
     for offset in offsets:
         found = decode_groups(file, buffer, offset - begin, offset, first)
-        first = found[-1][0] + len(found[-1][2])
-        groups += found
-    return groups
+        if found:
+            first = found[-1][0] + len(found[-1][2])
+            groups += found
+        else:
+            first = _behind_lost(file, holes, buffer, offset - begin, offset, first)
+    return groups, first
 
 
-def _read_run(
-    handle: Handle, position: int, until: int
-) -> tuple[SegmentFile, list[int], int, bytes]:
-    """File, offsets of the frames in one piece, position of the first record, the piece itself."""
+def _read_run(handle: Handle, position: int, until: int) -> _Piece:
     index = handle.state.index
     if index.position < until:
         index = _caught_up(handle, until)
@@ -94,7 +131,8 @@ def _read_run(
             file, offsets, firsts, length = sealed.segments.frame_run(
                 position, until, _RUN_BYTES_MAX
             )
-            return file, offsets, firsts[0], read_exactly(file.files, file.fd, length, offsets[0])
+            data = read_exactly(file.files, file.fd, length, offsets[0])
+            return _Piece(file, offsets, firsts[0], data, sealed.segments.holes)
         tail = older
     offsets, length, first = tail.frame_run(position, until, _RUN_BYTES_MAX)
     try:
@@ -103,7 +141,8 @@ def _read_run(
         if not renew_past(handle, error.segment_number):
             raise
         return _read_run(handle, position, until)
-    return file, offsets, first, read_exactly(file.files, file.fd, length, offsets[0])
+    data = read_exactly(file.files, file.fd, length, offsets[0])
+    return _Piece(file, offsets, first, data, NO_HOLES)
 
 
 def read_positions(handle: Handle, positions: Sequence[int]) -> list[RecordData]:
@@ -244,7 +283,8 @@ def _caught_up(handle: Handle, until: int) -> JournalIndex:
     if index.position < until:
         message = (
             f"{handle.path}: position {until} was visible and is gone: the journal was recovered,"
-            " repaired or restored. Start again from a position that you trust"
+            " repaired or restored. Start again from a position that you trust:"
+            " Journal.tail(after=…), Journal.read(start)"
         )
         raise HistoryChangedError(message)
     return index

@@ -63,7 +63,7 @@ def row_of(record: Record) -> tuple[Row, Identity]:
     originator_id, version = record.originator_id, record.originator_version
     if (originator_id is None) != (version is None):
         message = (
-            f"record with topic {record.topic!r}: originator_id and originator_version belong"
+            f"record with topic {record.topic!r}: expected originator_id and originator_version"
             f" together, found {originator_id!r} and {version!r}"
         )
         raise ArgumentError(message)

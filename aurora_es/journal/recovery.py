@@ -38,7 +38,7 @@ from aurora_es.journal.catch_up import (
     open_successor,
 )
 from aurora_es.journal.logs import logger
-from aurora_es.journal.manifest_file import read_manifest, update_manifest
+from aurora_es.journal.manifest_file import begun_epoch, change_manifest, read_manifest
 from aurora_es.journal.roll import finish_roll
 from aurora_es.journal.tail_writes import poisoned, publish_synced, renew_mark
 from aurora_es.segment.walk import Chain, Stop, Walk, stop_error
@@ -165,31 +165,31 @@ def _refuse_corruption(handle: Handle, tail: _Tail) -> None:
                 expected=f"base position {tail.chain.position + 1}",
                 found=f"{parsed[1]}",
             )
-    _refuse_later_frames(tail)
+    refuse_later_frames(tail.file, tail.chain, tail.stop)
 
 
-def _refuse_later_frames(tail: _Tail) -> None:
+def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
     """Look for a header behind X that proves that bytes beyond X had been synced.
 
     Valid frames that do not prove it are part of the torn tail: a power cut brings the pages of
     one unsynced write to disk in any order, so a frame behind a hole is the normal picture.
     """
-    file, end, salt = tail.file, tail.chain.offset, tail.file.salt
+    end, salt, size = chain.offset, file.salt, file.size_bytes()
     at = end
-    while at < tail.size_bytes:
+    while at < size:
         block = read_exactly(file.files, file.fd, _BLOCK_BYTES + HEADER_BYTES, at)
         found = block.find(salt)
         while 0 <= found < _BLOCK_BYTES:
             decoded = decode_header(block, found) if (at + found) % ALIGNMENT == 0 else None
             if decoded is not None:
                 header = decoded[0]
-                if header.commit_number > tail.chain.commit_number and header.synced_to > end:
+                if header.commit_number > chain.commit_number and header.synced_to > end:
                     raise CorruptionError(
                         file.path,
                         end,
-                        expected=f"{tail.stop.expected or 'a frame'}, since the frame at"
+                        expected=f"{stop.expected or 'a frame'}, since the frame at"
                         f" {at + found} was written after offset {header.synced_to} was synced",
-                        found=tail.stop.found or "end of file",
+                        found=stop.found or "end of file",
                     )
             found = block.find(salt, found + 1)
         at += _BLOCK_BYTES
@@ -216,8 +216,11 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
     if tail.chain.offset >= tail.visible_offset:
         return mark
     epoch = mark.epoch + 1
-    handle.manifest = update_manifest(
-        handle.effects, handle.path, lock_timeout=handle.lock_timeout, epoch=epoch
+    handle.manifest = change_manifest(
+        handle.effects,
+        handle.path,
+        lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
+        lock_timeout=handle.lock_timeout,
     )
     logger.warning(
         "%s: commits that were visible but not synced are gone (sync mode %s); epoch %d",
@@ -238,7 +241,7 @@ def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> boo
         _keep_torn_bytes(handle, tail, mark.sequence)
     handle.reserved_end = 0
     try:
-        if not _rewrite(file, tail.durable_offset, end):
+        if not rewrite(file, tail.durable_offset, end):
             return False
         files.ftruncate(file.fd, end)
         files.fsync(file.fd)
@@ -274,7 +277,7 @@ def _may_rewrite(handle: Handle, tail: _Tail, failed_at: tuple[int, int] | None)
     return False
 
 
-def _rewrite(file: SegmentFile, begin: int, end: int) -> bool:
+def rewrite(file: SegmentFile, begin: int, end: int) -> bool:
     """Write the frames from ``begin`` to ``end`` again; False if one is not valid any more.
 
     After a failed sync pages look clean and are not on disk; written again with the same bytes they

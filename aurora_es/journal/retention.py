@@ -188,6 +188,7 @@ def _refuse_if_behind(other: str, name: str, path: str, retained_from: int) -> N
         message = (
             f"{path}: positions below {retained_from} would be dropped, but {other} has tracked"
             f" {name!r} up to {tracked} only; nothing was changed. Let that application catch up,"
-            f" or drop what is before position {tracked + 1}"
+            f" or drop what is before position {tracked + 1} (before_position=,"
+            " `aurora-es retain --before-position`)"
         )
         raise StillNeededError(message)

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from aurora_es.errors import CorruptionError
 from aurora_es.format.manifest import IndexRun, SealedSegment
@@ -31,7 +32,7 @@ from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.frame_table import write_frame_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import Manifest
@@ -44,12 +45,17 @@ LOCK_TIMEOUT_SECONDS = 60.0  # for manifest.lock, which nobody holds for long
 class SegmentPostings:
     """What one pass over a sealed segment finds, for its run and its place in the manifest."""
 
-    def __init__(self, file: SegmentFile, genesis_id: bytes) -> None:
-        """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError."""
+    def __init__(
+        self, file: SegmentFile, genesis_id: bytes, lost: Collection[tuple[int, int]] = ()
+    ) -> None:
+        """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError.
+
+        ``lost`` is what the manifest lists as lost in it.
+        """
         with fork_waits:
             from aurora_es.index.collect import PostingCollector
 
-        self.walk = CommitWalk(file)
+        self.walk = CommitWalk(file, lost=lost)
         self.collector: PostingCollector = PostingCollector(genesis_id, file.header.base_position)
         self.first_timestamp = self.last_timestamp = 0
         digest = LogicalDigest()
@@ -65,23 +71,33 @@ class SegmentPostings:
 
     def entry(self, revision: int) -> SealedSegment:
         """The segment as the manifest lists it."""
-        header, chain, end = self.walk.file.header, self.walk.chain, self.walk.end
-        assert end is not None
-        return SealedSegment(
-            segment_number=header.segment_number,
-            base_position=header.base_position,
-            last_position=chain.position,
-            base_commit=header.base_commit,
-            last_commit=chain.commit_number,
-            end_offset=end.original_end,
-            last_checksum=end.original_checksum,
-            first_timestamp=self.first_timestamp,
-            last_timestamp=self.last_timestamp,
-            revision=revision,
-            size_bytes=end.end_offset,
-            file_checksum=end.last_checksum,
-            digest=self.digest.hex(),
-        )
+        times = self.first_timestamp, self.last_timestamp
+        return entry_of(self.walk, revision=revision, times=times, digest=self.digest)
+
+
+def entry_of(
+    walk: CommitWalk, *, revision: int, times: tuple[int, int], digest: bytes
+) -> SealedSegment:
+    """A walked segment as the manifest lists it; ``times`` of its first and last commit, or zeros."""
+    header, chain, end = walk.file.header, walk.chain, walk.end
+    assert end is not None
+    return SealedSegment(
+        segment_number=header.segment_number,
+        base_position=header.base_position,
+        last_position=chain.position,
+        base_commit=header.base_commit,
+        last_commit=chain.commit_number,
+        end_offset=end.original_end,
+        last_checksum=end.original_checksum,
+        # Where all commits are lost, the time of the last one before.
+        first_timestamp=times[0] or chain.timestamp,
+        last_timestamp=times[1] or chain.timestamp,
+        revision=revision,
+        size_bytes=end.end_offset,
+        file_checksum=end.last_checksum,
+        digest=digest.hex(),
+        lost=tuple(lost.positions for lost in walk.lost) or UNSET,
+    )
 
 
 def next_unsealed(effects: Effects, path: str, manifest: Manifest) -> str | None:
@@ -110,7 +126,7 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     write_frame_table(effects, path, identity_of(genesis_id, entry), found.walk.places)
     sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False, owns_lock=True)
     run = write_segment_run(
-        effects, path, genesis_id, entry, found, rises=lambda columns: _rise(columns, sealed)
+        effects, path, genesis_id, entry, found, rises=lambda columns: rises_above(columns, sealed)
     )
     change_manifest(
         effects,
@@ -182,14 +198,16 @@ def digest_of(segments: list[SealedSegment]) -> bytes:
             segment.last_position,
             segment.end_offset,
             segment.last_checksum,
+            segment.lost or (),
         )
         for segment in segments
     )
 
 
-def _rise(columns: Columns, sealed: SealedIndex) -> bool:
+def rises_above(columns: Columns, sealed: SealedIndex) -> bool:
     """Whether every originator's first version here is above all its earlier ones."""
-    import numpy as np
+    with fork_waits:
+        import numpy as np
 
     if not sealed.runs:
         return True

@@ -22,6 +22,7 @@ from aurora_es.index.keys import key_hasher, originator_key
 from aurora_es.index.run import Run
 from aurora_es.index.run_file import RunDamagedError
 from aurora_es.journal.sealed_segments import SealedSegments
+from aurora_es.late_imports import fork_waits
 from aurora_es.segment.walk import Chain
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class SealedIndex:
 
         ``columns`` are keys and versions, keys rising, each key once.
         """
-        from aurora_es.index.columns import last_ordinals
+        with fork_waits:
+            from aurora_es.index.columns import last_ordinals
 
         keys, versions, _ = columns
         for entry in self.runs:
@@ -268,7 +270,8 @@ class SealedIndex:
 
     def mended(self, entry: IndexRun, run: Run | None, error: RunDamagedError) -> Run:
         """Build a damaged run anew; ``run`` is the one that was found damaged."""
-        from aurora_es.journal.mending import built_anew
+        with fork_waits:
+            from aurora_es.journal.mending import built_anew
 
         with self._mending:
             found = self._open.get(entry.first_segment)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.frame_table import SegmentIdentity
 from aurora_es.format.names import frames_name, segment_name
+from aurora_es.journal.holes import holes_of
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.truncation import missing_segment, truncated
@@ -101,6 +102,7 @@ class SealedSegments:
         self.genesis_id = genesis_id
         self.segments = tuple(segments)
         self.read_only = read_only
+        self.holes = holes_of(self.segments)
         self._bases = [segment.base_position for segment in self.segments]
         # By segment number. Any thread may put in and take out; each step is one of a dictionary.
         self._open: dict[int, OpenSealed] = {}
@@ -226,7 +228,7 @@ class SealedSegments:
     ) -> WalkedTable:
         """Find the frames in the segment itself, and write its table anew for the next reader."""
         logger.warning("%s; the segment is walked instead", error)
-        walk = CommitWalk(file)
+        walk = CommitWalk(file, lost=segment.lost or ())
         for _ in walk:
             pass
         if not self.read_only:

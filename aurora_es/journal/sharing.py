@@ -63,7 +63,7 @@ class JournalLease:
         if journal.handle.forked and not self._closed:
             journal = self._journal = _shared.lease(self, self.path, self._options)
         if self._closed:
-            message = f"the recorder of {self.path} was closed; construct another one"
+            message = f"the recorder of {self.path} was closed; construct another one (its factory, or Journal.open)"
             raise ClosedError(message)
         return journal
 
@@ -210,7 +210,8 @@ def _check_same_sync(journal: Journal, settings: Settings) -> None:
     if settings.sync is not None and recorded is not None and settings.sync != recorded:
         message = (
             f"{journal.handle.path}: sync mode {settings.sync} was asked for, but the journal is"
-            f" open with {recorded}. Give every factory of this store the same AURORA_SYNC"
+            f" open with {recorded}. Give every factory of this store the same AURORA_SYNC;"
+            " `aurora-es doctor --app NAME` shows which key each sees"
         )
         raise AuroraConfigurationError(message)
 

@@ -32,6 +32,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     exists: bool
     events: int  # records that can be read
+    lost_positions: int  # that a repair found lost, in what is retained
     retained_from: int  # position of the first of them
     last_position: int
     last_commit: int
@@ -76,6 +77,7 @@ def statistics_of(handle: Handle, *, exists: bool) -> Statistics:
     segments = [] if manifest is None else manifest.segments
     runs = [] if manifest is None else manifest.runs
     retained_from = 1 if manifest is None else manifest.retained_from
+    lost = 0 if chain is None else index.holes.count(retained_from, chain.position)
     tail_bytes = 0 if chain is None else chain.offset
     rolled = [] if chain is None else _rolled(handle, chain, segments)
     cooled = sum(segment.revision > 0 for segment in segments)
@@ -83,7 +85,8 @@ def statistics_of(handle: Handle, *, exists: bool) -> Statistics:
     return Statistics(
         path=handle.path,
         exists=exists,
-        events=0 if chain is None else chain.position - retained_from + 1,
+        events=0 if chain is None else chain.position - retained_from + 1 - lost,
+        lost_positions=lost,
         retained_from=retained_from,
         last_position=0 if chain is None else chain.position,
         last_commit=0 if chain is None else chain.commit_number,

@@ -109,5 +109,6 @@ def _failed(handle: Handle, error: OSError) -> CommitOutcomeUnknownError:
     handle.poison_with(error)
     return CommitOutcomeUnknownError(
         f"{handle.path}: the sync failed ({error}); commits since the last one may or may not be"
-        " on disk, and this handle is final. Open the journal again, which recovers"
+        " on disk, and this handle is final. Open the journal again (Journal.open),"
+        " which recovers"
     )

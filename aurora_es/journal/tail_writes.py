@@ -44,7 +44,7 @@ def write_tail(handle: Handle, tail: SegmentFile, data: bytes, mark: Mark) -> No
         except OSError as second:
             message = (
                 f"{tail.path}: a write failed ({error}) and could not be undone ({second}); the"
-                " next append recovers. Read before you try again"
+                " next append recovers. Read (Journal.read) before you try again"
             )
             raise CommitOutcomeUnknownError(message) from error
         try:
@@ -54,8 +54,8 @@ def write_tail(handle: Handle, tail: SegmentFile, data: bytes, mark: Mark) -> No
             handle.poison_with(second)
             message = (
                 f"{tail.path}: a write failed ({error}), and so did the sync of undoing it"
-                f" ({second}); this handle is final. Open the journal again, which recovers, and"
-                " read"
+                f" ({second}); this handle is final. Open the journal again (Journal.open), which"
+                " recovers, and read"
             )
             raise CommitOutcomeUnknownError(message) from error
         handle.in_doubt = False
@@ -119,7 +119,7 @@ def poisoned(handle: Handle, path: str, error: OSError) -> PoisonedHandleError:
     handle.poison_with(error)
     return PoisonedHandleError(
         f"{path}: {error}; nothing of this call was written, and this handle is final. Open the"
-        " journal again: that recovers first"
+        " journal again (Journal.open): that recovers first"
     )
 
 
@@ -127,6 +127,9 @@ def storage_error(path: str, error: OSError) -> StorageFullError | StorageError:
     """The error for a write that the operating system refused and that was undone."""
     if error.errno in FULL_DISK_ERRNOS:
         return StorageFullError(
-            f"{path}: {error.strerror}; nothing was written. Free some space and try again"
+            f"{path}: {error.strerror}; nothing was written. Free some space, of which"
+            " `aurora-es doctor` shows how much there is, and try again"
         )
-    return StorageError(f"{path}: {error}; nothing was written")
+    return StorageError(
+        f"{path}: {error}; nothing was written. `aurora-es doctor` looks at rights and space"
+    )

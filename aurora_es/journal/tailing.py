@@ -40,6 +40,9 @@ class Tailer:
                 self._position = stored.position
                 return stored
             try:
+                # What is lost behind it is no record to wait for.
+                holes = self._journal.handle.state.index.holes
+                self._position = holes.behind(self._position + 1) - 1
                 if self._follower.wait_beyond(self._position):
                     self._page = self._journal.read(self._position + 1, limit=_PAGE_RECORDS)
                     self._follower.look()  # the page is of the same history: else this raises

@@ -34,7 +34,7 @@ def truncated(path: str, position: int, retained_from: int) -> TruncatedError:
     return TruncatedError(
         f"{path}: position {position} was asked for, but the journal is retained from position"
         f" {retained_from} on: earlier segments were dropped by `retain` or `compact`. Start at"
-        f" {retained_from}, or read a copy that was made before",
+        f" {retained_from} (Journal.first_position), or read a copy that was made before",
         retained_from,
     )
 

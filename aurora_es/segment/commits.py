@@ -20,6 +20,7 @@ from aurora_es.errors import CorruptionError, UnsupportedFormatError
 from aurora_es.format.frame import (
     KIND_CHECKPOINT,
     KIND_END,
+    KIND_LOST,
     KIND_PACKED,
     KIND_RECORDS,
     frame_bytes,
@@ -29,7 +30,9 @@ from aurora_es.format.packed import (
     COMMIT_ID_BYTES,
     DIGEST_BYTES,
     NIL,
+    LostPayload,
     PackedCommit,
+    decode_lost,
     decode_packed,
     decode_sealed_end,
     decode_source,
@@ -41,11 +44,11 @@ from aurora_es.segment.frame_table import FramePlaces
 from aurora_es.segment.walk import Walk, start_of, stop_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from aurora_es.format.payload import TrackingData
     from aurora_es.segment.file import SegmentFile
-    from aurora_es.segment.walk import WalkedFrame
+    from aurora_es.segment.walk import Chain, WalkedFrame
 
 Raw = msgspec.Raw
 
@@ -78,27 +81,45 @@ class CommitWalk:
     holds all frames with records and ``chain`` stands behind the end frame.
     """
 
-    def __init__(self, file: SegmentFile, *, refuse_unknown: bool = False) -> None:
+    def __init__(
+        self,
+        file: SegmentFile,
+        *,
+        lost: Collection[tuple[int, int]] | None = (),
+        refuse_unknown: bool = False,
+        resumed: Chain | None = None,
+        visible_offset: int | None = None,
+    ) -> None:
         """Prepare to walk ``file``.
 
+        ``lost`` are the ranges of positions that the manifest lists as lost in this segment: these
+        and no others may be missing. None is for whoever makes a manifest: whatever is lost.
         ``refuse_unknown`` is for copying: then fields and frames of a later version that a reader
-        ignores, and a copy would lose, raise UnsupportedFormatError.
+        ignores, and a copy would lose, raise UnsupportedFormatError. ``resumed`` is a chain behind
+        damaged bytes: the walk begins there, and cannot count the frames before. With
+        ``visible_offset`` the segment is a tail: the walk has to get there, to no end frame.
         """
         self.file = file
-        self.chain = start_of(file)
+        self.chain = start_of(file) if resumed is None else resumed
+        self._is_resumed = resumed is not None
         self.places = FramePlaces(file.header.base_position)
         self.checkpoint: WalkedFrame | None = None  # set before the first commit
         self.end: SegmentEnd | None = None
         self.is_packed = False  # a packed frame was met
+        self.lost: list[LostPayload] = []  # what is lost, up to here
+        self._listed = None if lost is None else frozenset(lost)
+        self.is_cut = False  # what stopped the walk is that the bytes end
         self._refuse_unknown = refuse_unknown
-        self._size = file.size_bytes()
+        self._is_tail = visible_offset is not None
+        self._size = file.size_bytes() if visible_offset is None else visible_offset
         # A commit of packed frames that may go on in the next one.
-        self._pending: SegmentCommit | None = None
+        self.pending: SegmentCommit | None = None
 
     def __iter__(self) -> Iterator[SegmentCommit]:
         """Yield the commits in order."""
         file, places = self.file, self.places
         walk = Walk(file, self.chain, self._size, packed=True)
+        last_commit = self.chain.commit_number  # before the frames at hand
         for frames in walk:
             frame = frames[0]
             header = frame.header
@@ -106,10 +127,11 @@ class CommitWalk:
                 self.is_packed = True
                 yield from self._unpacked(frame)
                 self._place(frame)
+                last_commit = self.chain.commit_number
                 continue
-            if self._pending is not None:
-                yield self._pending
-                self._pending = None
+            if self.pending is not None:
+                yield self.pending
+                self.pending = None
             if header.kind == KIND_RECORDS:
                 commit = self._commit(frames)
                 for part in frames:
@@ -124,9 +146,15 @@ class CommitWalk:
                 self.checkpoint = frame
             elif header.kind == KIND_END:
                 self._read_end(frame)
+            elif header.kind == KIND_LOST:
+                self._read_lost(frame, last_commit)
             elif self._refuse_unknown:
                 raise self._unsupported(frame, f"a frame of kind {header.kind}")
+            last_commit = self.chain.commit_number
+        if self._is_tail and walk.stop.reason == "end" and self.chain.offset == self._size:
+            return
         if walk.stop.reason != "ended":
+            self.is_cut = walk.stop.reason in {"end", "short"}
             raise stop_error(file, walk.stop)
         if self.chain.offset != self._size:
             raise CorruptionError(
@@ -134,6 +162,14 @@ class CommitWalk:
                 self.chain.offset,
                 expected="the end of the file behind the end frame",
                 found=f"{self._size - self.chain.offset} more bytes",
+            )
+        found = {lost.positions for lost in self.lost}
+        if self._listed is not None and found != self._listed:
+            raise CorruptionError(
+                file.path,
+                0,
+                expected=f"lost positions as in the manifest: {sorted(self._listed)}",
+                found=f"{sorted(found)}",
             )
 
     def identity(self, revision: int) -> SegmentIdentity:
@@ -215,7 +251,7 @@ class CommitWalk:
         for commit in commits:
             end = begin + commit.record_count
             part = records[begin:end]
-            pending = self._pending
+            pending = self.pending
             if pending is not None and commit.commit_number == pending.commit_number:
                 self._check_rest(frame, commit, pending)
                 pending.records.extend(part)
@@ -226,7 +262,7 @@ class CommitWalk:
                 if pending is not None:
                     yield pending
                 tracking = commit.tracking
-                self._pending = SegmentCommit(
+                self.pending = SegmentCommit(
                     commit.commit_number,
                     commit.commit_id,
                     commit.timestamp,
@@ -277,6 +313,23 @@ class CommitWalk:
             frame_bytes(header.stored_length),
         )
 
+    def _read_lost(self, frame: WalkedFrame, last_commit: int) -> None:
+        header = frame.header
+        try:
+            lost = decode_lost(raw_payload(self.file, frame))
+        except UNDECODABLE as error:
+            raise self._damaged(frame, "bounds of what is lost", str(error)) from error
+        first = header.first_position
+        last = first + header.record_count - 1
+        expected = LostPayload(first, last, last_commit + 1, header.commit_number)
+        if lost != expected:
+            raise self._damaged(frame, f"{expected}", f"{lost}")
+        if self._listed is not None and lost.positions not in self._listed:
+            found = f"positions {first} to {last} lost, which the manifest does not list"
+            raise self._damaged(frame, "commits", found)
+        self.lost.append(lost)
+        self._place(frame)
+
     def _read_end(self, frame: WalkedFrame) -> None:
         payload = raw_payload(self.file, frame)
         try:
@@ -289,7 +342,8 @@ class CommitWalk:
         count = chain.position + 1 - chain.base_position
         expected = (chain.position, chain.commit_number, count, chain.frame_count - 1)
         found = (end.last_position, end.last_commit, end.record_count, end.frame_count)
-        if found != expected:
+        compared = 3 if self._is_resumed else 4
+        if found[:compared] != expected[:compared]:
             text = "last position {}, last commit {}, {} records, {} frames"
             raise self._damaged(frame, text.format(*expected), text.format(*found))
         place = (chain.offset, chain.previous_checksum)
@@ -307,14 +361,17 @@ class CommitWalk:
     def _unsupported(self, frame: WalkedFrame, found: str) -> UnsupportedFormatError:
         message = (
             f"{self.file.path}, offset {frame.offset}: expected what this version of aurora_es can"
-            f" copy, found {found}; nothing was changed. Use the version that wrote it"
+            f" copy, found {found}; nothing was changed. Use the version that wrote it:"
+            " `pip install --upgrade aurora-es`"
         )
         return UnsupportedFormatError(message)
 
 
-def iterate_commits(file: SegmentFile) -> Iterator[SegmentCommit]:
+def iterate_commits(
+    file: SegmentFile, lost: Collection[tuple[int, int]] = ()
+) -> Iterator[SegmentCommit]:
     """All commits of a sealed segment, raw or cooled; raises as ``CommitWalk`` does."""
-    return iter(CommitWalk(file))
+    return iter(CommitWalk(file, lost=lost))
 
 
 def raw_payload(file: SegmentFile, frame: WalkedFrame) -> bytes:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from aurora_es.segment.commits import CommitWalk
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aurora_es.segment.commits import SegmentCommit
     from aurora_es.segment.file import SegmentFile
 
@@ -49,17 +51,23 @@ class LogicalDigest:
         # One update of the joined parts is cheaper than many, up to commits of a few hundred MB.
         self._update(b"".join((head, encoded, *records)))
 
+    def add_encoded(self, commits: bytes) -> None:
+        """Take further commits, encoded as above."""
+        self._update(commits)
+
     def digest(self) -> bytes:
         """The 32 bytes."""
         return self._hash.digest()
 
 
-def logical_digest(file: SegmentFile) -> tuple[bytes, CommitWalk]:
+def logical_digest(
+    file: SegmentFile, lost: Collection[tuple[int, int]] = ()
+) -> tuple[bytes, CommitWalk]:
     """Digest of a sealed segment and the finished walk over it, with places and end.
 
-    Raises CorruptionError, also if a cooled segment states another digest, UnsupportedFormatError.
+    ``lost`` is what the manifest lists as lost in it. Raises CorruptionError, also if a cooled segment states another digest, UnsupportedFormatError.
     """
-    walk = CommitWalk(file)
+    walk = CommitWalk(file, lost=lost)
     digest = LogicalDigest()
     for commit in walk:
         digest.add(commit)

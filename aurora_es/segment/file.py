@@ -29,13 +29,23 @@ class SegmentFile:
 
     __slots__ = ("fd", "files", "header", "header_checksum", "path", "salt")
 
-    def __init__(self, files: Files, path: str, *, writable: bool) -> None:
-        """Open ``path`` and check its header; raises CorruptionError, UnsupportedFormatError."""
+    def __init__(
+        self,
+        files: Files,
+        path: str,
+        *,
+        writable: bool,
+        known: tuple[SegmentHeader, int] | None = None,
+    ) -> None:
+        """Open ``path`` and check its header; raises CorruptionError, UnsupportedFormatError.
+
+        ``known`` are header and checksum where the file's own are damaged: they are not read.
+        """
         self.fd = -1
         self.files = files
         self.path = path
         self.fd = open_regular(files, path, os.O_RDWR if writable else os.O_RDONLY)
-        self.header, self.header_checksum = read_segment_header(files, self.fd, path)
+        self.header, self.header_checksum = known or read_segment_header(files, self.fd, path)
         self.salt = self.header.salt
 
     def size_bytes(self) -> int:
@@ -66,7 +76,8 @@ def read_segment_header(files: Files, fd: int, path: str) -> tuple[SegmentHeader
         message = (
             f"{path}: expected format version {FORMAT_VERSION} without incompatible flags or key,"
             f" found version {header.version}, flags {header.incompatible_flags:#x}; nothing was"
-            " changed. Open it with the version of aurora_es that wrote it, or a newer one"
+            " changed. Open it with the version of aurora_es that wrote it, or a newer one:"
+            " `pip install --upgrade aurora-es`"
         )
         raise UnsupportedFormatError(message)
     return header, checksum

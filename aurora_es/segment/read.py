@@ -7,6 +7,7 @@ an answer.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from aurora_es.codecs.compression import DecompressionError, decompress
@@ -18,6 +19,7 @@ from aurora_es.format.frame import (
     CHECKSUM,
     HEADER,
     HEADER_BYTES,
+    KIND_LOST,
     KIND_PACKED,
     KIND_RECORDS,
     FrameHeader,
@@ -46,7 +48,10 @@ if TYPE_CHECKING:
 
 _unpack_header = HEADER.unpack
 _unpack_checksum = CHECKSUM.unpack_from
-_WITH_RECORDS = (KIND_RECORDS, KIND_PACKED)
+_COUNT = Struct("<I")  # of records, in a frame's header
+_COUNT_AT = 20
+_KIND_AT = 8
+_IN_TABLES = (KIND_RECORDS, KIND_PACKED, KIND_LOST)
 
 
 def checked_payload(
@@ -90,7 +95,8 @@ def decode_frame(
 ) -> tuple[list[RecordData], int]:
     """Decode all records of a frame that was read already, with its timestamp.
 
-    That of a packed frame is the time of its last commit: see ``decode_groups``.
+    That of a packed frame is the time of its last commit: see ``decode_groups``. A lost frame has
+    no records: see ``lost_count``.
     """
     payload, fields = checked_payload(file, buffer, at, offset, position)
     return _all_records(file, payload, fields, offset, position), fields[10]
@@ -112,12 +118,22 @@ def read_wanted(
     return [_one_record(file, payload, fields, offset, first, position - first)], position
 
 
+def lost_count(buffer: bytes, at: int) -> int:
+    """Lost positions of the lost frame at ``at``, which was decoded already; 0 for other frames."""
+    if buffer[at + _KIND_AT] != KIND_LOST:
+        return 0
+    count: int = _COUNT.unpack_from(buffer, at + _COUNT_AT)[0]
+    return count
+
+
 def _all_records(
     file: SegmentFile, payload: bytes, fields: tuple[Any, ...], offset: int, position: int
 ) -> list[RecordData]:
     try:
         if fields[1] == KIND_RECORDS:
             return decode_first(payload).records if fields[12] == 1 else decode_records(payload)
+        if fields[1] == KIND_LOST:
+            return []
         records = decode_packed_records(payload).records
     except UNDECODABLE as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
@@ -139,7 +155,7 @@ def decode_groups(
     """Decode a frame that was read already, commit by commit.
 
     Returns (first position, timestamp, records) of each commit that has records in this frame; a
-    *records* frame is one of them.
+    *records* frame is one of them, a lost frame has none.
     """
     payload, fields = checked_payload(file, buffer, at, offset, position)
     try:
@@ -147,6 +163,8 @@ def decode_groups(
             if fields[12] == 1:
                 return [(position, fields[10], decode_first(payload).records)]
             return [(position, fields[10], decode_records(payload))]
+        if fields[1] == KIND_LOST:
+            return []
         decoded = decode_packed_groups(payload)
     except UNDECODABLE as error:
         raise CorruptionError(file.path, offset, expected="records", found=str(error)) from error
@@ -253,7 +271,7 @@ def read_header(file: SegmentFile, offset: int, position: int) -> FrameHeader:
         decoded is None
         or decoded[0].salt != file.salt
         or decoded[0].first_position != position
-        or decoded[0].kind not in _WITH_RECORDS
+        or decoded[0].kind not in _IN_TABLES
     ):
         raise _damaged(file, offset, position)
     return decoded[0]

@@ -8,8 +8,8 @@ the mark and is decided by the caller (catch-up or recovery).
 
 A cooled segment holds *packed* frames, each of which is yielded alone. Which commits it completes
 stands in its payload, which a walk does not decode: whoever iterates sets ``chain.commit_number``
-to that of the last one before going on. In a tail, which is what most walks see, they are
-unsupported.
+to that of the last one before going on. A repaired segment holds *lost* frames, too, behind which
+the chain goes on. In a tail, which is what most walks see, both are unsupported.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from aurora_es.format.frame import (
     HEADER_BYTES,
     KIND_CHECKPOINT,
     KIND_END,
+    KIND_LOST,
     KIND_PACKED,
     KIND_RECORDS,
     FrameHeader,
@@ -163,7 +164,9 @@ class Walk:
         chain.previous_checksum = previous
         chain.position = position
         chain.frame_count += len(commit)
-        if header.kind == KIND_RECORDS:
+        if header.kind == KIND_LOST:
+            chain.commit_number = header.commit_number
+        elif header.kind == KIND_RECORDS:
             chain.commit_number = header.commit_number
             if chain.first_timestamp is None:
                 chain.first_timestamp = header.timestamp
@@ -263,6 +266,8 @@ class Walk:
         elif header.kind == KIND_PACKED and self.packed:
             # It may begin with the rest of the last commit.
             wanted = (KIND_PACKED, last + (header.commit_number != last), 1, 1)
+        elif header.kind == KIND_LOST and self.packed:
+            wanted = (KIND_LOST, max(header.commit_number, last + 1), 1, 1)
         elif header.kind == KIND_CHECKPOINT and offset == SEGMENT_HEADER_BYTES:
             wanted = (KIND_CHECKPOINT, last, 1, 1)
         elif header.kind == KIND_END or header.flags & FLAG_COMPATIBLE:
@@ -296,7 +301,8 @@ def stop_error(file: SegmentFile, stop: Stop) -> CorruptionError | UnsupportedFo
     if stop.reason == "unsupported":
         message = (
             f"{file.path}, offset {stop.offset}: expected {stop.expected}, found {stop.found};"
-            " nothing was changed. Open it with the version of aurora_es that wrote it"
+            " nothing was changed. Open it with the version of aurora_es that wrote it:"
+            " `pip install --upgrade aurora-es`"
         )
         return UnsupportedFormatError(message)
     expected = stop.expected or "a frame, or an end frame"

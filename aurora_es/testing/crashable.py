@@ -189,6 +189,13 @@ class CrashableFiles:
         parent, name = self._parent_of(path)
         parent.change((name, None))
 
+    def rmdir(self, path: str, /) -> None:
+        """Remove an empty directory."""
+        if self.listdir(path):
+            raise _error(errno.ENOTEMPTY, path)
+        parent, name = self._parent_of(path)
+        parent.change((name, None))
+
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None:
         """Make a directory; raises FileExistsError."""
         self._check_alive()

@@ -187,6 +187,10 @@ class FaultyFiles:
         """As the wrapped files do."""
         self._call("unlink", path)
 
+    def rmdir(self, path: str, /) -> None:
+        """As the wrapped files do."""
+        self._call("rmdir", path)
+
     def mkdir(self, path: str, mode: int = DIRECTORY_MODE, /) -> None:
         """As the wrapped files do."""
         self._call("mkdir", path, mode)

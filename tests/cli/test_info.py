@@ -205,7 +205,9 @@ def test_lost_commits_that_were_never_synced_ask_for_recovery(tmp_path: Path) ->
     (segment,) = path.glob("*.segment")
     os.truncate(segment, segment.stat().st_size - 512)
 
-    assert "Open the journal for appending: that recovers it" in refused(3, "info", path)
+    assert "Open the journal for appending (Journal.open): that recovers it" in refused(
+        3, "info", path
+    )
     with Journal.open(path) as journal:
         assert journal.last_position == 0
     found = described(path)

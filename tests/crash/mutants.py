@@ -329,7 +329,7 @@ MUTANTS = (
         (
             (
                 _RECOVERY,
-                "        if not _rewrite(file, tail.durable_offset, end):",
+                "        if not rewrite(file, tail.durable_offset, end):",
                 "        if False:",
             ),
         ),

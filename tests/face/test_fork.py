@@ -393,7 +393,13 @@ def test_closed_stays_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("compression", "module"),
-    [("lz4", "lz4.block"), ("snappy", "cramjam"), ("none", "ctypes"), ("none", "ctypes._endian")],
+    [
+        ("lz4", "lz4.block"),
+        ("snappy", "cramjam"),
+        ("none", "ctypes"),
+        ("none", "ctypes._endian"),
+        ("none", "aurora_es.files._inotify"),
+    ],
 )
 def test_a_fork_in_the_middle_of_a_late_import(
     tmp_path: Path, compression: str, module: str

@@ -21,7 +21,7 @@ from eventsourcing.projection import ApplicationSubscription
 
 from aurora_es import AuroraApplicationRecorder
 from aurora_es.files.layer import Effects, SystemFiles
-from aurora_es.journal import sharing
+from aurora_es.journal import sharing, syncing
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.records import Record
 from aurora_es.recorders import AuroraRecorder
@@ -348,7 +348,8 @@ def test_a_recorder_closed_by_garbage_in_its_own_append(
     again.close()
 
 
-@pytest.mark.parametrize("sync", ["always", "never", "10ms"])
+# Of a minute: the thread of the interval must not be the one that catches up.
+@pytest.mark.parametrize("sync", ["always", "never", "60000ms"])
 def test_a_recorder_closed_by_garbage_in_its_own_read(
     tmp_path: Path, hook: Hook, sync: str
 ) -> None:
@@ -363,6 +364,25 @@ def test_a_recorder_closed_by_garbage_in_its_own_read(
     assert Task(recorder.max_notification_id).result() == 2
     assert hook.called.is_set()
     assert handle.closed
+
+
+def test_a_recorder_closed_by_garbage_in_the_sync_of_its_interval(
+    tmp_path: Path, hook: Hook
+) -> None:
+    """The thread that syncs catches up too; it closes what is garbage once it holds no lock."""
+    recorder = factory_on(tmp_path, AURORA_SYNC="60000ms", **_PATIENT).application_recorder()
+    recorder.insert_events([event(1)])
+    handle = recorder.journal.handle
+    with Journal.open(handle.path) as other:
+        other.append([Record(topic="topic", state=b"")])
+        ClosingCycle(recorder)
+        hook.arm_if("pread", handle.index_lock.locked, gc.collect)
+        Task(syncing._sync_once, handle).result()
+        assert hook.called.is_set()
+        assert handle.closed
+        with pytest.raises(InterfaceError):
+            recorder.max_notification_id()
+        assert other.last_position == 2
 
 
 @pytest.mark.parametrize("sync", ["always", "never", "10ms"])

@@ -46,6 +46,7 @@ CLASSES: dict[type[errors.AuroraError], type[library.PersistenceError]] = {
     errors.HistoryChangedError: library.OperationalError,
     errors.TruncatedError: library.OperationalError,
     errors.StillNeededError: library.OperationalError,
+    errors.InUseError: library.OperationalError,
     errors.ForeignDirectoryError: library.OperationalError,
     errors.CorruptionError: library.InternalError,
     errors.ClosedError: library.InterfaceError,

@@ -237,8 +237,8 @@ BAD_RECORDS: list[tuple[Callable[[], Any], type[AuroraError], str]] = [
     (lambda: event(5, 0), ArgumentError, "originator id: expected UUID, str or None, found 5"),
     (lambda: event(b"x" * 16, 0), ArgumentError, "originator id: expected UUID"),
     (lambda: event("\udfff", 0), ArgumentError, "surrogates not allowed"),
-    (lambda: event("a", None), ArgumentError, "belong together"),  # type: ignore[arg-type]
-    (lambda: event(None, 1), ArgumentError, "belong together"),
+    (lambda: event("a", None), ArgumentError, "originator_version together"),  # type: ignore[arg-type]
+    (lambda: event(None, 1), ArgumentError, "originator_version together"),
     (lambda: event("a", "1"), ArgumentError, "version: expected an int, found '1'"),  # type: ignore[arg-type]
     (lambda: event("a", True), ArgumentError, "version: expected an int, found True"),
     (lambda: event("a", 1.0), ArgumentError, "version: expected an int"),  # type: ignore[arg-type]

@@ -181,7 +181,7 @@ def expect_corruption(path: Path, name: str, offset: int, text: str, *, both: bo
         with pytest.raises(CorruptionError, match=text) as caught:
             look(path, read_only=read_only)
         assert (caught.value.path, caught.value.offset) == (str(path / name), offset)
-        assert "nothing was changed. Keep a copy of the directory" in str(caught.value)
+        assert "nothing was changed. Next, `aurora-es verify " in str(caught.value)
     assert snapshot(path) == before
 
 

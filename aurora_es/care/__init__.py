@@ -1,0 +1,35 @@
+"""Care for stores: is a journal whole, what exactly is wrong, what is lost; and what to do then."""
+
+from aurora_es.care.advice import Advice
+from aurora_es.care.backup import backup
+from aurora_es.care.backup_record import BackedUpJournal, BackupReport
+from aurora_es.care.doctor import DoctorReport, doctor
+from aurora_es.care.findings import Finding
+from aurora_es.care.rebuild import RebuildReport, rebuild
+from aurora_es.care.repair import Repair, RepairReport, repair
+from aurora_es.care.restore import RestoredJournal, RestoreReport, restore
+from aurora_es.care.settings import SettingsReport, change_settings
+from aurora_es.care.verify import VerifiedSegment, VerifyReport, verify
+
+__all__ = [
+    "Advice",
+    "BackedUpJournal",
+    "BackupReport",
+    "DoctorReport",
+    "Finding",
+    "RebuildReport",
+    "Repair",
+    "RepairReport",
+    "RestoreReport",
+    "RestoredJournal",
+    "SettingsReport",
+    "VerifiedSegment",
+    "VerifyReport",
+    "backup",
+    "change_settings",
+    "doctor",
+    "rebuild",
+    "repair",
+    "restore",
+    "verify",
+]

@@ -1,0 +1,412 @@
+"""Backs up a journal, the journals of an application or a whole AURORA_PATH, while it is in use.
+
+Theory of operation: for the moment in which all marks and manifests are read, the append locks of
+all journals are held, in the order of their paths. A tracking record is appended after what it
+tracks was visible, so none within the marks lies beyond its upstream's mark; reading one mark after
+the other could not promise that for applications that follow each other. flock needs no write
+permission, so a read-only source can be backed up; one without lock files has no appender.
+
+Then everything but the tail is immutable: it is linked from the copy before or from the source, and
+copied where no link can be had. The tail is copied up to its mark and walked. A new copy is built
+beside the one before, and the record ``backup`` is replaced when it is complete and synced: killed
+anywhere, the copy before is the current one, and the next backup removes what is left over. A file
+that was dropped meanwhile sends it back to the marks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from aurora_es.care.backup_record import (
+    RECORD,
+    BackedUpJournal,
+    BackupReport,
+    read_record,
+    write_record,
+)
+from aurora_es.care.copying import (
+    copy_file,
+    journals_below,
+    make_directories,
+    remove_tree,
+    write_new_mark,
+)
+from aurora_es.care.verify import verify as verify_journal
+from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular, read_exactly
+from aurora_es.files.locks import LOCK_PAUSES, TURN_PAUSES, acquire_flock, release_flock
+from aurora_es.format.names import (
+    LOCK,
+    NEW_SUFFIX,
+    TURN,
+    frames_name,
+    parse_segment_name,
+    segment_name,
+)
+from aurora_es.journal.manifest_file import read_manifest, write_manifest
+from aurora_es.journal.mark_file import read_mark
+from aurora_es.journal.sealed_index import file_name_of
+from aurora_es.segment.file import SegmentFile, check_segment
+from aurora_es.segment.walk import Walk, start_of, stop_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aurora_es.files.layer import Effects, Files
+    from aurora_es.format.manifest import Manifest
+    from aurora_es.format.mark import Mark
+
+    Progress = Callable[[int, int], object]
+
+LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
+_ATTEMPTS_MAX = 10
+_COMPARED_BYTES = 4096  # the header of every kind of file, with its random or derived identity
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+class Cut(NamedTuple):
+    """A journal at the moment of the backup."""
+
+    path: str  # relative
+    manifest: Manifest
+    mark: Mark
+    tail: str  # name of its newest segment
+    names: tuple[str, ...]  # of segments and runs below it
+    caches: frozenset[str]  # of these, what readers can do without
+
+
+class _DroppedError(Exception):
+    """A file is gone that a newer manifest does not list: begin again."""
+
+
+def backup(  # noqa: PLR0913 - a user's choices, all by name
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    copy: bool = False,
+    verify: bool = False,
+    progress: Progress | None = None,
+    effects: Effects = SYSTEM_EFFECTS,
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
+) -> BackupReport:
+    """Back up all journals in ``path`` to the directory ``target``, which may hold earlier ones.
+
+    ``path`` is a journal, the directory of an application or an AURORA_PATH. Files are linked where
+    the file system can; ``copy`` copies everything that the target does not hold yet. ``verify``
+    reads the whole copy before it becomes the current one. ``progress`` is told of files.
+
+    Raises ArgumentError, ForeignDirectoryError for a target that is none of ours or of another
+    source, LockTimeoutError, CorruptionError; the backup before is left as it was.
+    """
+    source, place = os.path.abspath(os.fspath(path)), os.path.abspath(os.fspath(target))
+    if os.path.commonpath((source, place)) in {source, place}:
+        message = f"{place}: expected a target outside of {source}, and not above it"
+        raise ArgumentError(message)
+    if not journals_below(effects.files, source):
+        message = (
+            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
+        )
+        raise ArgumentError(message)
+    with _target_locked(effects, place, lock_timeout) as before:
+        for _ in range(_ATTEMPTS_MAX):
+            number = 1 if before is None else int(before.directory) + 1
+            _remove_left_over(effects.files, place, before)
+            try:
+                cuts = take_cuts(effects, source, lock_timeout=lock_timeout)
+                _refuse_other(place, before, cuts)
+                work = _Copying(effects, source, place, f"{number:010d}", before, copy=copy)
+                journals = work.copy_all(cuts, progress, verify=verify)
+            except _DroppedError:
+                continue
+            report = BackupReport(
+                path=source,
+                target=place,
+                directory=f"{number:010d}",
+                created_at=effects.clock(),
+                journals=tuple(journals),
+            )
+            write_record(effects.files, place, report)
+            _remove_left_over(effects.files, place, report)
+            return report
+    message = f"{source}: files were dropped during {_ATTEMPTS_MAX} attempts; run the backup again"
+    raise CorruptionError(source, 0, expected="files as listed", found=message)
+
+
+@contextmanager
+def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[BackupReport | None]:
+    files = effects.files
+    try:
+        files.mkdir(target, DIRECTORY_MODE)
+        files.sync_directory(os.path.dirname(target))
+    except FileExistsError:
+        names = set(files.listdir(target)) - {LOCK, RECORD + NEW_SUFFIX}
+        if RECORD not in names and any(not (len(n) == 10 and n.isdigit()) for n in names):
+            message = (
+                f"{target}: expected an empty directory or an earlier backup, found"
+                f" {min(names)!r}; nothing was written. Give the backup a directory of its own (`aurora-es doctor`"
+                " looks at what is there)"
+            )
+            raise ForeignDirectoryError(message) from None
+    path = os.path.join(target, LOCK)
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT)
+    try:
+        acquire_flock(effects, fd, path, effects.monotonic() + timeout)
+        try:
+            yield read_record(files, target)
+        finally:
+            release_flock(effects, fd)
+    finally:
+        files.close(fd)
+
+
+def _remove_left_over(files: Files, target: str, current: BackupReport | None) -> None:
+    for name in files.listdir(target):
+        if len(name) == 10 and name.isdigit() and (not current or name != current.directory):
+            remove_tree(files, os.path.join(target, name))
+
+
+def _refuse_other(target: str, before: BackupReport | None, cuts: list[Cut]) -> None:
+    if before is None:
+        return
+    known = {one.path: one.genesis_id for one in before.journals}
+    common = [cut for cut in cuts if cut.path in known]
+    for cut in common:
+        if known[cut.path] != cut.manifest.genesis_id:
+            message = (
+                f"{target}: expected a backup of journal {cut.manifest.genesis_id} at {cut.path},"
+                f" found one of {known[cut.path]}; nothing was changed. Give this source another"
+                " target (`aurora-es doctor` looks at what is there)"
+            )
+            raise ForeignDirectoryError(message)
+    if not common:
+        message = (
+            f"{target}: holds a backup of other journals: {', '.join(sorted(known))}; nothing was"
+            " changed. Give this source another target (`aurora-es doctor` looks at what is there)"
+        )
+        raise ForeignDirectoryError(message)
+
+
+def take_cuts(effects: Effects, source: str, *, lock_timeout: float) -> list[Cut]:
+    """Read marks and manifests of all journals while nobody appends to any of them."""
+    files = effects.files
+    deadline = effects.monotonic() + lock_timeout
+    while True:
+        paths = journals_below(files, source)
+        with ExitStack() as stack:
+            for path in paths:
+                stack.enter_context(_append_lock(effects, os.path.join(source, path), deadline))
+            # One that was made meanwhile may be tracked already.
+            if journals_below(files, source) == paths:
+                return [_cut(files, source, path) for path in paths]
+
+
+@contextmanager
+def _append_lock(effects: Effects, directory: str, deadline: float) -> Iterator[None]:
+    files = effects.files
+    with ExitStack() as stack:
+        fds = []
+        for name in (TURN, LOCK):
+            path = os.path.join(directory, name)
+            try:
+                fd = open_regular(files, path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # a copy that nobody has ever opened for appending
+            stack.callback(files.close, fd)
+            pauses = TURN_PAUSES if name == TURN else LOCK_PAUSES
+            acquire_flock(effects, fd, path, deadline, pauses=pauses)
+            stack.callback(release_flock, effects, fd)
+            fds.append(fd)
+        if len(fds) > 1:
+            release_flock(effects, fds[0])
+        yield
+
+
+def _cut(files: Files, source: str, path: str) -> Cut:
+    directory = os.path.normpath(os.path.join(source, path))
+    manifest = read_manifest(files, directory)
+    assert manifest is not None, "it has just been found"
+    mark = read_mark(files, directory)
+    listed = manifest.segments[-1].segment_number if manifest.segments else 0
+    names: list[str] = []
+    caches: list[str] = []
+    for segment in manifest.segments:
+        place = segment.segment_number, segment.base_position, segment.revision
+        names.append(segment_name(*place))
+        caches.append(frames_name(*place))
+    caches += [file_name_of(run) for run in manifest.runs]
+    tail = ""
+    for name in sorted(files.listdir(directory)):
+        parsed = parse_segment_name(name)
+        if parsed and listed < parsed[0] < mark.segment_number:
+            names.append(name)
+        elif parsed and parsed[0] == mark.segment_number:
+            tail = name
+    if not tail:
+        raise CorruptionError(
+            directory, 0, expected=f"segment {mark.segment_number}, as the mark says", found="none"
+        )
+    return Cut(path, manifest, mark, tail, (*names, *caches), frozenset(caches))
+
+
+class _Copying:
+    """One copy that is being built."""
+
+    def __init__(  # noqa: PLR0913 - where from, where to, and how
+        self,
+        effects: Effects,
+        source: str,
+        target: str,
+        directory: str,
+        before: BackupReport | None,
+        *,
+        copy: bool,
+    ) -> None:
+        self.files = effects.files
+        self.effects = effects
+        self.source = source
+        self.root = os.path.join(target, directory)
+        self.before = "" if before is None else os.path.join(target, before.directory)
+        self.epochs = {} if before is None else {one.path: one.epoch for one in before.journals}
+        self.copy = copy
+
+    def copy_all(
+        self, cuts: list[Cut], progress: Progress | None, *, verify: bool
+    ) -> list[BackedUpJournal]:
+        """Copy every journal, and sync all of it."""
+        self.files.mkdir(self.root, DIRECTORY_MODE)
+        total = sum(len(cut.names) + 1 for cut in cuts)
+        done = 0
+        journals = []
+        for cut in cuts:
+            make_directories(self.files, self.root, cut.path)
+            journal = self._copy_journal(cut)
+            if verify:
+                journal = self._verified(cut, journal)
+            journals.append(journal)
+            done += len(cut.names) + 1
+            if progress is not None:
+                progress(done, total)
+        self.files.sync_directory(self.root)
+        self.files.sync_directory(os.path.dirname(self.root))
+        return journals
+
+    def _copy_journal(self, cut: Cut) -> BackedUpJournal:
+        files = self.files
+        source, target, before = (
+            os.path.normpath(os.path.join(root, cut.path)) if root else ""
+            for root in (self.source, self.root, self.before)
+        )
+        if self.epochs.get(cut.path) != cut.manifest.epoch:
+            before = ""  # names of another history may stand for other bytes
+        copied_bytes, copied, linked = 0, 0, 0
+        left_out = []
+        for name in cut.names:
+            paths = [os.path.join(one, name) for one in (source, target, before)]
+            try:
+                size = self._place(*paths, has_before=bool(before))
+            except FileNotFoundError as error:
+                newest = read_manifest(files, source)
+                if newest is None or newest.generation != cut.manifest.generation:
+                    raise _DroppedError from error
+                if name not in cut.caches:
+                    raise CorruptionError(
+                        paths[0], 0, expected="a segment, as listed", found="no file"
+                    ) from error
+                left_out.append(name)
+                continue
+            copied += size is not None
+            linked += size is None
+            copied_bytes += size or 0
+        tail_bytes = self._place_tail(cut, source, target, before)
+        kept = msgspec.structs.replace(cut.manifest, obsolete=msgspec.UNSET)
+        write_new_mark(
+            files, target, cut.mark._replace(sequence=2, durable_offset=cut.mark.visible_offset)
+        )
+        write_manifest(files, target, kept)  # syncs the directory
+        return BackedUpJournal(
+            path=cut.path,
+            genesis_id=cut.manifest.genesis_id,
+            epoch=cut.manifest.epoch,
+            position=cut.mark.visible_position,
+            commit=cut.mark.visible_commit,
+            linked_files=linked + (tail_bytes is None),
+            copied_files=copied + (tail_bytes is not None),
+            copied_bytes=copied_bytes + (tail_bytes or 0),
+            left_out=tuple(left_out),
+        )
+
+    def _place(self, source: str, target: str, before: str, *, has_before: bool) -> int | None:
+        """Link or copy an immutable file; returns its size if it had to be copied."""
+        if has_before and self._is_same(source, before):
+            origin, may_link = before, True
+        else:
+            origin, may_link = source, not self.copy
+        if may_link:
+            try:
+                self.files.link(origin, target)
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+            else:
+                return None
+        return copy_file(self.files, origin, target)
+
+    def _is_same(self, source: str, before: str) -> bool:
+        files = self.files
+        try:
+            ours, theirs = files.stat(before), files.stat(source)
+        except FileNotFoundError:
+            return False
+        if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+            return True
+        return ours.st_size == theirs.st_size and self._head(source) == self._head(before)
+
+    def _head(self, path: str) -> bytes:
+        fd = open_regular(self.files, path, os.O_RDONLY)
+        try:
+            return read_exactly(self.files, fd, _COMPARED_BYTES, 0)
+        finally:
+            self.files.close(fd)
+
+    def _place_tail(self, cut: Cut, source: str, target: str, before: str) -> int | None:
+        """Copy the newest segment up to the mark, and check it; linked if nothing came since."""
+        files, path = self.files, os.path.join(target, cut.tail)
+        if before and read_mark(files, before)[1:6] == cut.mark[1:6]:
+            try:
+                files.link(os.path.join(before, cut.tail), path)
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+            else:
+                return None
+        size = copy_file(files, os.path.join(source, cut.tail), path, until=cut.mark.visible_offset)
+        file = SegmentFile(files, path, writable=False)
+        parsed = parse_segment_name(cut.tail)
+        assert parsed is not None
+        check_segment(bytes.fromhex(cut.manifest.genesis_id), file, *parsed)
+        chain = start_of(file)
+        walk = Walk(file, chain, cut.mark.visible_offset)
+        for _ in walk:
+            pass
+        if (chain.offset, chain.commit_number, chain.position) != (
+            cut.mark.visible_offset,
+            cut.mark.visible_commit,
+            cut.mark.visible_position,
+        ):
+            raise stop_error(file, walk.stop)
+        return size
+
+    def _verified(self, cut: Cut, journal: BackedUpJournal) -> BackedUpJournal:
+        directory = os.path.normpath(os.path.join(self.root, cut.path))
+        report = verify_journal(directory, digest=True, effects=self.effects)
+        if report.is_damaged:
+            first = report.findings[0]
+            raise CorruptionError(
+                first.path, first.offset or 0, expected=first.expected, found=first.found
+            )
+        return msgspec.structs.replace(journal, digest=report.digest)

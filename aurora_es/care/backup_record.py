@@ -1,0 +1,86 @@
+"""The record of a backup directory: which of its copies is the current one, and what is in it.
+
+<target>/backup            JSON, replaced atomically: what this module reads and writes
+<target>/lock              flock target: one backup at a time
+<target>/<number, 10>/     one copy; laid out as its source. Others are left over, and removed
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.errors import CorruptionError
+from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.format.names import NEW_SUFFIX
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Files
+
+RECORD = "backup"
+RECORD_VERSION = 1
+_RECORD_BYTES_MAX = 64 << 20
+
+
+class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
+    """One journal as a backup holds it, and how it got there."""
+
+    path: str  # relative to the source; "." for a source that is a journal
+    genesis_id: str
+    epoch: int
+    position: int  # of the last record
+    commit: int  # number of the last commit
+    linked_files: int = 0
+    copied_files: int = 0
+    copied_bytes: int = 0
+    left_out: tuple[str, ...] = ()  # caches that the source lacks; readers build them anew
+    digest: str | None = None  # of all commits, if the backup was verified
+
+
+class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished backup."""
+
+    path: str
+    target: str
+    directory: str  # of this copy, below the target
+    created_at: int  # microseconds, UTC
+    journals: tuple[BackedUpJournal, ...]
+    version: int = RECORD_VERSION
+
+
+def read_record(files: Files, target: str) -> BackupReport | None:
+    """The current backup in ``target``; None when there is none. Raises CorruptionError."""
+    path = os.path.join(target, RECORD)
+    try:
+        fd = open_regular(files, path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        data = read_exactly(files, fd, _RECORD_BYTES_MAX, 0)
+    finally:
+        files.close(fd)
+    try:
+        record = msgspec.json.decode(data, type=BackupReport)
+    except (ValueError, RecursionError) as error:
+        raise CorruptionError(
+            path, 0, expected="the record of a backup", found=f"{len(data)} other bytes"
+        ) from error
+    directory = record.directory
+    if len(directory) != 10 or not directory.isascii() or not directory.isdigit():
+        raise CorruptionError(path, 0, expected="a directory of 10 digits", found=directory)
+    return record
+
+
+def write_record(files: Files, target: str, record: BackupReport) -> None:
+    """Make ``record`` the current backup, atomically and durably."""
+    path = os.path.join(target, RECORD)
+    fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        write_all(files, fd, msgspec.json.encode(record), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+    files.rename(path + NEW_SUFFIX, path)
+    files.sync_directory(target)

@@ -1,0 +1,101 @@
+"""Finds journals, copies files and removes trees, for backup and restore."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from aurora_es.files.layer import DIRECTORY_MODE, open_regular, read_exactly, write_all
+from aurora_es.format.mark import MARK_BYTES, encode_slot, slot_offset
+from aurora_es.format.names import MANIFEST, MARK, parse_cooled_name, parse_segment_name
+from aurora_es.journal.creation import is_unborn
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Files
+    from aurora_es.format.mark import Mark
+
+_BLOCK_BYTES = 1 << 20
+_LEVELS_MAX = 2  # application, purpose
+
+
+def journals_below(files: Files, path: str) -> list[str]:
+    """Paths, relative to ``path``, of the journals at most two levels below it, sorted."""
+    found: list[str] = []
+    _search(files, path, ".", _LEVELS_MAX, found)
+    return sorted(found)
+
+
+def _search(files: Files, root: str, relative: str, levels: int, found: list[str]) -> None:
+    directory = os.path.normpath(os.path.join(root, relative))
+    names = files.listdir(directory)
+    if MANIFEST in names:
+        found.append(relative)
+        return
+    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
+        if not is_unborn(files, directory):
+            found.append(relative)  # not even its manifest is there: whoever reads it says so
+        return
+    for name in names if levels else ():
+        if stat.S_ISDIR(files.stat(os.path.join(directory, name)).st_mode):
+            _search(files, root, os.path.normpath(os.path.join(relative, name)), levels - 1, found)
+
+
+def copy_file(files: Files, source: str, target: str, *, until: int | None = None) -> int:
+    """Copy ``source``, up to the offset ``until``, to a new file, and sync; returns its size."""
+    source_fd = open_regular(files, source, os.O_RDONLY)
+    try:
+        target_fd = open_regular(files, target, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            at = 0
+            while until is None or at < until:
+                wanted = _BLOCK_BYTES if until is None else min(_BLOCK_BYTES, until - at)
+                block = read_exactly(files, source_fd, wanted, at)
+                if not block:
+                    break
+                write_all(files, target_fd, block, at)
+                at += len(block)
+            files.fsync(target_fd)
+        finally:
+            files.close(target_fd)
+    finally:
+        files.close(source_fd)
+    return at
+
+
+def write_new_mark(files: Files, directory: str, mark: Mark) -> None:
+    """Write the mark of a copy, both slots; nobody reads it yet."""
+    fd = open_regular(files, os.path.join(directory, MARK), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        data = bytearray(MARK_BYTES)
+        for sequence in (mark.sequence, mark.sequence + 1):
+            slot = encode_slot(mark._replace(sequence=sequence))
+            at = slot_offset(sequence)
+            data[at : at + len(slot)] = slot
+        write_all(files, fd, bytes(data), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+
+
+def make_directories(files: Files, root: str, relative: str) -> None:
+    """Make the directory ``relative`` below ``root``, which exists, and sync the new names."""
+    directory = root
+    for part in () if relative == "." else relative.split(os.sep):
+        parent, directory = directory, os.path.join(directory, part)
+        try:
+            files.mkdir(directory, DIRECTORY_MODE)
+        except FileExistsError:
+            continue
+        files.sync_directory(parent)
+
+
+def remove_tree(files: Files, path: str) -> None:
+    """Remove a directory that only we have written into."""
+    for name in files.listdir(path):
+        below = os.path.join(path, name)
+        if stat.S_ISDIR(files.stat(below).st_mode):
+            remove_tree(files, below)
+        else:
+            files.unlink(below)
+    files.rmdir(path)

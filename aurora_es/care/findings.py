@@ -1,0 +1,94 @@
+"""What a check of a journal finds: one fault each, with its place, and what it costs.
+
+Theory of operation: a ``Finding`` is a value that a program can go by. Its kind is a stable code;
+``lost`` names the positions whose records no byte in the directory can bring back, so that an empty
+``lost`` means that ``cure`` restores everything. A fault of a cache (an index run, a table of
+frames) never costs a record. Findings of the same damage are not repeated: what follows from a
+fault found before, as the order of frames behind a hole, is no finding of its own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PositionRange = tuple[int, int]  # first and last position, inclusive
+
+MANIFEST_MISSING = "manifest-missing"
+MANIFEST_DAMAGED = "manifest-damaged"
+MANIFEST_WRONG = "manifest-wrong"  # valid, but contradicts itself or the segments
+MARK_MISSING = "mark-missing"
+MARK_DAMAGED = "mark-damaged"  # no valid slot
+MARK_SLOT_DAMAGED = "mark-slot-damaged"  # one of two: the next append writes it again
+MARK_WRONG = "mark-wrong"  # valid, but contradicts the segments
+SEGMENT_MISSING = "segment-missing"
+SEGMENT_FOREIGN = "segment-foreign"  # of another journal, or under the name of another segment
+SEGMENT_HEADER_DAMAGED = "segment-header-damaged"
+SEGMENT_FRAME_DAMAGED = "segment-frame-damaged"
+SEGMENT_CUT = "segment-cut"  # it ends before its end frame, or before the mark
+SEGMENT_OVERLONG = "segment-overlong"  # there are bytes behind its end frame
+SEGMENT_WRONG = "segment-wrong"  # valid by itself, but not the one that others vouch for
+RUN_MISSING = "run-missing"
+RUN_DAMAGED = "run-damaged"
+RUN_WRONG = "run-wrong"  # valid by itself, but not what the records say
+TABLE_MISSING = "table-missing"
+TABLE_DAMAGED = "table-damaged"
+TABLE_WRONG = "table-wrong"  # valid by itself, but not where the frames are
+RECOVERY_DUE = (
+    "recovery-due"  # visible commits that were not synced are gone: the next append recovers
+)
+UNSUPPORTED = "unsupported"  # of a newer version: not wrong, but it could not be checked
+UNREADABLE = "unreadable"  # the operating system did not give it: it could not be checked
+
+# Files that are made anew from segments: nothing can be lost with them.
+CACHE_KINDS = frozenset(
+    {RUN_MISSING, RUN_DAMAGED, RUN_WRONG, TABLE_MISSING, TABLE_DAMAGED, TABLE_WRONG}
+)
+# Not faults of the journal, as far as anybody could see.
+UNCHECKED_KINDS = frozenset({UNSUPPORTED, UNREADABLE})
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault of a journal."""
+
+    kind: str
+    path: str  # of the file
+    offset: int | None  # of the first wrong byte's structure; None: the file as a whole
+    expected: str
+    found: str
+    # Positions that no byte in the directory can bring back, rising and apart from each other.
+    lost: tuple[PositionRange, ...] = ()
+    cure: str  # the command line to run next
+
+
+def repair_command(path: str) -> str:
+    """The command line that says what a repair of the journal ``path`` would change."""
+    return f"aurora-es repair {shlex.quote(path)} --dry-run"
+
+
+def rebuild_command(path: str) -> str:
+    """The command line that makes index runs and tables of the journal ``path`` anew."""
+    return f"aurora-es rebuild {shlex.quote(path)}"
+
+
+def doctor_command(path: str) -> str:
+    """The command line that says why files of the journal ``path`` may not be readable."""
+    return f"aurora-es doctor {shlex.quote(path)}"
+
+
+def joined(ranges: Iterable[PositionRange]) -> tuple[PositionRange, ...]:
+    """The same positions as rising ranges that neither overlap nor touch; empty ones are left out."""
+    result: list[PositionRange] = []
+    for first, last in sorted(ranges):
+        if last < first:
+            continue
+        if result and first <= result[-1][1] + 1:
+            result[-1] = (result[-1][0], max(result[-1][1], last))
+        else:
+            result.append((first, last))
+    return tuple(result)

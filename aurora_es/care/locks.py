@@ -1,0 +1,83 @@
+"""Keeps everybody else from a journal while it is repaired: appenders and background runs.
+
+Theory of operation: ``background.lock``, then ``lock``, in the order that all of the package keeps.
+An appender that has the journal open waits, or times out; what it finds afterwards has a new epoch.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aurora_es.errors import ArgumentError, ForeignDirectoryError
+from aurora_es.files.layer import open_regular
+from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.format.manifest import MANIFEST_MAGIC
+from aurora_es.format.names import (
+    LOCK,
+    MANIFEST,
+    MANIFEST_LOCK,
+    parse_cooled_name,
+    parse_segment_name,
+)
+from aurora_es.journal.background_lock import BackgroundLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aurora_es.files.layer import Effects, Files
+
+
+def refuse_no_journal(files: Files, path: str) -> None:
+    """Raise ForeignDirectoryError or ArgumentError for what no lock file of ours belongs into."""
+    try:
+        names = files.listdir(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        message = f"{path}: expected the directory of a journal, found none; nothing was changed"
+        raise ArgumentError(message) from error
+    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
+        return
+    if MANIFEST in names and _has_magic(files, os.path.join(path, MANIFEST)):
+        return  # other programs have files of that name, too
+    message = (
+        f"{path}: expected a journal, or segments of one; found neither; nothing was changed. Name"
+        " the directory that holds the segments: `aurora-es doctor` on the one above finds it"
+    )
+    raise ForeignDirectoryError(message)
+
+
+def _has_magic(files: Files, path: str) -> bool:
+    fd = open_regular(files, path, os.O_RDONLY)
+    try:
+        return files.pread(fd, len(MANIFEST_MAGIC), 0) == MANIFEST_MAGIC
+    finally:
+        files.close(fd)
+
+
+@contextmanager
+def nobody_else(effects: Effects, path: str, *, timeout: float) -> Iterator[None]:
+    """Hold the locks of a journal; raises LockTimeoutError while somebody appends or tends it."""
+    with BackgroundLock(effects, path, timeout=timeout), _flock(effects, path, LOCK, timeout):
+        yield
+
+
+@contextmanager
+def manifest_locked(effects: Effects, path: str, *, timeout: float) -> Iterator[None]:
+    """Hold ``manifest.lock``, for whoever replaces a manifest that may be unreadable."""
+    with _flock(effects, path, MANIFEST_LOCK, timeout):
+        yield
+
+
+@contextmanager
+def _flock(effects: Effects, path: str, name: str, timeout: float) -> Iterator[None]:
+    lock_path = os.path.join(path, name)
+    fd = open_regular(effects.files, lock_path, os.O_RDWR | os.O_CREAT)
+    try:
+        acquire_flock(effects, fd, lock_path, effects.monotonic() + timeout)
+        try:
+            yield
+        finally:
+            release_flock(effects, fd)
+    finally:
+        effects.files.close(fd)

@@ -1,0 +1,165 @@
+"""Repairs a damaged journal: what can be read is kept at its positions, what cannot is said to be lost.
+
+Theory of operation: the plan is made under the locks, by reading; a dry run ends there, and the real
+run executes that plan and no other. What is changed or removed is kept beside the journal first. No
+position is used again, and the epoch is raised, so that whoever has seen lost records learns of it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.care.broken_copy import broken_name, keep
+from aurora_es.care.checked import checked
+from aurora_es.care.execution import execute
+from aurora_es.care.locks import nobody_else, refuse_no_journal
+from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
+from aurora_es.care.plan import make_plan
+from aurora_es.care.steps import Steps
+from aurora_es.care.survey import survey
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.journal.sealed_index import file_name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aurora_es.care.plan import Plan
+    from aurora_es.files.layer import Effects
+
+LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
+
+
+class Repair(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one file, and what is done about it."""
+
+    file: str
+    problem: str
+    action: str
+    lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included
+
+
+class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a repair has done, or would do; without repairs there was nothing to do."""
+
+    path: str
+    dry_run: bool
+    repairs: tuple[Repair, ...]
+    lost: tuple[tuple[int, int], ...]  # positions that were not known to be lost before
+    kept_in: str | None  # directory with the files as they were
+    assumptions: tuple[str, ...]
+    epoch: int
+
+    @property
+    def lost_count(self) -> int:
+        """Number of positions that are lost."""
+        return sum(last + 1 - first for first, last in self.lost)
+
+
+def repair(  # noqa: PLR0913 - a user's choices, all by name
+    path: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+    confirm: Callable[[RepairReport], bool] = lambda _: True,
+    effects: Effects = SYSTEM_EFFECTS,
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
+) -> RepairReport:
+    """Repair the journal in the directory ``path``, or say what a repair would do.
+
+    ``progress`` is told how much is done, and of how much, anew for each pass: bytes that were
+    checked, then segments that were read and written. ``confirm`` is shown the plan
+    of a real run, under the locks: if it says no, nothing is done, and the report is that of a dry
+    run. Killed anywhere, start it again.
+
+    Raises UnsupportedFormatError, ForeignDirectoryError, ArgumentError, LockTimeoutError while
+    somebody appends, CorruptionError where nothing says which journal it is, OSError.
+    """
+    text = os.path.abspath(os.fspath(path))
+    refuse_no_journal(effects.files, text)
+    with nobody_else(effects, text, timeout=lock_timeout):
+        found = survey(effects.files, text)
+        known = checked(effects, found, progress)
+        steps = Steps(found.tail_number + 1 - found.first_number, progress)
+        plan = make_plan(effects.files, found, steps.done, verified=known.whole)
+        caches = known.damaged({one.number for one in plan.repaired})
+        report = _report(effects, plan, caches)
+        if dry_run or not report.repairs or not confirm(report):
+            return report
+        report = msgspec.structs.replace(report, dry_run=False)
+        assert report.kept_in is not None
+        names = _changed_files(plan, caches)
+        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))
+        steps.add(len(plan.repaired) + len(plan.segments))
+        execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
+        return report
+
+
+def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) -> RepairReport:
+    repairs = (*_repairs(effects, plan), *_cache_repairs(caches))
+    assumptions = plan.assumptions
+    if plan.found.settings is None and repairs:
+        assumptions = (*assumptions, *what_was_assumed(manifest_anew(effects, plan.found)))
+    return RepairReport(
+        path=plan.found.path,
+        dry_run=True,
+        repairs=repairs,
+        lost=plan.lost,
+        kept_in=broken_name(effects.files, plan.found.path) if repairs else None,
+        assumptions=assumptions if repairs else (),
+        epoch=plan.epoch,
+    )
+
+
+def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
+    found = plan.found
+    for segment in plan.repaired:
+        number, base = segment.number, segment.begin.position + 1
+        name = segment.source or segment_name(number, base)
+        target = segment_name(number, base, segment.revision)
+        action = f"written again as {target}, without what is lost"
+        if not segment.lost:
+            action = f"written again as {target}; nothing is lost"
+        if number == found.tail_number:
+            action += f"; segment {number + 1} follows it"
+        yield Repair(file=name, problem=segment.problem, action=action, lost=segment.lost)
+    told = {segment.source for segment in plan.repaired}
+    for segment in plan.repaired:
+        if segment.source is None:
+            told |= {one.name for one in found.candidates.get(segment.number, [])}
+    for name, problem in plan.removed.items():
+        if name not in told:
+            yield Repair(file=name, problem=problem, action="moved aside")
+    if plan.manifest_problem:
+        count = len(plan.segments)
+        action = f"written again, with {count} segments" + (
+            "" if found.settings is not None else " and with settings by default"
+        )
+        yield Repair(file=MANIFEST, problem=plan.manifest_problem, action=action)
+    if plan.mark_problem:
+        if plan.tail is None:
+            action = "written again, at the beginning of the new tail"
+        elif not plan.moves_mark:
+            action = "written again"
+        else:
+            action = f"written again, at position {plan.tail.position}"
+        yield Repair(file=MARK, problem=plan.mark_problem, action=action)
+
+
+def _cache_repairs(caches: dict[str, tuple[int, str]]) -> Iterator[Repair]:
+    for name, (_, problem) in caches.items():
+        yield Repair(file=name, problem=problem, action="made anew from the segments")
+
+
+def _changed_files(plan: Plan, caches: dict[str, tuple[int, str]]) -> list[str]:
+    """Names of all files that are changed or removed."""
+    found = plan.found
+    names = {MANIFEST, MARK, *plan.removed, *caches}
+    changed = {segment.number for segment in plan.repaired}
+    for run in () if found.manifest is None else found.manifest.runs:
+        if any(run.first_segment <= number <= run.last_segment for number in changed):
+            names.add(file_name_of(run))
+    return sorted(names & {*found.names})

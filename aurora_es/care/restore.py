@@ -1,0 +1,195 @@
+"""Restores a backup: to its end, to a position or to a time.
+
+Theory of operation: the backup is verified, then its journals are copied into a directory beside
+the target, which is renamed when everything in it is on disk: killed anywhere, there is no target,
+and the next restore removes what is left over. What is restored is verified, too,
+and compared with the backup by its digest. The manifest says from which position on the new epoch
+counts, so that whoever has tracked a history that goes on differently can be told. Epochs of restores are taken from the clock
+(seconds since 1970): two restores of one backup never share one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.care.backup_record import read_record
+from aurora_es.care.copying import (
+    journals_below,
+    make_directories,
+    remove_tree,
+    write_new_mark,
+)
+from aurora_es.care.layout import JournalCut, parts_at
+from aurora_es.care.restore_point import Point, cut_at
+from aurora_es.care.truncated_copy import copy_up_to
+from aurora_es.care.verify import verify
+from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.mark_file import read_mark
+from aurora_es.journal.records import timestamp_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from aurora_es.files.layer import Effects
+
+    Progress = Callable[[int, int], object]
+
+_BUILD_SUFFIX = ".restoring"
+_SECOND_MICROSECONDS = 1_000_000
+
+
+class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
+    """One journal as it was restored."""
+
+    path: str  # relative to the target
+    epoch: int  # the new one
+    position: int  # of the last record; the new epoch begins behind it
+    commit: int
+    cut_positions: int  # records of the backup that were left out
+    digest: str  # of all its commits: as the backup has it up to there
+
+
+class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished restore."""
+
+    backup: str
+    target: str
+    journals: tuple[RestoredJournal, ...]
+
+
+def restore(  # noqa: PLR0913 - a user's choices, all by name
+    backup: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    position: int | None = None,
+    time: datetime | None = None,
+    progress: Progress | None = None,
+    effects: Effects = SYSTEM_EFFECTS,
+) -> RestoreReport:
+    """Restore the current copy in ``backup`` to ``target``, which must be absent or empty.
+
+    With ``position`` (of a backup of one journal), or ``time``, everything behind the last commit
+    up to it is left out; several journals are cut so that no tracking record lies beyond what it
+    tracks. Each journal begins a new epoch. ``progress`` is told of journals.
+
+    Raises ArgumentError, ForeignDirectoryError for a target that is not empty, CorruptionError for
+    a backup that is damaged; the target is made last, whole.
+    """
+    files = effects.files
+    source, place = os.path.abspath(os.fspath(backup)), os.path.abspath(os.fspath(target))
+    record = read_record(files, source)
+    root = source if record is None else os.path.join(source, record.directory)
+    if position is not None and time is not None:
+        message = "expected a position or a time, found both"
+        raise ArgumentError(message)
+    if os.path.commonpath((source, place)) in {source, place}:
+        message = f"{place}: expected a target outside of {source}, and not above it"
+        raise ArgumentError(message)
+    _refuse_taken(effects, place)
+    points = _points_of(effects, source, root)
+    if position is not None and len(points) != 1:
+        message = (
+            f"{source}: expected one journal, found {len(points)}: a position means another place in each;"
+            " restore to a time, or restore one journal: name its directory in the backup"
+        )
+        raise ArgumentError(message)
+    cut_at(files, points, position=position, timestamp=None if time is None else timestamp_of(time))
+    building = place + _BUILD_SUFFIX
+    try:
+        files.mkdir(building, DIRECTORY_MODE)
+    except FileExistsError:
+        remove_tree(files, building)  # what a killed restore has left
+        files.mkdir(building, DIRECTORY_MODE)
+    restored = []
+    for done, point in enumerate(points, 1):
+        make_directories(files, building, point.path)
+        restored.append(_restore(effects, point, building))
+        if progress is not None:
+            progress(done, len(points))
+    files.sync_directory(building)
+    if _exists(effects, place):
+        files.rmdir(place)
+    files.rename(building, place)
+    files.sync_directory(os.path.dirname(place))
+    return RestoreReport(backup=source, target=place, journals=tuple(restored))
+
+
+def _exists(effects: Effects, path: str) -> bool:
+    try:
+        effects.files.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _refuse_taken(effects: Effects, target: str) -> None:
+    if _exists(effects, target) and effects.files.listdir(target):
+        message = (
+            f"{target}: expected an absent or empty directory, found files; nothing was changed."
+            " Move it away first (`aurora-es doctor` looks at what is there), or restore to another place"
+        )
+        raise ForeignDirectoryError(message)
+
+
+def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
+    """The journals of a backup, verified, each with its cut at its end."""
+    files = effects.files
+    points = []
+    for path in journals_below(files, root) if _exists(effects, root) else ():
+        directory = os.path.normpath(os.path.join(root, path))
+        manifest, mark = read_manifest(files, directory), read_mark(files, directory)
+        assert manifest is not None, "it was found by its manifest"
+        at = JournalCut(directory, manifest, mark)
+        parts = parts_at(files, at)
+        points.append(Point(path, at, parts, mark.visible_commit, mark.visible_position))
+    if not points:
+        message = f"{backup}: expected a backup made by `aurora-es backup`, found no journal in it"
+        raise ArgumentError(message)
+    return points
+
+
+def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
+    """Copy one journal up to its point, and compare it with the backup."""
+    at = point.at
+    target = os.path.normpath(os.path.join(root, point.path))
+    epoch = max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)
+    if point.position + 1 < at.manifest.retained_from:
+        message = (
+            f"{at.path}: expected a point behind position {at.manifest.retained_from - 1}: what is"
+            " before was dropped by `retain`"
+        )
+        raise ArgumentError(message)
+    mark = copy_up_to(effects, point, target, epoch=epoch)
+    write_new_mark(effects.files, target, mark)
+    effects.files.sync_directory(target)
+    digest = _digest(effects, at.path, point.commit)
+    found = _digest(effects, target, point.commit)
+    if digest != found:
+        raise CorruptionError(
+            target, 0, expected=f"digest {digest}, as the backup has it", found=f"{found}"
+        )
+    return RestoredJournal(
+        path=point.path,
+        epoch=epoch,
+        position=point.position,
+        commit=point.commit,
+        cut_positions=at.mark.visible_position - point.position,
+        digest=digest,
+    )
+
+
+def _digest(effects: Effects, path: str, commit: int) -> str:
+    """Digest of all commits up to one; raises CorruptionError for whatever is wrong."""
+    report = verify(path, digest=True, until_commit=commit, effects=effects)
+    for finding in report.findings:
+        raise CorruptionError(
+            finding.path, finding.offset or 0, expected=finding.expected, found=finding.found
+        )
+    assert report.digest is not None, "a whole journal has a digest"
+    return report.digest

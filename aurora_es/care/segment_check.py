@@ -1,0 +1,212 @@
+"""Checks one segment: all of its bytes, what the manifest says of it, and its table of frames.
+
+Theory of operation: a segment that is whole is walked once, see ``segment_facts.py``. One that is not
+whole is read again by ``Salvage``, gap by gap, which tells what is lost. A segment is checked by
+itself; what it says is compared with its neighbours, manifest and index by others.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.care.findings import (
+    MARK_WRONG,
+    RECOVERY_DUE,
+    SEGMENT_CUT,
+    SEGMENT_FOREIGN,
+    SEGMENT_FRAME_DAMAGED,
+    SEGMENT_HEADER_DAMAGED,
+    SEGMENT_OVERLONG,
+    UNREADABLE,
+    UNSUPPORTED,
+    Finding,
+    PositionRange,
+    doctor_command,
+    joined,
+    repair_command,
+)
+from aurora_es.care.segment_facts import Bound, SegmentFacts, Target, facts_of, whole_range
+from aurora_es.care.table_check import check_table
+from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
+from aurora_es.format.frame import frame_bytes
+from aurora_es.format.names import MARK
+from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
+from aurora_es.journal.sealed_segments import identity_of
+from aurora_es.segment.file import SegmentFile, check_segment
+from aurora_es.segment.salvage import (
+    CUT,
+    FRAME,
+    HEADER,
+    OVERLONG,
+    Gap,
+    Salvage,
+    frames_from,
+    open_damaged,
+)
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Files
+    from aurora_es.segment.frame_table import FramePlaces
+
+_KIND_OF = {
+    HEADER: SEGMENT_HEADER_DAMAGED,
+    FRAME: SEGMENT_FRAME_DAMAGED,
+    CUT: SEGMENT_CUT,
+    OVERLONG: SEGMENT_OVERLONG,
+}
+
+
+class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of one segment gives."""
+
+    facts: SegmentFacts | None  # None: it is not whole
+    findings: list[Finding]
+    last_position: int | None  # of its last record, lost or not
+    size_bytes: int
+
+
+def examine(files: Files, directory: str, target: Target, bound: Bound) -> SegmentResult:
+    """Check a segment and its table; raises FileNotFoundError if there is no such file."""
+    path = os.path.join(directory, target.file_name)
+    findings: list[Finding] = []
+    facts: SegmentFacts | None = None
+    places: FramePlaces | None = None
+    last = target.last_position
+    size = files.stat(path).st_size
+    try:
+        try:
+            file = SegmentFile(files, path, writable=False)
+            check_segment(target.genesis_id, file, target.segment_number, target.base_position)
+            facts, places = facts_of(file, target, bound)
+            last = facts.last_position
+        except CorruptionError as error:
+            if _is_foreign(files, path, target):
+                findings.append(_foreign(path, directory, target, error))
+            else:
+                last = _damages(files, path, directory, target, findings)
+    except FileNotFoundError:
+        raise
+    except UnsupportedFormatError as error:
+        findings.append(_unchecked(UNSUPPORTED, path, directory, error))
+    except (ForeignDirectoryError, OSError) as error:
+        findings.append(_unchecked(UNREADABLE, path, directory, error))
+    if target.entry is not None:
+        identity = identity_of(target.genesis_id, target.entry)
+        table = check_table(files, directory, identity, places)
+        if table is not None:
+            findings.append(table)
+    return SegmentResult(facts=facts, findings=findings, last_position=last, size_bytes=size)
+
+
+def _is_foreign(files: Files, path: str, target: Target) -> bool:
+    """Whether the file has a valid header, but that of another segment."""
+    try:
+        header = SegmentFile(files, path, writable=False).header
+    except CorruptionError:
+        return False
+    expected = (target.genesis_id, target.segment_number, target.base_position)
+    return (header.genesis_id, header.segment_number, header.base_position) != expected
+
+
+def _foreign(path: str, directory: str, target: Target, error: CorruptionError) -> Finding:
+    return Finding(
+        kind=SEGMENT_FOREIGN,
+        path=path,
+        offset=0,
+        expected=error.expected,
+        found=error.found,
+        lost=whole_range(target),
+        cure=repair_command(directory),
+    )
+
+
+def _unchecked(kind: str, path: str, directory: str, error: Exception) -> Finding:
+    return Finding(
+        kind=kind,
+        path=path,
+        offset=None,
+        expected="a file that this version of aurora_es can read",
+        found=str(error),
+        cure=doctor_command(directory),
+    )
+
+
+def _damages(
+    files: Files, path: str, directory: str, target: Target, findings: list[Finding]
+) -> int | None:
+    """Add a finding for each gap of a damaged segment; returns its last position, if known."""
+    file, header_gap = open_damaged(files, path, target.place)
+    if header_gap is not None:
+        lost = () if file is not None else whole_range(target)
+        findings.append(_finding(path, directory, target, header_gap, lost))
+    if file is None:
+        return target.last_position
+    if target.is_tail and _mark_is_inside_a_frame(file, target):
+        findings.append(_inside_a_frame(file, directory, target))
+        return None
+    salvage = Salvage(file, target.place)
+    last: int | None = file.header.base_position - 1
+    for found in salvage:
+        if not isinstance(found, Gap):
+            last = found.first_position + len(found.records) - 1
+            continue
+        last = found.last_position
+        if target.is_tail and target.visible_offset is None and last is None:
+            continue  # without a mark nobody can tell an unfinished write from a damage
+        lost = ()
+        if last is not None:
+            lost = joined([(found.first_position, last)])
+        findings.append(_finding(path, directory, target, found, lost))
+    return last
+
+
+def _finding(
+    path: str, directory: str, target: Target, gap: Gap, lost: tuple[PositionRange, ...]
+) -> Finding:
+    kind = _KIND_OF[gap.reason]
+    if target.durable_offset is not None and gap.offset >= target.durable_offset:
+        kind = RECOVERY_DUE
+    return Finding(
+        kind=kind,
+        path=path,
+        offset=gap.offset,
+        expected=gap.expected,
+        found=gap.found,
+        lost=lost,
+        cure=repair_command(directory),
+    )
+
+
+def _mark_is_inside_a_frame(file: SegmentFile, target: Target) -> bool:
+    """Whether a valid frame of the tail begins before the mark's offset and ends behind it."""
+    visible = target.visible_offset
+    if visible is None:
+        return False
+    return any(
+        offset < visible < offset + frame_bytes(header.stored_length)
+        for offset, header in frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
+    )
+
+
+def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Finding:
+    return Finding(
+        kind=MARK_WRONG,
+        path=os.path.join(directory, MARK),
+        offset=None,
+        expected=f"a visible offset between two frames of {file.path}",
+        found=f"offset {target.visible_offset}, inside a valid frame",
+        cure=repair_command(directory),
+    )
+
+
+def lost_of(files: Files, directory: str, target: Target) -> tuple[PositionRange, ...]:
+    """The positions of a segment that its file does not hold."""
+    findings: list[Finding] = []
+    try:
+        _damages(files, os.path.join(directory, target.file_name), directory, target, findings)
+    except (OSError, UnsupportedFormatError, ForeignDirectoryError):
+        return whole_range(target)
+    return joined(one for finding in findings for one in finding.lost)

@@ -1,0 +1,137 @@
+"""Which segments ought to be there, and what is known of each before it is read.
+
+Theory of operation: the manifest lists the sealed segments; the mark names the tail; between them
+lie those that were rolled and not sealed yet, each with the base position that its name says. A mark
+may be older than the list, if its last sync failed: then the segment behind the list is the tail,
+and nobody says where it ends.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.care.findings import MARK_WRONG
+from aurora_es.care.segment_facts import Target
+from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
+from aurora_es.format.frame import KIND_END
+from aurora_es.format.names import MARK, segment_name
+from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
+from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.salvage import frames_from
+
+if TYPE_CHECKING:
+    from aurora_es.care.evidence import Evidence
+    from aurora_es.format.manifest import SealedSegment
+    from aurora_es.format.mark import Mark
+
+
+@dataclass(slots=True)
+class Targets:
+    """The segments that ought to be there, in order, and those of them that have no file."""
+
+    found: list[Target] = field(default_factory=list)
+    mark: Mark | None = None  # the mark, if it is to be believed
+
+
+def targets_of(evidence: Evidence) -> Targets:
+    """Say which segments the journal ought to have."""
+    mark = _credible_mark(evidence)
+    targets = Targets(mark=mark)
+    manifest = evidence.manifest
+    for entry in manifest.segments if manifest is not None else ():
+        targets.found.append(listed_target(evidence.genesis_id, entry))
+    numbers = evidence.numbers
+    listed = targets.found[-1].segment_number if targets.found else 0
+    if not targets.found and manifest is None:
+        listed = (numbers[0] if numbers else 1) - 1
+    if mark is None or mark.segment_number <= listed:
+        last = max([listed, *numbers])
+        mark = None
+    else:
+        last = mark.segment_number
+    for number in range(listed + 1, last + 1):
+        targets.found.append(
+            _unlisted(evidence, number, targets, is_tail=number == last, mark=mark)
+        )
+    return targets
+
+
+def listed_target(genesis_id: bytes, entry: SealedSegment) -> Target:
+    """A segment as the manifest lists it."""
+    return Target(
+        genesis_id=genesis_id,
+        segment_number=entry.segment_number,
+        file_name=segment_name(entry.segment_number, entry.base_position, entry.revision),
+        base_position=entry.base_position,
+        base_commit=entry.base_commit,
+        last_position=entry.last_position,
+        last_commit=entry.last_commit,
+        entry=entry,
+    )
+
+
+def _unlisted(
+    evidence: Evidence, number: int, targets: Targets, *, is_tail: bool, mark: Mark | None
+) -> Target:
+    before = targets.found[-1] if targets.found else None
+    base = 1 if before is None or before.last_position is None else before.last_position + 1
+    names = evidence.names_of(number)
+    name = segment_name(number, base)
+    if names:
+        name = name if name in names else names[0]
+        base = evidence.segments[name][1]
+    last = evidence.base_behind(number, is_missing=not names)
+    target = Target(
+        genesis_id=evidence.genesis_id,
+        segment_number=number,
+        file_name=name,
+        base_position=base,
+        last_position=None if last is None else last - 1,
+        is_tail=is_tail,
+    )
+    if not is_tail or mark is None:
+        return target if not is_tail else msgspec.structs.replace(target, last_position=None)
+    return msgspec.structs.replace(
+        target,
+        last_position=mark.visible_position,
+        last_commit=mark.visible_commit,
+        visible_offset=mark.visible_offset,
+        durable_offset=mark.durable_offset,
+    )
+
+
+def _credible_mark(evidence: Evidence) -> Mark | None:
+    """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
+    mark = evidence.mark
+    numbers = evidence.numbers
+    if mark is None or not numbers or mark.segment_number <= numbers[-1]:
+        return mark
+    newest = numbers[-1]
+    listed = (
+        evidence.manifest.segments[-1] if evidence.manifest and evidence.manifest.segments else None
+    )
+    if (listed is not None and newest <= listed.segment_number) or _is_closed(evidence, newest):
+        return mark
+    evidence.finding(
+        MARK_WRONG,
+        MARK,
+        f"a mark in segment {newest}, which is not closed",
+        f"one in segment {mark.segment_number}",
+        None,
+    )
+    return None
+
+
+def _is_closed(evidence: Evidence, number: int) -> bool:
+    """Whether the segment has an end frame, or cannot be asked."""
+    name = evidence.names_of(number)[0]
+    try:
+        file = SegmentFile(evidence.files, os.path.join(evidence.path, name), writable=False)
+    except (CorruptionError, UnsupportedFormatError, ForeignDirectoryError, OSError):
+        return True
+    frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
+    return any(header.kind == KIND_END for _, header in frames)

@@ -1,0 +1,418 @@
+"""Checks a whole journal, and says what is wrong with it, where, and what is lost.
+
+    manifest, mark, names ──> segments that ought to be there ──> each by itself, with its table
+                                                                    │
+                       index runs <── what records say <────────────┤
+          digest of the journal <── digest of each segment <────────┘
+
+Theory of operation: everything is read and nothing written, no lock is taken, and nothing above the
+mark is looked at, so a journal may be in use meanwhile. What others replace or drop while it is being
+checked is looked up in a newer manifest, and checked there: a file is missing only if the newest
+manifest still lists it.
+
+The digest of a journal is a chain: SHA-256 over the digest so far (zeros in front of the first
+segment) and the logical digest of the next segment, which does not depend on how it is coded. A
+segment in which no commit counts is left out, so that a roll changes nothing. Two journals of one
+history that begin with the same segment have the same digest up to a position exactly if they hold
+the same commits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aurora_es.care.evidence import Evidence
+from aurora_es.care.findings import (
+    MANIFEST_WRONG,
+    MARK_WRONG,
+    RUN_MISSING,
+    SEGMENT_FOREIGN,
+    SEGMENT_MISSING,
+    TABLE_MISSING,
+    UNCHECKED_KINDS,
+    UNSUPPORTED,
+    Finding,
+    PositionRange,
+    joined,
+    repair_command,
+)
+from aurora_es.care.neighbours import contradictions, disagreements
+from aurora_es.care.segment_check import SegmentResult, examine, lost_of
+from aurora_es.care.segment_facts import (
+    NO_BOUND,
+    Bound,
+    SegmentFacts,
+    Target,
+    postings_of,
+    whole_range,
+)
+from aurora_es.care.targets import listed_target, targets_of
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.mark_file import read_mark
+from aurora_es.journal.sealed_index import file_name_of
+from aurora_es.late_imports import fork_waits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aurora_es.files.layer import Effects
+    from aurora_es.format.manifest import IndexRun, Manifest
+    from aurora_es.format.run import Columns
+
+    Progress = Callable[[int, int], object]
+
+
+class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """One segment as it was found."""
+
+    segment_number: int
+    file_name: str
+    base_position: int
+    last_position: int | None  # below the base position when it holds no record; None: not known
+    size_bytes: int
+    is_whole: bool
+    digest: str | None  # logical, hexadecimal; None if it is not whole
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a journal is whole, and what is wrong if it is not."""
+
+    path: str
+    is_whole: bool  # nothing is wrong, and everything could be checked
+    is_damaged: bool
+    findings: tuple[Finding, ...]
+    lost: tuple[PositionRange, ...]  # of all findings
+    first_position: int  # the first that is retained
+    last_position: int | None  # as the mark says, or else the segments
+    segments: tuple[VerifiedSegment, ...]
+    # Of the commits up to the mark, or up to what was asked for; hexadecimal. None if it was not
+    # asked for, or cannot be had.
+    digest: str | None
+    digest_position: int | None  # of the last record in it
+    digest_commit: int | None  # number of the last commit in it
+
+
+def verify(  # noqa: PLR0913 - a user's choices, all by name
+    path: str | os.PathLike[str],
+    *,
+    digest: bool = False,
+    until: int | None = None,
+    until_commit: int | None = None,
+    progress: Progress | None = None,
+    effects: Effects = SYSTEM_EFFECTS,
+) -> VerifyReport:
+    """Check all of the journal in ``path``; nothing is written, and it may be in use.
+
+    ``digest`` also computes the digest of all commits up to the mark, or up to the record at
+    ``until``, the commit ``until_commit``. ``progress`` is told how many bytes were read, and of
+    how many. Raises OSError if the directory cannot be listed.
+    """
+    bound = Bound(
+        position=NO_BOUND if until is None else until,
+        commit=NO_BOUND if until_commit is None else until_commit,
+    )
+    verification = _Verification(effects, os.path.abspath(path), bound, progress)
+    verification.run()
+    return verification.report(with_digest=digest or until is not None or until_commit is not None)
+
+
+class _Verification:
+    """One check of one journal."""
+
+    def __init__(
+        self, effects: Effects, path: str, bound: Bound, progress: Progress | None
+    ) -> None:
+        self.files = effects.files
+        self.path = path
+        self.bound = bound
+        self.progress = progress
+        self.evidence = Evidence(self.files, path)
+        self.findings = self.evidence.findings
+        self.checked: list[tuple[Target, SegmentResult]] = []
+        self.done_bytes = self.total_bytes = 0
+        self.last_position: int | None = None
+
+    def run(self) -> None:
+        """Check everything."""
+        evidence = self.evidence
+        if evidence.is_unborn:
+            evidence.findings[:] = [one for one in evidence.findings if one.kind in UNCHECKED_KINDS]
+            return
+        if any(one.kind == UNSUPPORTED for one in evidence.findings):
+            return  # what a newer version says of its segments, this one cannot judge
+        targets = targets_of(evidence)
+        self._measure(targets.found)
+        for target in targets.found:
+            self._check(target)
+        self._check_mark(targets.mark is not None)
+        manifest = evidence.manifest
+        if manifest is not None:
+            for expected, found in contradictions(manifest):
+                evidence.finding(MANIFEST_WRONG, MANIFEST, expected, found, None)
+            self._check_runs()
+        self.findings.extend(
+            disagreements(self.path, [(target, result.facts) for target, result in self.checked])
+        )
+
+    # Segments
+
+    def _check(self, target: Target) -> None:
+        """Check one segment, by a newer manifest if need be."""
+        while True:
+            result = self._examined(target)
+            if result is not None and not any(one.kind == TABLE_MISSING for one in result.findings):
+                break
+            newer = self._newer(target)
+            if newer is None:
+                self._forget_dropped()
+                return
+            if newer == target:
+                break
+            target = newer
+        if result is None:
+            target = self._placed(target)
+            result = self._missing(target)
+        elif any(one.kind == SEGMENT_FOREIGN for one in result.findings):
+            result = self._looked_for_elsewhere(target, result)
+        self.checked.append((target, result))
+        self.findings.extend(result.findings)
+        if result.last_position is not None:
+            self.last_position = result.last_position
+        self._advance(result.size_bytes)
+
+    def _examined(self, target: Target) -> SegmentResult | None:
+        try:
+            return examine(self.files, self.path, target, self.bound)
+        except FileNotFoundError:
+            return None
+
+    def _newer(self, target: Target) -> Target | None:
+        """The same segment by the newest manifest; None if it was dropped meanwhile."""
+        manifest = None if self.evidence.manifest is None else read_manifest(self.files, self.path)
+        entries = [] if manifest is None else manifest.segments
+        if entries and target.segment_number < entries[0].segment_number:
+            return None
+        for entry in entries:
+            if entry.segment_number == target.segment_number:
+                newer = listed_target(target.genesis_id, entry)
+                return target if newer.file_name == target.file_name else newer
+        return target
+
+    def _forget_dropped(self) -> None:
+        """All segments so far were dropped while they were being checked."""
+        gone = {os.path.join(self.path, one.file_name) for one, _ in self.checked}
+        self.findings[:] = [one for one in self.findings if one.path not in gone]
+        self.checked.clear()
+
+    def _placed(self, target: Target) -> Target:
+        """A missing segment that nobody lists begins where the one before it ends."""
+        if target.entry is not None or self.last_position is None:
+            return target
+        base = self.last_position + 1
+        name = segment_name(target.segment_number, base)
+        return msgspec.structs.replace(target, base_position=base, file_name=name)
+
+    def _missing(self, target: Target) -> SegmentResult:
+        finding = Finding(
+            kind=SEGMENT_MISSING,
+            path=os.path.join(self.path, target.file_name),
+            offset=None,
+            expected=f"segment {target.segment_number}",
+            found="no file",
+            lost=whole_range(target),
+            cure=repair_command(self.path),
+        )
+        result = SegmentResult(
+            facts=None, findings=[finding], last_position=target.last_position, size_bytes=0
+        )
+        return self._looked_for_elsewhere(target, result)
+
+    def _looked_for_elsewhere(self, target: Target, result: SegmentResult) -> SegmentResult:
+        """The same, if another file holds the segment: then less is lost, or nothing."""
+        wanted = (target.genesis_id, target.segment_number, target.base_position)
+        for name, header in self.evidence.headers().items():
+            found = (header.genesis_id, header.segment_number, header.base_position)
+            if name == target.file_name or found != wanted:
+                continue
+            other = msgspec.structs.replace(target, file_name=name)
+            lost = lost_of(self.files, self.path, other)
+            findings = [
+                msgspec.structs.replace(one, lost=lost, found=f"{one.found}; {name} holds it")
+                if one.kind in {SEGMENT_MISSING, SEGMENT_FOREIGN}
+                else one
+                for one in result.findings
+            ]
+            return msgspec.structs.replace(result, findings=findings)
+        return result
+
+    def _check_mark(self, is_credible: bool) -> None:  # noqa: FBT001 - one caller
+        """Compare the mark with the tail, and with what lies behind it."""
+        mark = self.evidence.mark
+        if mark is None or not is_credible or not self.checked:
+            return
+        target, result = self.checked[-1]
+        facts = result.facts
+        if target.visible_offset is not None and facts is not None:
+            expected = (facts.last_commit, facts.last_position)
+            found = (mark.visible_commit, mark.visible_position)
+            if expected != found:
+                text = "commit {} and position {}"
+                self.evidence.finding(
+                    MARK_WRONG,
+                    MARK,
+                    text.format(*expected) + f" at offset {mark.visible_offset}",
+                    text.format(*found),
+                    None,
+                )
+                return
+        if target.visible_offset is not None and not result.findings:
+            self._check_behind(target)
+
+    def _check_behind(self, tail: Target) -> None:
+        """A mark that stands still while a later segment holds commits is an old one."""
+        self.evidence.list_segments()
+        later = [
+            place for place in self.evidence.segments.values() if place[0] > tail.segment_number
+        ]
+        if not any(place[0] > tail.segment_number + 1 for place in later):
+            return  # none, or one that a roll under way, or a killed one, has made
+        newest = read_mark(self.files, self.path)
+        if newest == self.evidence.mark:
+            self.evidence.finding(
+                MARK_WRONG,
+                MARK,
+                f"a mark in segment {max(later)[0]}",
+                f"one in segment {newest.segment_number}",
+                None,
+            )
+
+    # Index runs
+
+    def _check_runs(self) -> None:
+        """Check the runs that the newest manifest lists, until it lists no other."""
+        seen: set[IndexRun] = set()
+        while True:
+            manifest = self._manifest_of_runs()
+            runs = [run for run in manifest.runs if run not in seen]
+            if not runs:
+                return
+            for run in runs:
+                finding = self._check_run(run)
+                if (
+                    finding is not None
+                    and finding.kind == RUN_MISSING
+                    and run not in self._manifest_of_runs().runs
+                ):
+                    continue  # merged or dropped meanwhile
+                seen.add(run)
+                if finding is not None:
+                    self.findings.append(finding)
+
+    def _manifest_of_runs(self) -> Manifest:
+        manifest = read_manifest(self.files, self.path)
+        assert manifest is not None, "a manifest that was there is never removed"
+        return manifest
+
+    def _check_run(self, run: IndexRun) -> Finding | None:
+        with fork_waits:
+            from aurora_es.care.run_check import check_run
+
+        by_number = {target.segment_number: (target, result) for target, result in self.checked}
+        numbers = range(run.first_segment, run.last_segment + 1)
+        covered = [by_number[number] for number in numbers if number in by_number]
+        facts = [
+            result.facts.index
+            for _, result in covered
+            if result.facts is not None and result.facts.index is not None
+        ]
+
+        def postings(at: int) -> Columns:
+            return postings_of(self.files, self.path, covered[at][0])
+
+        finding = check_run(
+            self.files,
+            self.path,
+            run,
+            genesis_id=self.evidence.genesis_id,
+            # Fewer: a segment is damaged, or was sealed since it was checked.
+            facts=facts if len(facts) == len(numbers) else None,
+            postings_of=postings,
+        )
+        self._advance(self._size_of(file_name_of(run)))
+        return finding
+
+    # What comes out of it
+
+    def report(self, *, with_digest: bool) -> VerifyReport:
+        """Put together what was found."""
+        findings = tuple(self.findings)
+        is_damaged = any(one.kind not in UNCHECKED_KINDS for one in findings)
+        digest = self._digest() if with_digest else None
+        segments = tuple(
+            VerifiedSegment(
+                segment_number=target.segment_number,
+                file_name=target.file_name,
+                base_position=target.base_position,
+                last_position=result.last_position,
+                size_bytes=result.size_bytes,
+                is_whole=result.facts is not None,
+                digest=None if result.facts is None else result.facts.digest.hex(),
+            )
+            for target, result in self.checked
+        )
+        return VerifyReport(
+            path=self.path,
+            is_whole=not findings,
+            is_damaged=is_damaged,
+            findings=findings,
+            lost=joined(one for finding in findings for one in finding.lost),
+            first_position=segments[0].base_position if segments else 1,
+            last_position=self.last_position if segments else 0,
+            segments=segments,
+            digest=None if digest is None else digest[0],
+            digest_position=None if digest is None else digest[1],
+            digest_commit=None if digest is None else digest[2],
+        )
+
+    def _digest(self) -> tuple[str, int, int] | None:
+        """The chain, last position and last commit; None where something in it is damaged."""
+        chain, position, commit = bytes(32), 0, 0
+        for target, result in self.checked:
+            if target.base_position > self.bound.position:
+                break
+            facts: SegmentFacts | None = result.facts
+            if facts is None:
+                return None
+            if facts.bounded is not None:
+                part, position, commit = facts.bounded
+                chain = hashlib.sha256(chain + part).digest()
+        return chain.hex(), position, commit
+
+    # Progress
+
+    def _measure(self, targets: list[Target]) -> None:
+        if self.progress is None:
+            return
+        names = [target.file_name for target in targets]
+        manifest = self.evidence.manifest
+        names += [file_name_of(run) for run in manifest.runs] if manifest is not None else []
+        self.total_bytes = sum(self._size_of(name) for name in names)
+
+    def _size_of(self, name: str) -> int:
+        if self.progress is None:
+            return 0
+        try:
+            return self.files.stat(os.path.join(self.path, name)).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _advance(self, count: int) -> None:
+        if self.progress is not None:
+            self.done_bytes += count
+            self.progress(self.done_bytes, max(self.total_bytes, self.done_bytes))

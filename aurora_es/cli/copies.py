@@ -1,0 +1,131 @@
+"""The commands backup and restore."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import typer
+
+from aurora_es.care import BackupReport, RestoreReport
+from aurora_es.care import backup as back_up
+from aurora_es.care import restore as restore_backup
+from aurora_es.cli.arguments import AsJson, PathToLookAt
+from aurora_es.cli.endings import errors_told
+from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.selection import parse_time
+from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def backup(
+    path: PathToLookAt,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            show_default=False,
+            help="A directory for backups of PATH alone; made if it is absent.",
+        ),
+    ],
+    *,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy files, also where they could be linked.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read and check the whole copy, and print its digest.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Back up a store in use; the next backup to the same TARGET copies only what is new.
+
+    The copy before is the current one until the new one is complete.
+    """
+    with errors_told():
+        path = os.path.abspath(path)
+        find_to_change(path)
+        with progress_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
+            report = back_up(path, target, copy=copy, verify=verify, progress=progress)
+        if as_json:
+            shown = msgspec.structs.replace(
+                report, path=encodable(report.path), target=encodable(report.target)
+            )
+            sys.stdout.buffer.write(json_bytes(shown))
+            return
+        _print_backup(report)
+
+
+def restore(
+    backup: Annotated[
+        str,
+        typer.Argument(
+            metavar="BACKUP", show_default=False, help="The TARGET of a backup, or a copy of it."
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", show_default=False, help="An absent or empty directory."),
+    ],
+    *,
+    position: Annotated[
+        int | None,
+        typer.Option(min=0, show_default=False, help="Leave out what is behind this position."),
+    ] = None,
+    time: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_time,
+            metavar="TIME",
+            show_default=False,
+            help="Leave out what was committed later: ISO 8601 with a zone.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a backup and restore it, to its end, to a position or to a time.
+
+    Each journal begins a new epoch, so that nobody mistakes its later positions for those of before.
+    """
+    with errors_told():
+        with progress_shown(f"restoring {printable(os.path.relpath(target))}") as progress:
+            report = restore_backup(backup, target, position=position, time=time, progress=progress)
+        if as_json:
+            shown = msgspec.structs.replace(
+                report, backup=encodable(report.backup), target=encodable(report.target)
+            )
+            sys.stdout.buffer.write(json_bytes(shown))
+            return
+        _print_restore(report)
+
+
+def _print_backup(report: BackupReport) -> None:
+    for journal in report.journals:
+        print(
+            f"{printable(os.path.normpath(os.path.join(report.path, journal.path)))}: up to position"
+            f" {journal.position:,}, commit {journal.commit:,}; {journal.linked_files:,} files"
+            f" linked, {journal.copied_files:,} copied, {size_text(journal.copied_bytes)}"
+        )
+        if journal.digest is not None:
+            print(f"digest {journal.digest}")
+        for name in journal.left_out:
+            print(f"left out, since the source lacks it: {printable(name)}")
+    print(f"in {printable(os.path.join(report.target, report.directory))}")
+
+
+def _print_restore(report: RestoreReport) -> None:
+    for journal in report.journals:
+        print(
+            f"{printable(os.path.normpath(os.path.join(report.target, journal.path)))}: up to"
+            f" position {journal.position:,}, commit {journal.commit:,}; epoch {journal.epoch};"
+            f" {journal.cut_positions:,} positions of the backup left out"
+        )

@@ -1,0 +1,1 @@
+"""Tests of care: verify and its findings, a catalogue of damages."""

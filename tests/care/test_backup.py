@@ -1,0 +1,72 @@
+"""Backup: consistent, incremental, atomic, and of one source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aurora_es import ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es.care import backup, verify
+from aurora_es.journal import background
+from tests.journal.support import message, states
+
+
+def _fill(path: Path, count: int) -> None:
+    with Journal.open(path, roll_cycle=RollCycle.events(3), sync=Sync.NEVER) as journal:
+        for at in range(count):
+            journal.append([message(b"%d" % at)])
+
+
+def _current(target: Path) -> Path:
+    return max(path for path in target.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_each_backup_equals_its_source(tmp_path: Path, *, copy: bool) -> None:
+    """Raw, sealed, merged and cooled segments, one after the other into one target."""
+    source, target = tmp_path / "journal", tmp_path / "backup"
+    steps: list[Callable[[], object]] = [
+        lambda: _fill(source, 10),
+        lambda: background.seal(str(source)),
+        lambda: background.merge(str(source), everything=True),
+        lambda: background.cool(str(source)),
+        lambda: _fill(source, 4),
+    ]
+    for step in steps:
+        step()
+        report = backup(source, target, copy=copy, verify=True)
+        assert report.journals[0].digest == verify(source, digest=True).digest
+        assert verify(_current(target)).is_whole
+        assert len([path for path in target.iterdir() if path.is_dir()]) == 1
+        with Journal.open(_current(target), read_only=True) as journal:
+            expected = Journal.open(source, read_only=True)
+            assert states(journal) == states(expected)
+            expected.close()
+        inodes = {path.stat().st_ino for path in source.glob("*.segment")}
+        shared = {path.stat().st_ino for path in _current(target).glob("*.segment")} & inodes
+        assert bool(shared) is not copy
+
+
+def test_nothing_is_copied_twice(tmp_path: Path) -> None:
+    """A second backup of the same state links everything, also in a target of copies."""
+    source, target = tmp_path / "journal", tmp_path / "backup"
+    _fill(source, 10)
+    assert backup(source, target, copy=True).journals[0].copied_files > 1
+    assert backup(source, target, copy=True).journals[0].copied_files == 0
+
+
+def test_a_target_is_of_one_source(tmp_path: Path) -> None:
+    """Another journal's backup, and a directory with other files, are left alone."""
+    _fill(tmp_path / "one", 2)
+    _fill(tmp_path / "two", 2)
+    backup(tmp_path / "one", tmp_path / "backup")
+    with pytest.raises(ForeignDirectoryError):
+        backup(tmp_path / "two", tmp_path / "backup")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("dear")
+    with pytest.raises(ForeignDirectoryError):
+        backup(tmp_path / "one", tmp_path / "mine")
+    assert os.listdir(tmp_path / "mine") == ["letter"]

@@ -1,0 +1,131 @@
+"""A journal in use: while others write, roll, seal, merge, cool and drop, nothing is found wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from aurora_es import Journal, Record, RollCycle, Sync
+from aurora_es.care import verify
+from aurora_es.journal import background
+from aurora_es.journal.retention import retain
+from tests.journal.support import open_with
+from tests.processes.workers import Worker
+
+SECONDS = 4.0
+
+
+def record(number: int) -> Record:
+    """One of many records of a few originators."""
+    return Record(
+        topic=f"topic {number % 7}",
+        state=b"%d" % number * 20,
+        originator_id=f"{number % 5}",
+        originator_version=number // 5 + 1,
+    )
+
+
+def write_for_ever(path: str) -> None:
+    """Append commits of all sizes until killed; now and then drop the oldest segments."""
+    number = 0
+    with Journal.open(path, roll_cycle=RollCycle.events(50), sync=Sync.NEVER) as journal:
+        while True:
+            count = number % 4
+            journal.append(
+                [record(number + at) for at in range(count)], tracking=("upstream", number + 1)
+            )
+            number += count or 1
+            if number % 4000 < 4:
+                retain(path, before_position=max(1, number - 3000))
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_no_false_alarm(tmp_path: Path, kill: bool) -> None:  # noqa: FBT001 - a parameter
+    """Every check of a journal in use finds it whole, and its digest never goes back."""
+    path = str(tmp_path / "journal")
+    with open_with(path, sync=Sync.NEVER, roll_cycle=RollCycle.events(50)) as journal:
+        journal.append([record(0)])
+    writer = os.fork()
+    if writer == 0:
+        try:
+            write_for_ever(path)
+        finally:
+            os._exit(1)
+    try:
+        with Worker("tender", path) as tender:
+            pid = int(tender.ask("start"))
+            deadline = time.monotonic() + SECONDS
+            checks, position = 0, 0
+            while time.monotonic() < deadline:
+                report = verify(path, digest=True)
+                assert report.findings == (), report.findings
+                assert report.digest is not None
+                assert report.digest_position is not None
+                assert report.digest_position >= position
+                position = report.digest_position
+                checks += 1
+                if kill and checks % 5 == 0:
+                    os.kill(pid, signal.SIGKILL)
+                    tender.ask(f"reap {pid}")
+                    pid = int(tender.ask("start"))
+            os.kill(pid, signal.SIGKILL)
+            tender.ask(f"reap {pid}")
+            assert checks > 5
+            assert position > 50
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+
+
+def test_the_digest_of_a_position_stays(tmp_path: Path) -> None:
+    """Appending, rolling, sealing, merging and cooling change no digest up to a position."""
+    path = str(tmp_path / "journal")
+    digests: dict[int, str | None] = {}
+    with open_with(path, roll_cycle=RollCycle.events(5)) as journal:
+        for number in range(0, 40, 2):
+            journal.append([record(number), record(number + 1)], tracking=("upstream", number + 1))
+            report = verify(path, digest=True)
+            assert report.digest_position == number + 2
+            digests[number + 2] = report.digest
+            if number == 20:
+                background.seal(path)
+    background.seal(path)
+    background.cool(path, older_than_hours=-1)
+    assert len(set(digests.values())) == len(digests)
+    for position, digest in digests.items():
+        report = verify(path, until=position)
+        assert (report.digest, report.digest_position) == (digest, position)
+        # Inside of a commit: that is left out.
+        report = verify(path, until=position + 1)
+        assert (report.digest, report.digest_position) == (digest, position)
+        assert report.digest_commit == position // 2
+        assert verify(path, until_commit=position // 2).digest == digest
+
+
+def test_an_empty_journal_and_one_not_finished(tmp_path: Path) -> None:
+    """A journal without a commit is whole, and so is one whose creation was not finished."""
+    path = tmp_path / "journal"
+    with open_with(path) as journal:
+        journal._create()
+    report = verify(path, digest=True)
+    assert (report.is_whole, report.last_position, report.digest) == (True, 0, "0" * 64)
+    (path / "manifest").unlink()
+    report = verify(path)
+    assert (report.is_whole, report.segments) == (True, ())
+
+
+def test_progress_ends_with_everything(tmp_path: Path) -> None:
+    """Bytes read rise, and at the end are all there were to be read."""
+    path = str(tmp_path / "journal")
+    with open_with(path, roll_cycle=RollCycle.events(5)) as journal:
+        for number in range(40):
+            journal.append([record(number)])
+    background.seal(path)
+    told: list[tuple[int, int]] = []
+    verify(path, progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1] > 0

@@ -1,0 +1,81 @@
+"""Restore: to the end, to a position, to a time; a new epoch, and nothing half done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from aurora_es import ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es.care import backup, restore, verify
+from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.journal import background
+from aurora_es.journal.manifest_file import read_manifest
+from tests.journal.support import message, states
+
+
+def _fill(path: Path, count: int) -> None:
+    with Journal.open(path, roll_cycle=RollCycle.events(3), sync=Sync.NEVER) as journal:
+        for at in range(count):
+            journal.append([message(b"%d" % at)])
+
+
+@pytest.mark.parametrize("prepare", ["raw", "seal", "cool"])
+def test_every_position_can_be_restored(tmp_path: Path, prepare: str) -> None:
+    """What is kept has the digest of the source; appends and reads go on behind it."""
+    source = tmp_path / "journal"
+    _fill(source, 10)
+    if prepare != "raw":
+        background.seal(str(source))
+        background.merge(str(source), everything=True)
+    if prepare == "cool":
+        background.cool(str(source))
+    backup(source, tmp_path / "backup")
+    for position in [*range(11), None]:
+        target = tmp_path / f"restored-{position}"
+        report = restore(tmp_path / "backup", target, position=position)
+        last = 10 if position is None else position
+        assert report.journals[0].position == last
+        found = verify(target, until=last)
+        assert found.is_whole, found.findings
+        assert found.digest == verify(source, until=last).digest
+        with Journal.open(target) as journal:
+            assert states(journal) == [b"%d" % at for at in range(last)]
+            assert journal.append([message(b"new")]) == range(last + 1, last + 2)
+            manifest = read_manifest(SYSTEM_EFFECTS.files, str(target))
+            assert manifest is not None
+            assert manifest.epoch > 1
+            assert manifest.epochs == [(manifest.epoch, last + 1)]
+        background.work(str(target))
+        assert verify(target).is_whole
+
+
+def test_journals_are_cut_to_one_time(tmp_path: Path) -> None:
+    """No tracking record lies beyond what is left of its upstream, whatever the clock said."""
+    root = tmp_path / "store"
+    upstream, downstream = root / "Up" / "events", root / "Down" / "tracking"
+    for path in (upstream, downstream):
+        path.parent.mkdir(parents=True)
+    times = []
+    with Journal.open(upstream, sync=Sync.NEVER) as up, Journal.open(downstream) as down:
+        for at in range(1, 8):
+            up.append([message(b"%d" % at)])
+            down.append([], tracking=("Up", at))
+            times.append(datetime.now(UTC))
+    backup(root, tmp_path / "backup")
+    for at, time in enumerate(times, 1):
+        target = tmp_path / f"restored-{at}"
+        restore(tmp_path / "backup", target, time=time)
+        with Journal.open(target / "Up" / "events", read_only=True) as up:
+            assert up.last_position == at
+        with Journal.open(target / "Down" / "tracking", read_only=True) as down:
+            assert down.tracking() == {"Up": at}
+
+
+def test_a_target_with_files_is_refused(tmp_path: Path) -> None:
+    """Nothing is ever restored over what is there."""
+    _fill(tmp_path / "journal", 2)
+    backup(tmp_path / "journal", tmp_path / "backup")
+    with pytest.raises(ForeignDirectoryError):
+        restore(tmp_path / "backup", tmp_path / "journal")

@@ -1,0 +1,100 @@
+"""``aurora-es verify``: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+from aurora_es.format.checksum import crc32c
+from aurora_es.journal import background
+from tests.cli.support import damage, make_journal, run
+
+
+def test_a_whole_store_is_told_and_ends_with_zero(tmp_path: Path) -> None:
+    """One line for each journal, with how far it goes and how large it is."""
+    make_journal(tmp_path / "Bank" / "events")
+    make_journal(tmp_path / "Ships" / "events")
+    done = run("verify", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    bank, ships = done.stdout.splitlines()
+    assert bank.startswith(f"{tmp_path}/Bank/events: whole; positions 1 to 7, 3 segments, ")
+    assert ships.startswith(f"{tmp_path}/Ships/events: whole; ")
+
+
+def test_a_damaged_store_is_told_and_ends_with_three(tmp_path: Path) -> None:
+    """Kind, file, offset, expectation, finding, lost positions, and the command to run next."""
+    path = make_journal(tmp_path / "my store" / "events")
+    segment = damage(path, b"cargo-7")
+    done = run("verify", path)
+    assert done.returncode == 3
+    head, finding, lost, following = done.stdout.splitlines()
+    assert head.startswith(f"{path}: damaged; positions 1 to 7, 3 segments, ")
+    assert finding.startswith(f"segment-frame-damaged: {segment}, offset ")
+    assert "expected payload checksum 0x" in finding
+    assert finding.endswith("; lost: 3")
+    assert lost == "lost: 1 positions: 3"
+    assert following == f"next: aurora-es repair '{path}' --dry-run"
+    # A whole journal beside it changes nothing about that.
+    make_journal(tmp_path / "another" / "events")
+    assert run("verify", tmp_path).returncode == 3
+
+
+def test_caches_cost_nothing(tmp_path: Path) -> None:
+    """A missing index run is a damage in which nothing is lost, and `rebuild` is the cure."""
+    path = make_journal(tmp_path / "journal")
+    background.seal(str(path))
+    next(iter(path.glob("*.index"))).unlink()
+    done = run("verify", path)
+    assert done.returncode == 3
+    assert "run-missing: " in done.stdout
+    assert "\nlost: nothing\n" in done.stdout
+    assert f"next: aurora-es rebuild {path}" in done.stdout
+
+
+def test_what_could_not_be_checked_ends_with_four(tmp_path: Path) -> None:
+    """A manifest of a newer version is no damage, and no proof that there is none."""
+    path = make_journal(tmp_path / "journal")
+    manifest = bytearray((path / "manifest").read_bytes())
+    manifest[8] = 2
+    manifest[28:32] = struct.pack("<I", crc32c(bytes(manifest[:28])))
+    (path / "manifest").write_bytes(manifest)
+    done = run("verify", path)
+    assert done.returncode == 4
+    assert f"{path}: not checked; " in done.stdout
+    assert "unsupported: " in done.stdout
+
+
+def test_digests_of_copies(tmp_path: Path) -> None:
+    """A copy that was sealed and cooled has the same digest, and so has a prefix up to a position."""
+    path = make_journal(tmp_path / "journal")
+    shutil.copytree(path, tmp_path / "copy")
+    background.seal(str(tmp_path / "copy"))
+    background.cool(str(tmp_path / "copy"), older_than_hours=-1)
+    lines = [
+        run("verify", "--digest", one).stdout.splitlines() for one in (path, tmp_path / "copy")
+    ]
+    assert lines[0][1] == lines[1][1]
+    assert lines[0][1].startswith("digest ")
+    assert lines[0][1].endswith(" up to position 7, commit 4")
+    bounded = run("verify", "--until", 3, path).stdout.splitlines()[1]
+    assert bounded.endswith(" up to position 3, commit 2")
+    assert bounded != lines[0][1]
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    """One object, with a report for each journal."""
+    path = make_journal(tmp_path / "Bank" / "events")
+    damage(path, b"cargo-7")
+    done = run("verify", tmp_path, "--json", "--digest")
+    assert done.returncode == 3
+    found = json.loads(done.stdout)
+    assert found["path"] == str(tmp_path)
+    assert found["unreadable"] == []
+    (report,) = found["journals"]
+    assert (report["is_whole"], report["is_damaged"], report["digest"]) == (False, True, None)
+    (finding,) = report["findings"]
+    assert finding["kind"] == "segment-frame-damaged"
+    assert finding["lost"] == report["lost"] == [[3, 3]]
+    assert [one["is_whole"] for one in report["segments"]].count(False) == 1
