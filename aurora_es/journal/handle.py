@@ -179,7 +179,7 @@ class Handle:
         if descriptors is None:
             message = (
                 f"{self.path}: another thread was stopped while it opened the journal; nothing of"
-                " this call was written. Try again"
+                " this call was written. Try again; if that fails, too, `aurora-es doctor` tells more"
             )
             raise StorageError(message)
         return descriptors

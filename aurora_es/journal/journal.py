@@ -572,12 +572,12 @@ class Journal:
         # Commits are on disk already; the mark alone needs no lock to be synced.
         descriptors = handle.usable()
         if descriptors is not None:
-            mark = descriptors.mark.read()
-            if mark.sequence != handle.mark_synced_sequence:
-                try:
+            try:
+                mark = descriptors.mark.read()
+                if mark.sequence != handle.mark_synced_sequence:
                     handle.sync_mark(mark)
-                except OSError as error:
-                    handle.poison_with(error)
+            except OSError as error:
+                handle.poison_with(error)
 
     def __enter__(self) -> Self:
         """Return the journal itself."""

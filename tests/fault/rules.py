@@ -98,7 +98,10 @@ RULES = (
         "Unknown versions and flags are refused, unknown files reported, and nothing is changed",
         ("journal/test_refusals.py", "fault/test_hostile_directories.py"),
     ),
-    Rule("A backup is consistent, and a restored copy has a new epoch", ()),
+    Rule(
+        "A backup is consistent, and a restored copy has a new epoch",
+        ("care/test_backup.py", "care/test_backup_under_load.py", "care/test_restore.py"),
+    ),
     Rule(
         "No waiter is acknowledged whose bytes came after the sync began",
         ("journal/test_group_commit.py", "fault/test_interleavings.py", _STATES),
@@ -140,8 +143,8 @@ EXPERIMENTS = (
         "E3",
         "Block devices replayed through the file system's own recovery",
         "A file system on a device that records every block written and every flush. At a random place the"
-        " power goes: all blocks before the last flush are kept, of the others a random part. The image is"
-        " mounted by the kernel, which replays its journal, and then opened by us.",
+        " power goes: all blocks before the last flush are kept, of the others each sector or not (the superblock whole or not). The image"
+        " is mounted by the kernel, which replays its journal, and then opened by us.",
         ("fault/test_block_replay.py",),
     ),
     Experiment(
@@ -173,7 +176,12 @@ EXPERIMENTS = (
         "Each bit of a small journal is flipped, one after the other, and the journal opened and read from"
         " the beginning. *Detected*: refused with a typed error. *Harmless*: everything is there as it was"
         " appended. *Silent* would be anything else.",
-        ("fault/test_bits.py", "crash/test_rot.py", "journal/test_corruption.py"),
+        (
+            "fault/test_bits.py",
+            "crash/test_rot.py",
+            "journal/test_corruption.py",
+            "care/test_each_byte.py",
+        ),
     ),
     Experiment(
         "E8",

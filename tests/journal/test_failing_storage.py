@@ -444,3 +444,15 @@ def test_all_errors_here_are_ours() -> None:
     """Whoever catches AuroraError catches what storage does to a journal."""
     for error in (CommitOutcomeUnknownError, PoisonedHandleError, StorageError, StorageFullError):
         assert issubclass(error, AuroraError)
+
+
+def test_a_mark_that_cannot_be_read_at_close_is_not_raised(tmp_path: Path) -> None:
+    """All commits are on disk by then; an error of the system alone would say the opposite."""
+    files = ScriptedFiles()
+    journal = open_with(tmp_path / "journal", effects_with(files))
+    journal.append([message(b"a")])
+    journal.handle.descriptors.mark._seen = None  # type: ignore[union-attr]
+    files.fail("pread", error_of(errno.EIO))
+    journal.close()
+    with open_with(tmp_path / "journal") as again:
+        assert states(again) == [b"a"]
