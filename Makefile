@@ -5,10 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench docs reliability ci clean
+.PHONY: help demo test test-next lint types bench docs reliability ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "PYTHON=python3.13 chooses the interpreter of a new .venv, ARGS='-k torn -n 0' is passed to pytest."
 
@@ -17,6 +17,9 @@ demo: $(READY) ## import a git repository's history, follow it live, look at it 
 
 test: $(READY) ## run the tests, without the slow and the reliability ones
 	$(BIN)/python -m pytest $(ARGS)
+
+test-next: .venv-next/.ready ## run what can run with the library's next version (10.0.0a7)
+	.venv-next/bin/python -m pytest -n 0 tests/next $(ARGS)
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .
@@ -43,8 +46,16 @@ ci: ## everything that CI runs
 	.ci/run
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-next .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The library is pinned beside, not by, pyproject.toml, which asks for the version that users have.
+.venv-next/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-next
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		'eventsourcing==10.0.0a7'
+	@touch $@
 
 # Built anew when pyproject.toml changes: a dependency that was dropped must be missed at once.
 # The stamp comes last, so that an interrupted installation is not taken for a complete one.

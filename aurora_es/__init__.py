@@ -4,6 +4,8 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.compat import IS_10 as _IS_10
+from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
     ArgumentError,
     AuroraConfigurationError,
@@ -35,18 +37,28 @@ from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
-    AuroraProcessRecorder,
-    AuroraTrackingRecorder,
 )
 from aurora_es.store import AuroraStore
+from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRecorder
+from aurora_es.views import JournaledView, ViewTable
+
+if not _IS_10:
+    # What stands on the library's applications, which its version 10 has taken apart.
+    from aurora_es.application import AuroraApplication
+    from aurora_es.async_subscription import AsyncApplicationSubscription
+    from aurora_es.rebuilding import rebuild_projection
 
 Factory = AuroraFactory
 
 __all__ = [
     "ArgumentError",
+    "AsyncApplicationSubscription",
     "AuroraAggregateRecorder",
+    "AuroraApplication",
     "AuroraApplicationRecorder",
     "AuroraConfigurationError",
+    "AuroraDCBRecorder",
+    "AuroraDcbRecorder",
     "AuroraError",
     "AuroraFactory",
     "AuroraNotificationLog",
@@ -66,6 +78,7 @@ __all__ = [
     "HistoryChangedError",
     "InUseError",
     "Journal",
+    "JournaledView",
     "LockTimeoutError",
     "NeedsRecoveryError",
     "Originator",
@@ -83,4 +96,6 @@ __all__ = [
     "TooLargeError",
     "TruncatedError",
     "UnsupportedFormatError",
+    "ViewTable",
+    "rebuild_projection",
 ]

@@ -111,7 +111,8 @@ class Conflict(NamedTuple):
     ``originator_id`` and ``originator_version`` name the record that exists already, at
     ``position`` (0 while its own commit was still on its way to disk). For a tracking conflict
     ``tracking_name`` is set, ``originator_id`` is None and ``position`` is the notification id
-    recorded before.
+    recorded before. For a broken DCB condition only ``position`` is set: that of an event which
+    matches its query.
     """
 
     originator_id: UUID | str | None

@@ -11,15 +11,16 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventsourcing.dcb.persistence import DCBInfrastructureFactory
-from eventsourcing.persistence import (
-    InfrastructureFactory,
-    Mapper,
-    NotSupportedError,
-    Transcoder,
-)
+from eventsourcing.persistence import InfrastructureFactory, Mapper, Transcoder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 
+from aurora_es.compat import (
+    IS_10,
+    ORIGINATOR_ID_TYPE_DEFAULT,
+    DCBInfrastructureFactory,
+    library_errors,
+)
+from aurora_es.dcb import AuroraDCBRecorder
 from aurora_es.environment import (
     MEMORY,
     misspelled_keys,
@@ -39,18 +40,16 @@ from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
-    AuroraProcessRecorder,
     AuroraRecorder,
     AuroraSnapshotRecorder,
-    AuroraTrackingRecorder,
 )
 from aurora_es.store import EVENTS, RESERVED_PURPOSES, SNAPSHOTS, AuroraStore
+from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRecorder
 from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventsourcing.dcb.api import DCBRecorder
     from eventsourcing.domain import TAggregateID
 
 _T = TypeVar("_T")
@@ -125,22 +124,33 @@ class AuroraFactory(
             )
         )
 
-    def dcb_recorder(self) -> DCBRecorder:
-        """Not supported yet."""
-        message = "aurora_es has no DCB recorder yet; it comes with a later version"
-        raise NotSupportedError(message)
+    def dcb_recorder(self) -> AuroraDCBRecorder:
+        """Construct a recorder of events with tags, in a journal of its own."""
+        return self._keep(AuroraDCBRecorder(self.store))
 
     def mapper(
         self,
         transcoder: Transcoder | None = None,
         mapper_class: type[Mapper[TAggregateID]] | None = None,
     ) -> Mapper[TAggregateID]:
-        """Construct the library's mapper."""
-        given = mapper_class is not None or self.env.get(self.MAPPER_TOPIC)
-        if self._uses_msgpack_mapper and not given:
-            message = "AURORA_MAPPER=msgpack comes with a later version; leave it unset, or json"
-            raise NotSupportedError(message)
+        """Construct a mapper: of the given class, of MAPPER_TOPIC, or as AURORA_MAPPER says."""
+        if mapper_class is None and not self.env.get(self.MAPPER_TOPIC):
+            mapper_class = self._own_mapper_class()
         return super().mapper(transcoder, mapper_class)
+
+    def _own_mapper_class(self) -> Any:
+        """The class that AURORA_MAPPER names; None for the library's own."""
+        if IS_10:
+            if self._uses_msgpack_mapper:
+                message = (
+                    "AURORA_MAPPER=msgpack is for version 9.5 of the library; version 10 has"
+                    " `eventsourcing.msgspec` for that: leave it unset, or json"
+                )
+                raise library_errors.NotSupportedError(message)
+            return None
+        from aurora_es.mapper import JSONMapper, MsgpackMapper
+
+        return MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
 
     def close(self) -> None:
         """Close all recorders that this factory constructed; idempotent."""
@@ -182,7 +192,7 @@ class AuroraFactory(
             memory = memory_directory(self.env.name)
             root, sync = memory.path, Sync.NEVER
         id_type = self._choice(
-            self.ORIGINATOR_ID_TYPE, "as written", ("as written", "uuid", "text")
+            self.ORIGINATOR_ID_TYPE, ORIGINATOR_ID_TYPE_DEFAULT, ("as written", "uuid", "text")
         )
         options = LeaseOptions(
             settings=Settings(

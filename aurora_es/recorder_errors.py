@@ -8,16 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventsourcing import persistence as library
-
 from aurora_es import errors
+from aurora_es.compat import library_errors as library
 
 if TYPE_CHECKING:
-    from aurora_es.errors import AuroraError
+    from collections.abc import Sequence
+
+    from aurora_es.errors import AuroraError, Conflict
 
 
 class RecorderConflictError(errors.ConflictError, library.IntegrityError):
     """The events or the tracking record are taken already; ``conflicts`` says by what."""
+
+
+class RecorderConditionError(RecorderConflictError):
+    """An append condition is broken: ``args`` is ``(condition,)``, as in the library's recorders.
+
+    ``conflicts`` name the positions of events that break it, the first hundred.
+    """
+
+    def __init__(
+        self, condition: object, message: str = "", conflicts: Sequence[Conflict] = ()
+    ) -> None:
+        """Keep the condition, the text for ``str`` and the conflicts."""
+        super().__init__(message, conflicts)
+        self.message = message
+        self.args = (condition,)
+
+    def __str__(self) -> str:
+        """Say where the condition is broken."""
+        return self.message
 
 
 class RecorderOutcomeUnknownError(errors.CommitOutcomeUnknownError, library.OperationalError):

@@ -8,7 +8,6 @@ because ``__init__`` of a frozen dataclass costs twice as much.
 from __future__ import annotations
 
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, SafeUUID
 
@@ -16,38 +15,35 @@ from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
     Notification,
-    ProcessRecorder,
     StoredEvent,
     Subscription,
-    Tracking,
-    TrackingRecorder,
-    WaitInterruptedError,
 )
 
-from aurora_es.errors import ArgumentError
+from aurora_es.compat import IS_10, add_extras, extras_of
+from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.format.limits import VERSION_MAX, VERSION_MIN
 from aurora_es.index.keys import originator_key, text_key
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.filtering import read_matches
-from aurora_es.journal.reading import read_records, read_selected
+from aurora_es.journal.reading import read_positions, read_records, read_selected
 from aurora_es.journal.records import (
     check_metadata,
     check_version,
     checked_state,
+    octets,
     timestamp_of,
 )
 from aurora_es.journal.times import position_at
 from aurora_es.journal.truncation import check_complete, check_position
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
-from aurora_es.store import EVENTS, TRACKING, AuroraStore
+from aurora_es.store import EVENTS, AuroraStore
 from aurora_es.subscription import AuroraSubscription
-from aurora_es.upstream import UpstreamHistories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
-    from threading import Event
 
     from aurora_es.format.payload import RecordData, TrackingData
     from aurora_es.journal.commit import Identity, Row
@@ -58,7 +54,6 @@ if TYPE_CHECKING:
 _new = object.__new__
 _set = object.__setattr__
 _UUIDS_MAX = 1 << 16
-_INTERRUPT_SLICE_SECONDS = 0.01
 
 
 def _uuid_of(raw: bytes) -> UUID:
@@ -203,16 +198,41 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 if type(version) is not int or not VERSION_MIN <= version <= VERSION_MAX:
                     check_version(version)
                 if type(state) is not bytes or type(topic) is not str:
-                    state = checked_state(topic, _octets(state))
-                if metadata is None:
+                    state = checked_state(topic, octets(state))
+                if IS_10:
+                    extras = extras_of(event, metadata)
+                    rows.append((originator_id, version, topic, state, (), *extras))
+                elif metadata is None:
                     rows.append((originator_id, version, topic, state))
                 else:
                     rows.append((originator_id, version, topic, state, (), None, metadata))
                 identities.append((key, version))
             first = self._lease.journal.append_rows(rows, identities, tracking)
+        except ConflictError as error:
+            if not IS_10 or tracking is not None or not self._are_recorded(rows, error):
+                raise recorder_error(error) from error.__cause__
+            first = error.conflicts[0].position
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
         return [*range(first, first + len(rows))]
+
+    def _are_recorded(self, rows: list[Row], refused: ConflictError) -> bool:
+        """Whether the events of a refused call, which have ids, were all recorded before.
+
+        Then it is a repetition: of a call whose answer got lost, as a rule.
+        """
+        positions = [conflict.position for conflict in refused.conflicts]
+        first = positions[0]
+        if not first or positions != [*range(first, first + len(rows))]:
+            return False
+        try:
+            records = read_positions(self._handle()[0], positions)
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return all(
+            row[5] is not None and row[5] == record.event_uuid
+            for row, record in zip(rows, records, strict=True)
+        )
 
     def select_events(
         self,
@@ -278,6 +298,8 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
                 },
             )
             events.append(event)
+        if IS_10:
+            add_extras(events, found)
         return events
 
 
@@ -401,7 +423,8 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         self, handle: Handle, position: int, until: int, limit: int, topics: frozenset[str]
     ) -> list[Notification]:
         notifications: list[Notification] = []
-        for matches in read_matches(handle, topics, position, until, limit, with_times=False):
+        query = query_of_topics(topics)
+        for matches in read_matches(handle, query, position, until, limit, with_times=False):
             if matches:
                 positions, _, records = zip(*matches, strict=True)
                 self._add_notifications(notifications, records, positions)
@@ -418,6 +441,7 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         known: dict[Any, UUID] = {} if self.store.originator_id_type == "text" else self._uuids
         raw: Any = None
         originator_id: UUID | str = ""
+        begin = len(notifications)
         for record, position in zip(records, positions, strict=True):
             if record.originator_id != raw:
                 raw = record.originator_id
@@ -435,119 +459,18 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
                 },
             )
             append(notification)
+        if IS_10:
+            add_extras(notifications[begin:], records)
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
         """Follow the application sequence from the notification behind ``gt`` on."""
+        return AuroraSubscription(self, self.follower(), gt=gt, topics=topics)
+
+    def follower(self) -> Follower:
+        """What waits for more of the journal (for subscriptions); closing the recorder stops it."""
         try:
-            follower = self._lease.follower()
+            return self._lease.follower()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
-        return AuroraSubscription(self, follower, gt=gt, topics=topics)
-
-
-class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
-    """Records how far an application has processed the notifications of others."""
-
-    def __init__(self, store: AuroraStore, *, purpose: str = TRACKING, **kwargs: Any) -> None:
-        """Open the tracking journal of ``store``."""
-        super().__init__(store, purpose=purpose, **kwargs)
-        self._upstreams = UpstreamHistories(store.root)
-
-    def insert_tracking(self, tracking: Tracking) -> None:
-        """Record ``tracking``; raises IntegrityError unless its notification id rises."""
-        try:
-            self._lease.journal.append_rows((), (), self._upstreams.data_of(tracking))
-        except FAULTS as error:
-            raise recorder_error(error) from error.__cause__
-
-    def max_tracking_id(self, application_name: str) -> int | None:
-        """Return the last notification id recorded for ``application_name``, or None.
-
-        Raises the face's HistoryChangedError if that application, in the same AURORA_PATH, has been
-        restored or repaired to a point before it: what it has there now is another history.
-        """
-        try:
-            handle, _ = self._handle()
-        except FAULTS as error:
-            raise recorder_error(error) from error.__cause__
-        recorded = handle.state.index.tracking.get(application_name)
-        if recorded is None:
-            return None
-        try:
-            self._upstreams.check(handle.path, recorded)
-        except FAULTS as error:
-            raise recorder_error(error) from error.__cause__
-        return recorded.notification_id
-
-    def wait(
-        self,
-        application_name: str,
-        notification_id: int | None,
-        timeout: float = 1.0,
-        interrupt: Event | None = None,
-    ) -> None:
-        """Block until ``notification_id`` of ``application_name`` has been tracked.
-
-        Returns within about two milliseconds of the commit, in this or another process. Raises
-        TimeoutError after ``timeout`` seconds, WaitInterruptedError once ``interrupt`` is set.
-        """
-        if self.has_tracking_id(application_name, notification_id):
-            return
-        deadline = monotonic() + timeout
-        follower: Follower | None = None
-        try:
-            follower = self._lease.follower()
-            while not follower.stopped:
-                follower.look()
-                if self.has_tracking_id(application_name, notification_id):
-                    return
-                if interrupt is not None and interrupt.is_set():
-                    raise WaitInterruptedError
-                remaining = deadline - monotonic()
-                if remaining <= 0:
-                    break
-                follower.sleep(
-                    remaining if interrupt is None else min(remaining, _INTERRUPT_SLICE_SECONDS)
-                )
-            else:
-                # Closed under the wait: the same error as any call after it.
-                self.has_tracking_id(application_name, notification_id)
-        except FAULTS as error:
-            raise recorder_error(error) from error.__cause__
-        finally:
-            if follower is not None:
-                follower.close()
-        message = (
-            f"Timed out waiting for notification {notification_id} from application"
-            f" '{application_name}' to be processed"
-        )
-        raise TimeoutError(message)
-
-
-class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, ProcessRecorder):
-    """Records events and, in the same commit, how far others' notifications were processed."""
-
-    def __init__(self, store: AuroraStore, *, purpose: str = EVENTS, **kwargs: Any) -> None:
-        """Open the events of ``store``."""
-        super().__init__(store, purpose=purpose, **kwargs)
-
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
-        """Record events and ``tracking`` as one commit; returns the notification ids."""
-        tracking = kwargs.get("tracking")
-        try:
-            data = None if tracking is None else self._upstreams.data_of(tracking)
-        except FAULTS as error:
-            raise recorder_error(error) from error.__cause__
-        return self._insert(stored_events, data, kwargs)
-
-
-def _octets(state: Any) -> Any:
-    """Bytes of a bytes-like object; anything else as it is."""
-    try:
-        return memoryview(state).tobytes()
-    except TypeError:
-        return state

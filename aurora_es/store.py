@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EVENTS = "events"
 SNAPSHOTS = "snapshots"
 TRACKING = "tracking"
-RESERVED_PURPOSES = frozenset({TRACKING, "dcb"})
+DCB = "dcb"
+RESERVED_PURPOSES = frozenset({TRACKING, DCB})
 # AURORA_PATH (its last component), the application's directory: made by the first append.
 _NEW_PARENTS_MAX = 2
 

@@ -1,4 +1,4 @@
-"""``AuroraSubscription``: follows an application sequence across threads and processes.
+"""Iterators that follow a journal page by page, across threads and processes.
 
 Theory of operation: no thread, no queue. ``__next__`` serves a page, reads the next one, or waits
 on the mark. ``stop`` wakes it from any thread and drops what was read ahead.
@@ -6,9 +6,9 @@ on the mark. ``stop`` wakes it from any thread and drops what was read ahead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from eventsourcing.persistence import Subscription
+from eventsourcing.persistence import Notification, Subscription
 
 from aurora_es.errors import ClosedError
 from aurora_es.recorder_errors import FAULTS, recorder_error
@@ -16,36 +16,26 @@ from aurora_es.recorder_errors import FAULTS, recorder_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventsourcing.persistence import ApplicationRecorder, Notification
+    from eventsourcing.persistence import ApplicationRecorder
 
     from aurora_es.journal.following import Follower
 
-_PAGE_NOTIFICATIONS = 500
+PAGE_EVENTS = 500
+_T = TypeVar("_T")
 
 
-class AuroraSubscription(Subscription["ApplicationRecorder"]):
-    """Iterator over notifications above ``gt``; waits at the end. For one thread at a time.
+class Paged(Generic[_T]):
+    """What the subscriptions of all recorders have in common; for one thread at a time."""
 
-    ``gt`` beyond the head waits until the head is beyond it. Closing the recorder ends the
-    iteration. Raises the face's HistoryChangedError after a recovery that took back events.
-    """
-
-    def __init__(
-        self,
-        recorder: ApplicationRecorder,
-        follower: Follower,
-        gt: int | None = None,
-        topics: Sequence[str] = (),
-    ) -> None:
-        """Follow ``recorder`` by ``follower``."""
-        super().__init__(recorder=recorder, gt=gt, topics=topics)
+    def __init__(self, follower: Follower, after: int) -> None:
+        """Follow from the position behind ``after`` on."""
         self._follower = follower
-        self._position = max(gt or 0, 0)
-        self._page: Sequence[Notification] = ()
+        self._position = after
+        self._page: Sequence[_T] = ()
         self._page_index = 0
 
-    def __next__(self) -> Notification:
-        """Return the next notification, waiting for it if need be."""
+    def __next__(self) -> _T:
+        """Return the next one, waiting for it if need be."""
         follower = self._follower
         while not follower.stopped:
             page, index = self._page, self._page_index
@@ -65,20 +55,51 @@ class AuroraSubscription(Subscription["ApplicationRecorder"]):
         visible = follower.wait_beyond(self._position)
         if not visible:
             return
-        page = self._recorder.select_notifications(
-            start=self._position,
-            limit=_PAGE_NOTIFICATIONS,
-            stop=visible,
-            topics=self._topics,
-            inclusive_of_start=False,
-        )
+        page, last = self._page_between(self._position, visible)
         follower.look()  # the page is of the same history: else this raises
-        # A short page has looked at everything that was visible, whatever the topics left out.
-        self._position = page[-1].id if len(page) == _PAGE_NOTIFICATIONS else visible
+        # A short page has looked at everything that was visible, whatever it leaves out.
+        self._position = last if len(page) == PAGE_EVENTS else visible
         self._page, self._page_index = page, 0
+
+    def _page_between(self, after: int, until: int) -> tuple[Sequence[_T], int]:
+        """A page of what is wanted above ``after`` up to ``until``, and its last position."""
+        raise NotImplementedError
 
     def stop(self) -> None:
         """End the iteration at once, from any thread, and free the descriptors; idempotent."""
-        super().stop()
         self._page = ()
         self._follower.close()
+
+
+class AuroraSubscription(Paged[Notification], Subscription["ApplicationRecorder"]):
+    """Iterator over notifications above ``gt``; waits at the end. For one thread at a time.
+
+    ``gt`` beyond the head waits until the head is beyond it. Closing the recorder ends the
+    iteration. Raises the face's HistoryChangedError after a recovery that took back events.
+    """
+
+    def __init__(
+        self,
+        recorder: ApplicationRecorder,
+        follower: Follower,
+        gt: int | None = None,
+        topics: Sequence[str] = (),
+    ) -> None:
+        """Follow ``recorder`` by ``follower``."""
+        Subscription.__init__(self, recorder=recorder, gt=gt, topics=topics)
+        Paged.__init__(self, follower, max(gt or 0, 0))
+
+    def _page_between(self, after: int, until: int) -> tuple[Sequence[Notification], int]:
+        page = self._recorder.select_notifications(
+            start=after,
+            limit=PAGE_EVENTS,
+            stop=until,
+            topics=self._topics,
+            inclusive_of_start=False,
+        )
+        return page, page[-1].id if page else until
+
+    def stop(self) -> None:
+        """End the iteration at once, from any thread, and free the descriptors; idempotent."""
+        Subscription.stop(self)
+        Paged.stop(self)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aurora_es.compat import tracked_name
 from aurora_es.errors import AuroraError, HistoryChangedError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, directory_name
@@ -41,7 +42,7 @@ class UpstreamHistories:
 
     def data_of(self, tracking: Tracking) -> TrackingData:
         """A tracking record as it is stored, with the epoch of its upstream, 0 if not known."""
-        data = tracking_data(tracking.application_name, tracking.notification_id)
+        data = tracking_data(tracked_name(tracking), tracking.notification_id)
         epoch = self._epochs(data.application_name)[0]
         return TrackingData(data.application_name, data.notification_id, epoch) if epoch else data
 

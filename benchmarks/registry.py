@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import bench_application as application
+from . import bench_domain as domain
 from . import bench_insert, bench_parallel, bench_read, bench_scale, bench_subscription
 from .rows import Row
 from .session import Session
@@ -29,6 +30,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "create-save": application.create_and_save,
     "replay-100": application.replay_100,
     "replay-1000": application.replay_1000,
+    "mapper": domain.mapper,
+    "replay-domain": domain.replay_domain,
+    "save-domain": domain.save_domain,
+    "projection": domain.projection,
+    "read-your-writes": domain.read_your_writes,
     "growth": bench_scale.scale,
 }
 GROWTH = "growth"

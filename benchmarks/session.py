@@ -40,6 +40,7 @@ class Scale:
     idle_seconds: float = 10.0
     saves: int = 100
     replays: int = 10
+    projected_events: int = 100_000
     growth_blocks: int = 7
 
 
@@ -58,6 +59,7 @@ QUICK = Scale(
     idle_seconds=1.0,
     saves=10,
     replays=2,
+    projected_events=2_000,
     growth_blocks=2,
 )
 

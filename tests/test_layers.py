@@ -16,16 +16,24 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "aurora_es"
 
 FACE = {
+    "application",
+    "async_subscription",
     "compat",
     "dcb",
     "factory",
     "mapper",
     "notification_log",
+    "rebuilding",
     "recorder_errors",
     "recorders",
+    "runner",
+    "state_coding",
     "store",
     "subscription",
+    "tracking_recorders",
     "upstream",
+    "view_state",
+    "view_transaction",
     "views",
 }
 # Bottom first. A unit may import itself and the rows below; units of one row are strangers. Finer

@@ -62,7 +62,7 @@ from aurora_es.weak_sets import members_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileWatcher", "Waiter", "Wakeups", "process_wakeups"]
+__all__ = ["FileWatcher", "Ringable", "Waiter", "Wakeups", "process_wakeups"]
 
 POLL_INTERVAL_MS_MIN = 1
 POLL_INTERVAL_MS_MAX = 50
@@ -92,6 +92,18 @@ class FileWatcher(Protocol):
         """Let go, in a fork child, of what belongs to the parent."""
 
 
+class Ringable(Protocol):
+    """What a waiter is rung by: a ``Bell``, or that of an event loop."""
+
+    descriptor: int  # what ``Waiter.wait`` polls; -1 where nobody may call that
+
+    def ring(self) -> None:
+        """Tell the waiter to look; any number of times, from any thread."""
+
+    def silence(self) -> None:
+        """Forget all rings so far."""
+
+
 def open_watcher() -> FileWatcher:
     """Open the kernel's watcher of this system; raises OSError when none is to be had."""
     # Late, because not every process waits.
@@ -114,7 +126,7 @@ class _Watch:
     def __init__(self, key: int) -> None:
         self.key = key
         # Used as a set. Changed under the lock of Wakeups; readers take list(bells), one step.
-        self.bells: dict[Bell, None] = {}
+        self.bells: dict[Ringable, None] = {}
         # Set once, by any thread: the kernel watches the file no more.
         self.ended = False
 
@@ -128,9 +140,9 @@ class Waiter:
 
     __slots__ = ("__weakref__", "_bell", "_poll_interval_ms", "_wakeups", "_watch")
 
-    def __init__(self, wakeups: Wakeups, bell: Bell) -> None:
+    def __init__(self, wakeups: Wakeups, bell: Ringable) -> None:
         self._wakeups = wakeups
-        self._bell: Bell | None = bell  # set to None by close(), in any thread; never set again
+        self._bell: Ringable | None = bell  # set to None by close(), in any thread; never set again
         self._watch: _Watch | None = None  # set once, by Wakeups.waiter
         self._poll_interval_ms = POLL_INTERVAL_MS_MIN
 
@@ -168,7 +180,7 @@ class Waiter:
         else:
             self._wakeups._wait(bell, timeout)  # noqa: SLF001
 
-    def _wait_polling(self, bell: Bell, timeout: float) -> None:
+    def _wait_polling(self, bell: Ringable, timeout: float) -> None:
         poller = select.poll()
         poller.register(bell.descriptor, select.POLLIN)
         rung = poller.poll(min(max(timeout, 0.0) * 1000, self._poll_interval_ms))
@@ -232,21 +244,23 @@ class Wakeups:
         self._watches: dict[int, _Watch] = {}
         self._watcher: FileWatcher | None = None  # set once, under the lock
         # Put in by anyone, taken out under the lock.
-        self._leaving: deque[tuple[_Watch, Bell]] = deque()
+        self._leaving: deque[tuple[_Watch, Ringable]] = deque()
         self._file_systems: dict[int, str] = {}  # type by device; a mount table is slow to read
         self._polling_told = False  # under the lock
         _instances.add(self)
 
-    def unwatched_waiter(self) -> Waiter:
+    def unwatched_waiter(self, bell: Ringable | None = None) -> Waiter:
         """Return a waiter for a file that does not exist yet: it polls. Raises OSError."""
-        return Waiter(self, Bell.open())
+        return Waiter(self, Bell.open() if bell is None else bell)
 
-    def waiter(self, path: str) -> Waiter:
+    def waiter(self, path: str, bell: Ringable | None = None) -> Waiter:
         """Return a waiter for the file at ``path``, which exists.
 
         Look at the file after this call, not before it. A change that comes after the look ends
-        the next ``wait``. Costs one descriptor. Raises OSError when the file is not there or no
-        descriptor is left, and ForkedHandle on the instance of a parent process.
+        the next ``wait``. Costs one descriptor, unless it is rung by the ``bell`` of another
+        waiter: then the ``wait`` of either ends for the changes of both. Raises OSError when the
+        file is not there or no descriptor is left, and ForkedHandle on the instance of a parent
+        process.
         """
         if self.forked:
             message = "these wake-ups belong to the parent process; open the journal again here (Journal.open)"
@@ -255,7 +269,7 @@ class Wakeups:
         file_system = self._file_systems.get(device)
         if file_system is None:
             file_system = self._file_systems[device] = self._file_system_type(path)
-        waiter = Waiter(self, Bell.open())
+        waiter = self.unwatched_waiter(bell)
         with self._lock:
             reason = self._enter(waiter, path, file_system)
             tell = bool(reason) and not self._polling_told
@@ -290,7 +304,19 @@ class Wakeups:
         watch.bells[bell] = None
         return ""
 
-    def _wait(self, bell: Bell, timeout: float) -> None:
+    @property
+    def descriptor(self) -> int:
+        """Readable when ``hear`` has something to tell; -1 before the first watch, or forked."""
+        watcher = self._watcher
+        return -1 if watcher is None else watcher.descriptor
+
+    def hear(self) -> None:
+        """Ring the bells of all waiters whose files have changed; for the loop of a thread."""
+        watcher = self._watcher
+        if watcher is not None and not self.forked:
+            self._receive(watcher, None)
+
+    def _wait(self, bell: Ringable, timeout: float) -> None:
         watcher = self._watcher
         if watcher is None:  # a fork inside a signal handler, just now
             return
@@ -314,7 +340,7 @@ class Wakeups:
             if woken or remaining <= 0:
                 return
 
-    def _receive(self, watcher: FileWatcher, own: Bell | None) -> bool:
+    def _receive(self, watcher: FileWatcher, own: Ringable | None) -> bool:
         """Read events and ring all bells they are for but ``own``; tell if it is to return."""
         try:
             changes = watcher.read()
@@ -325,7 +351,7 @@ class Wakeups:
                 _ring_all(watch, None)
             raise
 
-    def _spread(self, changes: dict[int, bool], own: Bell | None) -> bool:
+    def _spread(self, changes: dict[int, bool], own: Ringable | None) -> bool:
         concerns_own = False
         for key, ended in changes.items():
             watch = self._watches.get(key)
@@ -337,7 +363,7 @@ class Wakeups:
             concerns_own |= _ring_all(watch, own)
         return concerns_own
 
-    def _leave(self, watch: _Watch, bell: Bell) -> None:
+    def _leave(self, watch: _Watch, bell: Ringable) -> None:
         """Take a bell off its watch, now or when the lock is released; blocks on nothing."""
         if not self.forked:
             self._leaving.append((watch, bell))
@@ -354,7 +380,7 @@ class Wakeups:
             finally:
                 self._lock.release()
 
-    def _remove(self, watch: _Watch, bell: Bell) -> None:
+    def _remove(self, watch: _Watch, bell: Ringable) -> None:
         """End the watch with its last bell. Under the lock."""
         watch.bells.pop(bell, None)
         watcher = self._watcher
@@ -378,7 +404,7 @@ class Wakeups:
             watcher.abandon()
 
 
-def _ring_all(watch: _Watch, own: Bell | None) -> bool:
+def _ring_all(watch: _Watch, own: Ringable | None) -> bool:
     """Ring all bells but ``own``; tell whether that is among them."""
     found_own = False
     for bell in list(watch.bells):

@@ -12,6 +12,7 @@ BACKGROUND_LOCK = "background.lock"
 MANIFEST_LOCK = "manifest.lock"
 RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
+RUNNER_LOCK = "runner.lock"  # in the directory of an application, not in a journal
 NEW_SUFFIX = ".new"
 
 _PLACE = r"([0-9]{10})-([0-9]{20})"

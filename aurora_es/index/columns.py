@@ -50,6 +50,14 @@ def read_columns(run: RunFile, first_block: int, end_block: int) -> Columns:
     return keys, ordinals, positions + np.uint64(header.base_position)
 
 
+def position_column(run: RunFile, first: int, end: int) -> npt.NDArray[np.uint64]:
+    """Absolute positions of the entries number ``first`` to ``end``, excluded, of the whole run."""
+    capacity = run.block_entries
+    block = first // capacity
+    positions = read_columns(run, block, -(-end // capacity))[2]
+    return positions[first - block * capacity : end - block * capacity]
+
+
 def last_ordinals(run: RunFile, keys: Keys) -> tuple[Ordinals, npt.NDArray[np.bool_]]:
     """Highest ordinal of each of ``keys``, which rise, and whether the run has that key at all.
 

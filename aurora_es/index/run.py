@@ -150,14 +150,29 @@ class Run(RunFile):
         high = (VERSION_MAX if lte is None else lte, _POSITION_MAX)
         return self._entries_between(key, low, high, desc=desc, limit=limit)
 
-    def postings(
-        self, key: int, *, after: int = 0, until: int = _POSITION_MAX, limit: int | None = None
-    ) -> list[int]:
-        """Positions of a topic, tag or event id, above ``after`` and up to ``until``, rising."""
+    def posting_range(self, key: int, *, after: int, until: int) -> tuple[int, int]:
+        """Numbers of the entries of a topic or tag above ``after`` and up to ``until``.
+
+        First and end; entries are counted from 0 over the whole run.
+        """
+        if not self.fence or key < self.fence[0]:
+            return 0, 0
+        seen: dict[int, _Columns] = {}
         base = self.header.base_position
-        low, high = (0, after - base), (0, until - base)
-        found = self._entries_between(key, low, high, desc=False, limit=limit)
-        return [position for _, position in found]
+        first = self._rank(key, (0, after - base), seen)
+        return first, self._rank(key, (0, until - base), seen)
+
+    def positions(self, first: int, end: int) -> list[int]:
+        """Positions of the entries number ``first`` to ``end``, excluded, in their order."""
+        base, capacity = self.header.base_position, self.block_entries
+        found: list[int] = []
+        while first < end:
+            block, slot = divmod(first, capacity)
+            stop = min(capacity, end - block * capacity)
+            positions = self._columns(block)[2]
+            found += [base + position for position in positions[slot:stop]]
+            first = (block + 1) * capacity
+        return found
 
     def keys(self, kind: Kind, *, after: int = -1) -> Iterator[KeyEntries]:
         """Keys of a kind above ``after``, in their order, with what is known; in bounded memory."""

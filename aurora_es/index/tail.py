@@ -22,12 +22,16 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from aurora_es.index.postings import TailPostings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aurora_es.index.topics import TailTopics
+    from aurora_es.index.postings import Label
+    from aurora_es.index.query import Query
 
 Key = bytes | str
+_NOBODY = (None, None)
 _ALIGNMENT_BITS = 3  # frames start at multiples of 8
 
 
@@ -46,9 +50,9 @@ class TailIndex:
         "base_position",
         "before",
         "position",
+        "postings",
         "scattered",
         "segment_number",
-        "topics",
         "unchecked",
     )
 
@@ -60,7 +64,7 @@ class TailIndex:
         self.unchecked: set[Key] = set()  # readers may take out what they have compared
         self.scattered: set[Key] = set()
         self.before: dict[Key, int | None] = {}  # last version before the segment, as looked up
-        self.topics: TailTopics | None = None  # once somebody has asked for a topic
+        self.postings: TailPostings | None = None  # once somebody has asked for a topic or tag
         self._before = base_position - 1  # position of slot 0
         self._versions = array("q")
         self._previous = array("I")
@@ -89,9 +93,9 @@ class TailIndex:
             self._frame_offsets,
             self._frame_lengths,
         )
-        topics = self.topics
+        postings = self.postings
         return sum(column.itemsize * len(column) for column in arrays) + (
-            0 if topics is None else topics.memory_bytes
+            0 if postings is None else postings.memory_bytes
         )
 
     # Growing
@@ -122,7 +126,9 @@ class TailIndex:
                 slot += count
         slot = self.position - self._before
         last, versions, previous = self._last, self._versions, self._previous
-        if len(identities) > 1 and self._add_run(identities, rises=rises):
+        if len(identities) > 1 and (
+            self._add_messages(identities) or self._add_run(identities, rises=rises)
+        ):
             self.position += len(identities)
             return
         for key, version in identities:
@@ -146,15 +152,18 @@ class TailIndex:
     def _add_one(
         self, identity: tuple[Key | None, int | None], offset: int, length: int, *, rises: bool
     ) -> bool:
-        """Add the next version of one originator, the most frequent commit; False if it isn't."""
+        """Add the next version of one originator, or a message; False if it is neither."""
         key, version = identity
-        if key is None or version is None or key in self._disordered:
+        if key is None or version is None:
+            key, version, before = None, 0, 0
+        elif key in self._disordered:
             return False
-        before = self._last.get(key, 0)
+        else:
+            before = self._last.get(key, 0)
         if before:
             if version <= self._versions[before - 1]:
                 return False
-        elif not rises and self._before:
+        elif not rises and self._before and key is not None:
             self.unchecked.add(key)
         position = self.position + 1
         slot = position - self._before
@@ -163,8 +172,18 @@ class TailIndex:
         self._frame_lengths.append(length)
         self._versions.append(version)
         self._previous.append(before)
-        self._last[key] = slot
+        if key is not None:
+            self._last[key] = slot
         self.position = position
+        return True
+
+    def _add_messages(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
+        """Add many records without originator at once; False if they are not all that."""
+        count = len(identities)
+        if identities[0] != _NOBODY or identities.count(_NOBODY) != count:
+            return False
+        self._versions.frombytes(bytes(self._versions.itemsize * count))
+        self._previous.frombytes(bytes(self._previous.itemsize * count))
         return True
 
     def _add_run(self, identities: Sequence[tuple[Key | None, int | None]], *, rises: bool) -> bool:
@@ -196,6 +215,21 @@ class TailIndex:
             last = self._previous[last - 1]
         self._disordered[key] = by_version
         return by_version
+
+    def add_postings(self, first_position: int, labels: Sequence[Label]) -> None:
+        """Add topics and tags of the records from ``first_position`` on, if those come next."""
+        if self.postings is None:
+            self.postings = TailPostings(self.base_position)
+        self.postings.add(first_position, labels)
+
+    def has_match(self, query: Query, after: int) -> bool:
+        """Whether a record above ``after`` matches; those records' postings are gathered."""
+        if self.position <= max(after, self._before):
+            return False
+        postings = self.postings
+        assert postings is not None
+        assert postings.position >= self.position
+        return postings.has_match(query, after)
 
     # Originators
 

@@ -142,6 +142,8 @@ def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere
                 )
                 offset += commit.stored_bytes
                 chain.frame_count += len(commit.frames)
+                if handle.keeps_postings:
+                    index.tail.add_postings(commit.first_position, commit.labels())
             state.indexed_commit = chain.commit_number = mark.visible_commit
             chain.position = mark.visible_position
             chain.offset = mark.visible_offset

@@ -143,8 +143,10 @@ def _index_commit(
         state.index.add_commit(
             [
                 (
-                    # The bytes of a UUID are its key already.
-                    key if type(key := item.originator_id) is bytes else originator_key(key),
+                    # The bytes of a UUID are its key already; a message has none.
+                    key
+                    if (key := item.originator_id) is None or type(key) is bytes
+                    else originator_key(key),
                     item.originator_version,
                 )
                 for item in identities

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from _thread import LockType
     from collections.abc import Sequence
 
+    from aurora_es.index.postings import Label
+    from aurora_es.index.query import Condition
+
     Row = tuple[Any, ...]  # RecordData's fields in order; trailing defaults may be missing
     Identity = tuple[bytes | str | None, int | None]  # (key, version)
 
@@ -60,10 +63,17 @@ class PreparedCommit:
     taken = False  # a leader has it; the caller must wait for the verdict
     done = False
     rises = False  # versions are above all that their originators have before the tail
+    # No record above ``looked_to`` or above its own bound may match it; written by its caller, and
+    # by the leader under the append lock.
+    condition: Condition | None = None
+    looked_to = 0
+    looked_epoch: int | None = None  # of the mark when that was found out
+    is_broken = False  # a match was found in what was sealed between that look and the lock
 
     def __init__(  # noqa: PLR0913, PLR0917 - made by prepare_commit alone, once per append
         self,
         commit_id: bytes,
+        rows: Sequence[Row],
         identities: Sequence[Identity],
         tracking: TrackingData | None,
         frames: list[tuple[bytes, int, int, int, int]],
@@ -72,12 +82,17 @@ class PreparedCommit:
     ) -> None:
         """Keep the parts; nothing is known of the verdict."""
         self.commit_id = commit_id
+        self.rows = rows
         self.identities = identities
         self.tracking = tracking
         self.frames = frames
         self.places = places
         self.record_count = len(identities)
         self.stored_bytes = stored_bytes
+
+    def labels(self) -> list[Label]:
+        """Topic and tags of each record."""
+        return [(row[2], row[4] if len(row) > _PLAIN_ROW_FIELDS else ()) for row in self.rows]
 
 
 def prepare_commit(
@@ -101,7 +116,9 @@ def prepare_commit(
             length = len(payload)
             frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
             length = (HEADER_BYTES + 7 + length) & ~7
-            return PreparedCommit(commit_id, identities, tracking, frames, [(0, length, 1)], length)
+            return PreparedCommit(
+                commit_id, rows, identities, tracking, frames, [(0, length, 1)], length
+            )
         payloads = _encode_evenly(commit_id, rows, tracking) or _encode_cut(
             commit_id, rows, tracking
         )
@@ -124,7 +141,7 @@ def prepare_commit(
         length = (HEADER_BYTES + 7 + len(frame[0])) & ~7
         places.append((offset, length, frame[2]))
         offset += length
-    return PreparedCommit(commit_id, identities, tracking, frames, places, offset)
+    return PreparedCommit(commit_id, rows, identities, tracking, frames, places, offset)
 
 
 def tracking_data(application_name: object, notification_id: object) -> TrackingData:

@@ -4,7 +4,8 @@ Theory of operation: a segment is never written anew with fewer records, since p
 would change. Whole sealed segments are dropped from the front, as by retention: of ``snapshots`` as
 long as every snapshot in them is superseded by newer ones behind them, counted in sealed segments
 only, which no power cut takes back; of ``tracking`` all but the newest, since each segment begins
-with the whole table. So one aggregate that was never taken a snapshot of again keeps its segment
+with the whole table; but if it holds a view, only what is below the position that its newest sealed
+checkpoint reflects. So one aggregate that was never taken a snapshot of again keeps its segment
 and all later ones.
 """
 
@@ -17,6 +18,7 @@ from aurora_es.errors import ArgumentError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST
 from aurora_es.format.payload import decode_record
+from aurora_es.format.view import VIEW_CHECKPOINT, decode_checkpoint_part
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.dropping import drop_front
@@ -68,15 +70,32 @@ def compact(
             read_only=False,
             owns_lock=True,
         )
+        needed_from = _needed_from(sealed) if purpose == TRACKING else None
         count = 0
         for segment in manifest.segments[:-1]:
-            if purpose == SNAPSHOTS and not _is_superseded(sealed, segment, keep_snapshots):
+            if needed_from is None:
+                if not _is_superseded(sealed, segment, keep_snapshots):
+                    break
+            elif segment.last_position >= needed_from:
                 break
             count += 1
         report = report_of(text, manifest, count, dry_run=dry_run)
         if not dry_run:
             drop_front(effects, text, manifest, count)
         return report
+
+
+def _needed_from(sealed: SealedIndex) -> int:
+    """First position that whoever opens the view has to read; 1 where there is no checkpoint."""
+    for entries, _ in sealed.entries(
+        VIEW_CHECKPOINT, gt=None, lte=None, desc=True, limit=1, until=sealed.last_position
+    ):
+        for _, position in entries:
+            record = sealed.segments.read_record(position)
+            if record.originator_id == VIEW_CHECKPOINT:
+                part = decode_checkpoint_part(record.state)
+                return part.position + 1 if part.position else position - part.part + 1
+    return 1
 
 
 def _is_superseded(sealed: SealedIndex, segment: SealedSegment, keep: int) -> bool:

@@ -1,6 +1,9 @@
 """Decides whether a commit may be written: a pure function of index state and commit.
 
 ``GroupClaims`` holds what earlier commits of the same group claim and have not made durable yet.
+
+A commit's condition is checked against the postings of the segments in memory, which hold every
+record above the position up to which it was looked at before the lock: see ``conditions.py``.
 """
 
 from __future__ import annotations
@@ -9,35 +12,60 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from aurora_es.errors import Conflict, ConflictError
+from aurora_es.index.postings import TailPostings
 from aurora_es.journal.lookup import JournalIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aurora_es.index.tail import TailIndex
     from aurora_es.journal.commit import Identity, PreparedCommit
 
 _UUID_BYTES = 16
 _PENDING = 0
+_CONDITION_MESSAGE = "the condition is broken; nothing was written"
 
 
 class GroupClaims:
     """Versions and tracking positions claimed by the commits of one group."""
 
-    __slots__ = ("tracking", "versions")
+    __slots__ = ("postings", "tails", "tracking", "versions")
 
-    def __init__(self) -> None:
-        """Start with nothing claimed."""
+    def __init__(self, tails: Sequence[TailIndex] = ()) -> None:
+        """Start with nothing claimed; ``tails`` as in ``admit``."""
+        self.tails = tails
         self.versions: set[tuple[bytes | str, int]] = set()
         self.tracking: dict[str, int] = {}
+        # What earlier commits are about to append, if a later one has a condition.
+        self.postings: TailPostings | None = None
 
 
-def admit(index: JournalIndex, group: list[PreparedCommit]) -> list[PreparedCommit]:
-    """The commits of ``group`` that may be written, in order; the others get their error."""
-    if len(group) == 1 and group[0].tracking is None and index.continues(group[0].identities):
-        group[0].rises = True
-        return group
-    claims = GroupClaims()
-    return [commit for commit in group if check_commit(index, claims, commit)]
+def admit(
+    index: JournalIndex, group: list[PreparedCommit], tails: Sequence[TailIndex] = ()
+) -> list[PreparedCommit]:
+    """The commits of ``group`` that may be written, in order; the others get their error.
+
+    ``tails`` are for conditions: segments with postings of all that was not looked at before.
+    """
+    if len(group) == 1:
+        commit = group[0]
+        if (
+            commit.tracking is None
+            and commit.condition is None
+            and index.continues(commit.identities)
+        ):
+            commit.rises = True
+            return group
+    claims = GroupClaims(tails)
+    if len(group) > 1 and any(commit.condition is not None for commit in group):
+        claims.postings = TailPostings(index.position + 1)
+    winners = []
+    for commit in group:
+        if check_commit(index, claims, commit):
+            winners.append(commit)
+            if claims.postings is not None:
+                claims.postings.add(claims.postings.position + 1, commit.labels())
+    return winners
 
 
 def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommit) -> bool:
@@ -46,6 +74,8 @@ def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommi
     If not, ``commit.error`` is set, and ``commit.error_depends_on_group`` when it only conflicts
     with a commit of its own group, whose fate is open until the group is on disk.
     """
+    if commit.condition is not None and not _condition_holds(claims, commit):
+        return False
     if len(commit.identities) == 1 and commit.tracking is None:
         key, version = claim = commit.identities[0]
         if key is None or version is None:
@@ -71,6 +101,25 @@ def check_commit(index: JournalIndex, claims: GroupClaims, commit: PreparedCommi
         for conflict in conflicts
     )
     return False
+
+
+def _condition_holds(claims: GroupClaims, commit: PreparedCommit) -> bool:
+    """Whether nothing new matches the condition; if something does, ``commit.error`` is set.
+
+    Its caller names the positions: he looks again, without a lock.
+    """
+    condition = commit.condition
+    assert condition is not None
+    known = max(condition.after, commit.looked_to)
+    if commit.is_broken or any(tail.has_match(condition.query, known) for tail in claims.tails):
+        commit.error = ConflictError(_CONDITION_MESSAGE)
+        return False
+    pending = claims.postings
+    if pending is not None and pending.has_match(condition.query, condition.after):
+        commit.error = ConflictError(_CONDITION_MESSAGE)
+        commit.error_depends_on_group = True
+        return False
+    return True
 
 
 def refuse_repetition(identities: Sequence[Identity]) -> None:

@@ -11,11 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import HistoryChangedError, StorageError
+from aurora_es.files.loop_wakeups import LoopWaiter
 from aurora_es.files.wakeups import process_wakeups
 from aurora_es.format.names import MARK
 from aurora_es.journal.catch_up import refresh
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from aurora_es.files.wakeups import Waiter
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS_DEFAULT = 0.25
 POLL_SECONDS_MIN = 0.001
+_ABSENT_SECONDS = 0.05  # between two looks, in a loop, for a journal that does not exist yet
 
 
 class Follower:
@@ -38,6 +41,7 @@ class Follower:
             POLL_SECONDS_DEFAULT if poll_interval is None else max(poll_interval, POLL_SECONDS_MIN)
         )
         self._waiter: Waiter | None = None
+        self._loop_waiter: LoopWaiter | None = None
         self._attached = False
         self._epoch: int | None = None
         self.stopped = False
@@ -54,6 +58,20 @@ class Follower:
                     self._waiter.progress()
                 return visible
             self.sleep(self._poll_seconds)
+        return 0
+
+    async def wait_beyond_in(self, loop: asyncio.AbstractEventLoop, position: int) -> int:
+        """As ``wait_beyond``, for a task of ``loop``, which goes on with others meanwhile."""
+        while not self.stopped:
+            visible = self.look()
+            if visible > position:
+                return visible
+            waiter = self._loop_waiter
+            if waiter is None:
+                # Register only, and look once more, as ``sleep`` does.
+                self._register_in(loop)
+            else:
+                await waiter.wait(self._poll_seconds if self._attached else _ABSENT_SECONDS)
         return 0
 
     def look(self) -> int:
@@ -93,23 +111,29 @@ class Follower:
                 wakeups.waiter(mark_path) if self._attached else wakeups.unwatched_waiter()
             )
         except OSError as error:
-            message = (
-                f"{mark_path}: cannot wait for changes: {error}; raise the limit of open files (ulimit -n);"
-                " `aurora-es doctor` shows the others"
-            )
-            raise StorageError(message) from error
+            raise _unwatchable(mark_path, error) from error
         if self.stopped:
             self._close_waiter()
+
+    def _register_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        mark_path = os.path.join(self._handle.path, MARK)
+        waiter = LoopWaiter(loop)
+        try:
+            if self._attached:
+                waiter.add(mark_path)
+        except OSError as error:
+            raise _unwatchable(mark_path, error) from error
+        self._loop_waiter = waiter
 
     def stop(self) -> None:
         """End the waiting at once; idempotent, from any thread, also in garbage collection."""
         self.stopped = True
-        waiter = self._waiter
-        if waiter is not None:
-            waiter.wake()
+        for waiter in (self._waiter, self._loop_waiter):
+            if waiter is not None:
+                waiter.wake()
 
     def close(self) -> None:
-        """Stop, and free the descriptors."""
+        """Stop, and free the descriptors; in the thread of the loop, if one waits in a loop."""
         self.stop()
         self._close_waiter()
 
@@ -117,3 +141,14 @@ class Follower:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.close()
+        loop_waiter, self._loop_waiter = self._loop_waiter, None
+        if loop_waiter is not None:
+            loop_waiter.close()
+
+
+def _unwatchable(path: str, error: OSError) -> StorageError:
+    message = (
+        f"{path}: cannot wait for changes: {error}; raise the limit of open files (ulimit -n);"
+        " `aurora-es doctor` shows the others"
+    )
+    return StorageError(message)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import AuroraError, CommitOutcomeUnknownError, LockTimeoutError, StorageError
 from aurora_es.journal.append import mark_under_lock, write_group
 from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.conditions import look_again
 from aurora_es.journal.conflicts import admit
 from aurora_es.journal.generation import renew_if_due
 from aurora_es.journal.roll import roll, roll_is_due
@@ -36,6 +37,11 @@ _RECHECK_SECONDS = 1.0
 _MARK_SYNC_SECONDS = 1.0
 
 
+def mark_sync_is_due(handle: Handle, now: float) -> bool:
+    """Whether the next append will sync the mark; ``now`` is in monotonic seconds."""
+    return now - handle.mark_synced_at > _MARK_SYNC_SECONDS
+
+
 class GroupCommit:
     """The queue of commits of one handle."""
 
@@ -47,10 +53,15 @@ class GroupCommit:
         self._queue: deque[PreparedCommit] = deque()
         self._unresolved: deque[PreparedCommit] = deque()
 
-    def append(self, commit: PreparedCommit) -> int:
-        """Append ``commit``; returns the position of its first record, or raises its error."""
+    def append(self, commit: PreparedCommit, lock_timeout: float | None = None) -> int:
+        """Append ``commit``; returns the position of its first record, or raises its error.
+
+        ``lock_timeout`` (seconds) is that of the handle unless given.
+        """
         handle = self._handle
-        deadline = handle.effects.monotonic() + handle.lock_timeout
+        if lock_timeout is None:
+            lock_timeout = handle.lock_timeout
+        deadline = handle.effects.monotonic() + lock_timeout
         with self._mutex:
             leads = not self._leading
             if leads:
@@ -141,10 +152,7 @@ class GroupCommit:
             self._hand_over()
             self._wake(group)
         handle = self._handle
-        if (
-            mark is not None
-            and handle.effects.monotonic() - handle.mark_synced_at > _MARK_SYNC_SECONDS
-        ):
+        if mark is not None and mark_sync_is_due(handle, handle.effects.monotonic()):
             self._sync_mark(mark)
             renew_if_due(handle)
 
@@ -172,7 +180,8 @@ class GroupCommit:
                     group.append(commit)
                 if self._queue:
                     self._take(group, chain)
-                winners = admit(handle.state.index, group)
+                tails = look_again(handle, group) if handle.keeps_postings else ()
+                winners = admit(handle.state.index, group, tails)
                 if winners:
                     is_writing = True
                     mark = published = write_group(handle, mark, winners, now)

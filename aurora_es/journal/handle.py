@@ -123,6 +123,7 @@ class Handle:
         self.sealed: SealedIndex | None = None  # what it lists; replaced whole under index_lock
         self.retained_from = 1  # as the manifest says: positions below it are gone
         self.manifest_looked_at = 0.0  # monotonic seconds
+        self.keeps_postings = False  # an append had a condition: all appends add to the postings
         self.has_new_segment = False  # since the last append: ``tending`` is due
         self.genesis_id = b""
         self.directory_identity: tuple[int, int] | None = None  # (device, inode) once attached

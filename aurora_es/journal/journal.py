@@ -16,15 +16,18 @@ from aurora_es.errors import (
     StorageError,
 )
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import put_off
 from aurora_es.journal.commit import prepare_commit, tracking_data
+from aurora_es.journal.conditions import append_on_condition
 from aurora_es.journal.conflicts import refuse_repetition
 from aurora_es.journal.creation import Settings, create_journal, whole_hours
+from aurora_es.journal.exclusive import ExclusiveAppend
 from aurora_es.journal.filtering import read_matches
 from aurora_es.journal.following import Follower
 from aurora_es.journal.generation import renew_manifest
-from aurora_es.journal.group import GroupCommit
+from aurora_es.journal.group import GroupCommit, mark_sync_is_due
 from aurora_es.journal.handle import Handle
 from aurora_es.journal.listing import count_topics, list_originators
 from aurora_es.journal.opening import attach, refusals_named, refuse_network
@@ -38,6 +41,7 @@ from aurora_es.journal.records import (
     row_of,
     timestamp_of,
 )
+from aurora_es.journal.roll import roll_is_due
 from aurora_es.journal.spawn import background_default
 from aurora_es.journal.statistics import statistics_of
 from aurora_es.journal.syncing import IntervalSyncer, sync_journal
@@ -53,7 +57,9 @@ if TYPE_CHECKING:
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.payload import TrackingData
+    from aurora_es.index.query import Condition, Query
     from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.filtering import Match
     from aurora_es.journal.listing import Originator
     from aurora_es.journal.statistics import Statistics
 
@@ -183,8 +189,15 @@ class Journal:
         rows: Sequence[Row],
         identities: Sequence[Identity],
         tracking: TrackingData | None,
+        *,
+        lock_timeout: float | None = None,
+        condition: Condition | None = None,
     ) -> int:
-        """Append checked rows as one commit (for the faces); returns the first position."""
+        """Append checked rows as one commit (for the faces); returns the first position.
+
+        ``lock_timeout`` bounds the wait of this call, in seconds; 0.0 waits for nobody. Raises
+        ConflictError if ``condition`` is broken; its ``conflicts`` name the positions.
+        """
         handle = self.handle
         if handle.descriptors is None or handle.read_only:
             self._check_appendable()
@@ -198,7 +211,10 @@ class Journal:
         if not self._has_appended:
             self._start_appending()
         try:
-            first = self._group.append(commit)
+            if condition is None:
+                first = self._group.append(commit, lock_timeout)
+            else:
+                first = append_on_condition(self._group, handle, commit, condition, lock_timeout)
         except AuroraError:
             raise
         except OSError as error:
@@ -208,10 +224,43 @@ class Journal:
             )
             raise StorageError(message) from error
         if handle.has_new_segment:
+            self.tend()
+        return first
+
+    def exclusive(self) -> ExclusiveAppend:
+        """The append lock, to be held while somebody reads and decides (for the faces).
+
+        Makes the journal if there is none. ``tend`` when the lock is released.
+        """
+        self._check_appendable()
+        if self.handle.descriptors is None and not self.attach():
+            self._create()
+        if not self._has_appended:
+            self._start_appending()
+        return ExclusiveAppend(self.handle)
+
+    def tend(self) -> None:
+        """Let what is sealed be tended if a segment has begun since the last time."""
+        handle = self.handle
+        if handle.has_new_segment:
             handle.has_new_segment = False
             if self._background and handle.descriptors is not None:
                 tend(handle)
-        return first
+
+    def appends_at_once(self) -> bool:
+        """Whether an append now would wait for no disk, for faces whose threads must not wait.
+
+        False whenever it would create, roll or sync; a guess where another process has just rolled.
+        """
+        handle = self.handle
+        chain = handle.state.chain
+        if handle.sync_mode is Sync.ALWAYS or chain is None or not self._has_appended:
+            return False
+        effects = handle.effects
+        return not (
+            mark_sync_is_due(handle, effects.monotonic())
+            or roll_is_due(handle.roll_bounds, chain, max(effects.clock(), chain.timestamp))
+        )
 
     def _check_appendable(self) -> None:
         handle = self.handle
@@ -222,6 +271,12 @@ class Journal:
                 " read_only=True, or AURORA_READ_ONLY=n"
             )
             raise ReadOnlyError(message)
+
+    def create(self) -> None:
+        """Make the journal now, and not with the first append, unless it exists already."""
+        self._check_appendable()
+        if not self.attach():
+            self._create()
 
     def _create(self) -> None:
         handle = self.handle
@@ -326,10 +381,22 @@ class Journal:
         topics: frozenset[str],
         epoch: int | None,
     ) -> Iterator[StoredRecord]:
-        batches = read_matches(self.handle, topics, start, until, limit, with_times=True)
+        query = query_of_topics(topics)
+        batches = read_matches(self.handle, query, start, until, limit, with_times=True)
         for matches in self._unchanged(batches, epoch):
             for position, timestamp, data in matches:
                 yield StoredRecord(position, datetime_of(timestamp), record_of(data))
+
+    def read_matches(
+        self, query: Query, start: int, until: int, limit: int | None, epoch: int | None
+    ) -> Iterator[list[Match]]:
+        """Read what matches ``query``, in batches (for the faces); up to a visible ``until``.
+
+        Raises what ``read`` raises; HistoryChangedError unless all is read in ``epoch``.
+        """
+        check_position(self.handle, start)
+        batches = read_matches(self.handle, query, start, until, limit, with_times=False)
+        return self._unchanged(batches, epoch)
 
     def _unchanged(self, parts: Iterator[_T], epoch: int | None) -> Iterator[_T]:
         """The same ``parts``, as long as they are read in ``epoch``."""

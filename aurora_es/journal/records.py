@@ -142,6 +142,14 @@ def checked_state(topic: object, state: object) -> bytes:
     raise ArgumentError(message)
 
 
+def octets(state: Any) -> Any:
+    """Bytes of a bytes-like object; anything else as it is."""
+    try:
+        return memoryview(state).tobytes()
+    except TypeError:
+        return state
+
+
 def check_version(version: object) -> None:
     """Raise ArgumentError or TooLargeError unless ``version`` is a signed 64-bit integer."""
     if isinstance(version, bool) or not isinstance(version, int):

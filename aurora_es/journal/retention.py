@@ -53,6 +53,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
     older_than: timedelta | None = None,
     before_position: int | None = None,
     bytes_max: int | None = None,
+    keep_from: int | None = None,
     dry_run: bool = False,
     effects: Effects = SYSTEM_EFFECTS,
     lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
@@ -61,7 +62,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
 
     These are segments whose last commit is older than ``older_than``, those that end before
     ``before_position``, and the oldest ones while all segments together exceed ``bytes_max``. The
-    newest sealed segment stays. The files go a minute later, with the next background run.
+    newest sealed segment stays, and with ``keep_from`` whatever holds that position or a later one. The files go a minute later, with the next background run.
 
     Raises StillNeededError while the tracking record of an application in the same AURORA_PATH is
     behind what would be dropped (also in a dry run), ArgumentError without a bound,
@@ -84,6 +85,8 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
             _count_before(manifest.segments, before_position),
             _count_beyond(effects, text, manifest, bytes_max),
         )
+        if keep_from is not None:
+            count = min(count, _count_before(manifest.segments, keep_from))
         count = min(count, max(len(manifest.segments) - 1, 0))
         if count:
             _refuse_if_needed(text, manifest, manifest.segments[count].base_position)

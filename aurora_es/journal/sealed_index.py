@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from aurora_es.errors import ForeignDirectoryError, TruncatedError
 from aurora_es.format.names import run_name
+from aurora_es.index.intersection import candidates
 from aurora_es.index.keys import key_hasher, originator_key
 from aurora_es.index.run import Run
 from aurora_es.index.run_file import RunDamagedError
@@ -26,11 +26,12 @@ from aurora_es.late_imports import fork_waits
 from aurora_es.segment.walk import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import IndexRun, Manifest
     from aurora_es.format.run import Columns
+    from aurora_es.index.query import Query
     from aurora_es.index.tail import Key
 
 _T = TypeVar("_T")
@@ -70,6 +71,7 @@ class SealedIndex:
         self.runs = sorted(manifest.runs, key=lambda run: -run.last_segment)  # newest first
         self._hash = key_hasher(genesis_id, "originator")
         self._hash_topic = key_hasher(genesis_id, "topic")
+        self._hash_tag = key_hasher(genesis_id, "tag")
         self._mending = threading.Lock()  # one thread at a time builds a damaged run anew
         # Opened as needed, by any thread; a second one that opens the same does no harm.
         # By first segment: runs of one generation have none in common.
@@ -211,23 +213,19 @@ class SealedIndex:
                 found = [one for one in found if one[1] <= until]
             yield found, entry.rises
 
-    # Topics
+    # Topics and tags
 
-    def topic_candidates(
-        self, topics: Iterable[str], start: int, until: int, limit: int
+    def candidates(
+        self, query: Query, start: int, until: int, limit: int
     ) -> tuple[list[int] | None, int]:
-        """Where records with one of ``topics`` may be from ``start`` on, and up to where that says.
+        """Where records that match ``query`` may be from ``start`` on, and how far that says.
 
-        Rising candidates; None where one of the topics is so frequent that it has no postings:
-        then every record is one. Ends with the run that holds ``start``, at ``until``, or behind
-        some ``limit`` postings of a topic.
+        See ``intersection.candidates``; ends with the run that holds ``start``, too.
         """
         entry = next(entry for entry in self.runs if entry.base_position <= start)
-        keys = [self._hash_topic(topic) for topic in topics]
-        return self.ask(
-            entry,
-            lambda run: _candidates(run, keys, start, min(until, entry.last_position), limit),
-        )
+        hashers = self._hash_topic, self._hash_tag
+        until = min(until, entry.last_position)
+        return self.ask(entry, lambda run: candidates(run, query, hashers, start, until, limit))
 
     # Runs
 
@@ -278,27 +276,6 @@ class SealedIndex:
             if found is None or found is run:  # else another thread was faster
                 found = self._open[entry.first_segment] = built_anew(self, entry, error)
             return found
-
-
-def _candidates(
-    run: Run, keys: list[int], start: int, until: int, limit: int
-) -> tuple[list[int] | None, int]:
-    for key in keys:
-        ranges = run.common(key)
-        at = bisect_right(ranges, (start, run.header.last_position))
-        if at and start <= ranges[at - 1][1]:
-            return None, min(until, ranges[at - 1][1])
-        if at < len(ranges):
-            until = min(until, ranges[at][0] - 1)
-    merged: list[int] = []
-    for key in keys:
-        found = run.postings(key, after=start - 1, until=until, limit=limit)
-        if len(found) == limit:
-            until = min(until, found[-1])
-        merged += found
-    merged.sort()
-    del merged[bisect_right(merged, until) :]
-    return merged, until
 
 
 def file_name_of(entry: IndexRun) -> str:

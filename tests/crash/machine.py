@@ -13,6 +13,7 @@ from aurora_es.errors import AuroraError, CorruptionError, LockTimeoutError
 from aurora_es.files.layer import Effects
 from aurora_es.format.mark import decode_mark
 from aurora_es.index.keys import originator_key
+from aurora_es.index.query import query_of_topics
 from aurora_es.index.tail import Key, TailIndex
 from aurora_es.journal.catch_up import catch_up
 from aurora_es.journal.creation import Settings
@@ -31,7 +32,10 @@ FAILURES = (SimulatedKill, SimulatedInterrupt, AuroraError, OSError)
 
 
 # What the records themselves decide; the rest of an index is what somebody has looked up.
-_SCANNED = {*TailIndex.__slots__} - {"before", "scattered", "unchecked"}
+_SCANNED = {*TailIndex.__slots__} - {"before", "postings", "scattered", "unchecked"}
+
+
+_EVERY = query_of_topics(["t"])  # the topic of all records
 
 
 def check_lookups(journal: Journal) -> None:
@@ -42,6 +46,12 @@ def check_lookups(journal: Journal) -> None:
         if key is not None and record.originator_version is not None:
             owned.setdefault(key, {})[record.originator_version] = position
     index = journal.handle.state.index
+    for tail in index.parts[1]:
+        if tail.postings is not None:
+            last = tail.postings.position
+            found, _ = tail.postings.positions(_EVERY, tail.base_position, last, 1 << 20)
+            if found != [*range(tail.base_position, last + 1)]:
+                raise ViolationError(f"postings {found}, expected all up to {last}")
     for key, positions in owned.items():
         versions = sorted(positions)
         for desc in (False, True):

@@ -1,7 +1,7 @@
 """The library's application and projection cases on aurora_es.
 
-Views on journals come later; the projection cases use the library's in-memory view beside our
-application recorder, as the cases allow: the projection has its own PERSISTENCE_MODULE.
+The projection cases run with a journaled view, and with views of the library in memory and in
+SQLite beside our application recorder: the projection has its own PERSISTENCE_MODULE then.
 """
 
 from __future__ import annotations
@@ -9,37 +9,55 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from typing import ClassVar
+from typing import Any, ClassVar
 from unittest import TestCase
 
 import pytest
 from eventsourcing.persistence import Tracking
 from eventsourcing.popo import POPOTrackingRecorder
+from eventsourcing.sqlite import SQLiteTrackingRecorder
 from eventsourcing.tests.application import ApplicationTestCase, ExampleApplicationTestCase
 from eventsourcing.tests.projection import (
     AggregateEventCountersProjectionTestCase,
     EventCountersView,
     EventCountersViewTestCase,
     EventSourcedProjectionTestCase,
+    TaggedDecisionCountersProjectionTestCase,
 )
+from eventsourcing.utils import Environment
 
-_SETTINGS = ("PERSISTENCE_MODULE", "AURORA_PATH", "EVENTCOUNTERS_PERSISTENCE_MODULE")
+from aurora_es import AuroraFactory, JournaledView, ViewTable
 
 
 class EnvironmentCase(TestCase):
     """Points the library at a store of the test's own through ``os.environ``."""
 
     env: ClassVar[dict[str, str]] = {}
+    projection_module = "aurora_es"
 
     def setUp(self) -> None:
         """Set the variables."""
         self.root = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.root)
-        for key, value in zip(
-            _SETTINGS, ("aurora_es", self.root, "eventsourcing.popo"), strict=True
-        ):
+        settings = {
+            "PERSISTENCE_MODULE": "aurora_es",
+            "AURORA_PATH": self.root,
+            "EVENTCOUNTERS_PERSISTENCE_MODULE": self.projection_module,
+            "EVENTCOUNTERS_SQLITE_DBNAME": os.path.join(self.root, "view.sqlite"),
+        }
+        for key, value in settings.items():
             os.environ[key] = value
             self.addCleanup(os.environ.pop, key, None)
+        super().setUp()
+
+
+class FastMapperCase(EnvironmentCase):
+    """The same with the fast mapper."""
+
+    def setUp(self) -> None:
+        """Set one more."""
+        os.environ["AURORA_MAPPER"] = "msgpack"
+        self.addCleanup(os.environ.pop, "AURORA_MAPPER", None)
         super().setUp()
 
 
@@ -48,10 +66,47 @@ class TestApplication(EnvironmentCase, ApplicationTestCase):
     """The library's application case."""
 
 
+@pytest.mark.filterwarnings("default:'log' is deprecated:DeprecationWarning")
+class TestApplicationWithFastMapper(FastMapperCase, ApplicationTestCase):
+    """The library's application case with AURORA_MAPPER=msgpack."""
+
+
 class TestExampleApplication(EnvironmentCase, ExampleApplicationTestCase):
     """The library's example application case."""
 
     expected_factory_topic = "aurora_es.factory:AuroraFactory"
+
+
+class TestExampleApplicationWithFastMapper(FastMapperCase, ExampleApplicationTestCase):
+    """The library's example application case with AURORA_MAPPER=msgpack."""
+
+    expected_factory_topic = "aurora_es.factory:AuroraFactory"
+
+
+class JournaledCounters(JournaledView, EventCountersView):
+    """Counts in a journal."""
+
+    counters = ViewTable(str, int)
+
+    def get_created_event_counter(self) -> int:
+        """Number of created events."""
+        return self.counters.get("created", 0)
+
+    def get_subsequent_event_counter(self) -> int:
+        """Number of other events."""
+        return self.counters.get("subsequent", 0)
+
+    def incr_created_event_counter(self, tracking: Tracking) -> None:
+        """Count a created event."""
+        self._increment("created", tracking)
+
+    def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
+        """Count another event."""
+        self._increment("subsequent", tracking)
+
+    def _increment(self, name: str, tracking: Tracking) -> None:
+        with self.transaction(tracking) as t:
+            t.put(self.counters, name, t.get(self.counters, name, 0) + 1)
 
 
 class InMemoryCounters(POPOTrackingRecorder, EventCountersView):
@@ -84,20 +139,98 @@ class InMemoryCounters(POPOTrackingRecorder, EventCountersView):
             self.subsequent += 1
 
 
-class TestEventCountersView(EnvironmentCase, EventCountersViewTestCase):
-    """The library's view case, which the in-memory view below has to pass."""
+class SQLiteCounters(SQLiteTrackingRecorder, EventCountersView):
+    """Counts in a table of the library's SQLite recorder: how large read models are kept."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Declare one more table."""
+        super().__init__(*args, **kwargs)
+        self.create_table_statements.append(
+            "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, number INTEGER)"
+        )
+
+    def get_created_event_counter(self) -> int:
+        """Number of created events."""
+        return self._number("created")
+
+    def get_subsequent_event_counter(self) -> int:
+        """Number of other events."""
+        return self._number("subsequent")
+
+    def incr_created_event_counter(self, tracking: Tracking) -> None:
+        """Count a created event."""
+        self._increment("created", tracking)
+
+    def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
+        """Count another event."""
+        self._increment("subsequent", tracking)
+
+    def _number(self, name: str) -> int:
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT number FROM counters WHERE name=?", (name,))
+            row = cursor.fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _increment(self, name: str, tracking: Tracking) -> None:
+        with self.datastore.transaction(commit=True) as cursor:
+            self._insert_tracking(cursor, tracking)
+            cursor.execute(
+                "INSERT INTO counters VALUES (?, 1)"
+                " ON CONFLICT (name) DO UPDATE SET number = number + 1",
+                (name,),
+            )
+
+
+class TestJournaledView(EnvironmentCase, EventCountersViewTestCase):
+    """The library's view case on a journaled view."""
+
+    def construct_event_counters_view(self) -> EventCountersView:
+        """A view of a factory named as a projection's."""
+        factory = AuroraFactory(Environment("EventCounters", os.environ))
+        self.addCleanup(factory.close)
+        view = factory.tracking_recorder(JournaledCounters)
+        assert isinstance(view, JournaledCounters)
+        return view
+
+
+class TestInMemoryView(EnvironmentCase, EventCountersViewTestCase):
+    """The library's view case, which the in-memory view above has to pass."""
 
     def construct_event_counters_view(self) -> EventCountersView:
         """The in-memory view."""
         return InMemoryCounters()
 
 
-class TestAggregateEventCountersProjection(
-    EnvironmentCase, AggregateEventCountersProjectionTestCase
-):
+class TestProjectionIntoJournaledView(EnvironmentCase, AggregateEventCountersProjectionTestCase):
+    """The library's projection case: everything in one AURORA_PATH."""
+
+    view_class = JournaledCounters
+
+
+class TestDCBProjectionIntoJournaledView(EnvironmentCase, TaggedDecisionCountersProjectionTestCase):
+    """The library's case of a DCB application's projection: everything in one AURORA_PATH."""
+
+    view_class = JournaledCounters
+
+    def setUp(self) -> None:
+        """The application's mapper is that of tagged decisions."""
+        os.environ["MAPPER_TOPIC"] = "eventsourcing.dcb.msgpack:MessagePackMapper"
+        self.addCleanup(os.environ.pop, "MAPPER_TOPIC", None)
+        super().setUp()
+
+
+class TestProjectionIntoMemory(EnvironmentCase, AggregateEventCountersProjectionTestCase):
     """The library's projection case: our application, its view."""
 
+    projection_module = "eventsourcing.popo"
     view_class = InMemoryCounters
+
+
+class TestProjectionIntoSQLite(EnvironmentCase, AggregateEventCountersProjectionTestCase):
+    """The library's projection case: our application, a view in SQLite."""
+
+    projection_module = "eventsourcing.sqlite"
+    view_class = SQLiteCounters
 
 
 class TestEventSourcedProjection(EnvironmentCase, EventSourcedProjectionTestCase):
@@ -106,3 +239,4 @@ class TestEventSourcedProjection(EnvironmentCase, EventSourcedProjectionTestCase
 
 del AggregateEventCountersProjectionTestCase, ApplicationTestCase, EnvironmentCase
 del EventCountersViewTestCase, EventSourcedProjectionTestCase, ExampleApplicationTestCase
+del FastMapperCase, TaggedDecisionCountersProjectionTestCase

@@ -13,7 +13,7 @@ from eventsourcing.projection import EventSourcedProjection, Projection
 from eventsourcing.system import ProcessApplication
 from eventsourcing.utils import get_topic
 
-from aurora_es import AuroraStore, AuroraTrackingRecorder
+from aurora_es import AuroraStore, AuroraTrackingRecorder, JournaledView, ViewTable
 
 
 class Counter(Aggregate):
@@ -136,4 +136,26 @@ class SeenProjection(Projection[SeenView]):
     @singledispatchmethod
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
         """See it."""
+        self.view.see(tracking)
+
+
+class SumsView(JournaledView):
+    """Counts in a journal what was projected into it."""
+
+    sums = ViewTable(str, int)
+
+    def see(self, tracking: Tracking) -> None:
+        """Count an event."""
+        with self.transaction(tracking) as t:
+            t.put(self.sums, "all", t.get(self.sums, "all", 0) + 1)
+
+
+class SumsProjection(Projection[SumsView]):
+    """Projects every event of the counters."""
+
+    name = "Sums"
+
+    @singledispatchmethod
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        """Count it."""
         self.view.see(tracking)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventsourcing.dcb.api import DCBEvent
 from eventsourcing.persistence import (
     InterfaceError,
-    JSONTranscoder,
     Mapper,
-    NotSupportedError,
     Tracking,
 )
 from eventsourcing.popo import POPOTrackingRecorder
@@ -90,22 +89,20 @@ def test_a_recorder_accepts_unknown_keywords(open_factory: OpenFactory) -> None:
     recorder.close()
 
 
-def test_the_fast_mapper_comes_later(open_factory: OpenFactory) -> None:
-    """AURORA_MAPPER=msgpack is refused when a mapper is asked for, unless one is named."""
-    factory = open_factory(AURORA_MAPPER="msgpack")
-    with pytest.raises(NotSupportedError, match="AURORA_MAPPER=msgpack"):
-        factory.mapper()
-    assert type(factory.mapper(mapper_class=OwnMapper)) is OwnMapper
-    assert factory.application_recorder().insert_events([event()]) == [1]
-    named = open_factory(AURORA_MAPPER="msgpack", MAPPER_TOPIC=f"{__name__}:OwnMapper")
-    assert type(named.mapper(JSONTranscoder())) is OwnMapper
-
-
-def test_the_dcb_recorder_comes_later(tmp_path: Path, open_factory: OpenFactory) -> None:
-    """Asking for one says so and writes nothing."""
-    with pytest.raises(NotSupportedError, match="DCB"):
-        open_factory().dcb_recorder()
+def test_the_dcb_recorder_has_a_journal_of_its_own(
+    tmp_path: Path, open_factory: OpenFactory
+) -> None:
+    """Constructing one writes nothing; positions of DCB events are their own."""
+    factory = open_factory()
+    recorder = factory.dcb_recorder()
+    assert recorder.read().head is None
     assert list(tmp_path.iterdir()) == []
+    factory.application_recorder().insert_events([event()])
+    assert recorder.append([DCBEvent("type", b"")]) == 1
+    assert {path.name for path in (tmp_path / "App").iterdir()} == {"dcb", "events"}
+    factory.close()
+    with pytest.raises(InterfaceError):
+        recorder.read()
 
 
 def test_a_factory_is_closed_twice(open_factory: OpenFactory) -> None:

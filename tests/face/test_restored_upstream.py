@@ -14,11 +14,15 @@ import pytest
 from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.utils import Environment
 
-from aurora_es import AuroraFactory, HistoryChangedError
+from aurora_es import AuroraFactory, HistoryChangedError, JournaledView, ViewTable
 from aurora_es.care import backup, restore
 from tests.face.domain import Counters
 from tests.face.support import PATIENCE_SECONDS
 from tests.face.test_runners import project, project_events
+
+
+class _View(JournaledView):
+    seen = ViewTable(str, int)
 
 
 def _factory(root: Path, name: str) -> AuroraFactory:
@@ -39,17 +43,26 @@ def _restore_upstream(root: Path, position: int, at: int) -> None:
     restore(root.parent / "backup", target, position=position)
 
 
-@pytest.mark.parametrize("kind", ["tracking_recorder", "process_recorder"])
+@pytest.mark.parametrize("kind", ["tracking_recorder", "process_recorder", "view"])
 def test_tracking_of_another_history_is_refused(tmp_path: Path, kind: str) -> None:
     """Beyond the point: refused, also once the upstream has grown past it; within it: goes on."""
     root = tmp_path / "store"
     _append(root, 5)
     backup(root / "Up" / "events", tmp_path / "backup")
-    recorder = getattr(_factory(root, "Down"), kind)()
-    if kind == "tracking_recorder":
-        recorder.insert_tracking(Tracking("Up", 4))
-    else:
-        recorder.insert_events([], tracking=Tracking("Up", 4))
+    factory = _factory(root, "Down")
+    recorder: Any = factory.tracking_recorder(_View) if kind == "view" else getattr(factory, kind)()
+
+    def track(notification_id: int) -> None:
+        tracking = Tracking("Up", notification_id)
+        if kind == "view":
+            with recorder.transaction(tracking) as t:
+                t.put(recorder.seen, "last", notification_id)
+        elif kind == "tracking_recorder":
+            recorder.insert_tracking(tracking)
+        else:
+            recorder.insert_events([], tracking=tracking)
+
+    track(4)
     _restore_upstream(root, 4, 1)
     assert recorder.max_tracking_id("Up") == 4
     shutil.rmtree(root / "Up" / "events")
@@ -58,7 +71,7 @@ def test_tracking_of_another_history_is_refused(tmp_path: Path, kind: str) -> No
         _append(root, count)
         with pytest.raises(HistoryChangedError, match=r"position 4 in epoch 0.*from position 4 on"):
             recorder.max_tracking_id("Up")
-    recorder.insert_tracking(Tracking("Up", 6))
+    track(6)
     assert recorder.max_tracking_id("Up") == 6
     recorder.close()
 

@@ -20,7 +20,16 @@ from eventsourcing.system import (
     System,
 )
 
-from tests.face.domain import Counters, ProjectedTotals, SeenProjection, SeenView, Totals
+from aurora_es.runner import SystemProcess
+from tests.face.domain import (
+    Counters,
+    ProjectedTotals,
+    SeenProjection,
+    SeenView,
+    SumsProjection,
+    SumsView,
+    Totals,
+)
 from tests.face.support import PATIENCE_SECONDS, Task
 
 Environment = dict[str, str]
@@ -47,6 +56,13 @@ def project(env: Environment) -> ProjectionRunner[Counters, SeenView]:
     """A runner of the projection into our tracking recorder."""
     return ProjectionRunner(
         application_class=Counters, projection_class=SeenProjection, view_class=SeenView, env=env
+    )
+
+
+def project_sums(env: Environment) -> ProjectionRunner[Counters, SumsView]:
+    """A runner of the projection into a view in a journal."""
+    return ProjectionRunner(
+        application_class=Counters, projection_class=SumsProjection, view_class=SumsView, env=env
     )
 
 
@@ -124,6 +140,18 @@ def leave_event_sourced_projection(env: Environment) -> None:
         assert "was closed" in str(error)  # noqa: PT017 - it is allowed, not required
 
 
+def leave_journaled_view(env: Environment) -> None:
+    """Leave while the view in its journal has hardly counted anything."""
+    with project_sums(env) as runner:
+        runner.wait(1, timeout=PATIENCE_SECONDS)
+
+
+def leave_system_process(env: Environment) -> None:
+    """Leave while the follower has hardly begun."""
+    with SystemProcess(System(pipes=[[Counters, Totals]]), "Totals", env) as process:
+        assert process.wait_until_working(PATIENCE_SECONDS)
+
+
 def leave_multi_threaded(env: Environment) -> None:
     """Leave right after the prompt; the library waits two seconds for its threads."""
     try:
@@ -135,7 +163,9 @@ def leave_multi_threaded(env: Environment) -> None:
 
 LEAVINGS: dict[str, Callable[[Environment], None]] = {
     "projection": leave_projection,
+    "journaled view": leave_journaled_view,
     "event-sourced projection": leave_event_sourced_projection,
+    "system process": leave_system_process,
     "multi-threaded": leave_multi_threaded,
 }
 
@@ -148,7 +178,8 @@ def leave_often(env: Environment, leave: Callable[[Environment], None], rounds: 
         root = Path(env["AURORA_PATH"]) / f"round {number}"
         root.mkdir()
         followers = {
-            f"{name}_AURORA_PATH": str(root) for name in ("SEEN", "PROJECTEDTOTALS", "TOTALS")
+            f"{name}_AURORA_PATH": str(root)
+            for name in ("SEEN", "SUMS", "PROJECTEDTOTALS", "TOTALS")
         }
         Task(leave, env | followers).result(timeout=60)
     with Counters(env) as reader:
@@ -157,7 +188,9 @@ def leave_often(env: Environment, leave: Callable[[Environment], None], rounds: 
         assert last >= _PENDING + 1
 
 
-@pytest.mark.parametrize("runner", ["projection", "event-sourced projection"])
+@pytest.mark.parametrize(
+    "runner", ["projection", "journaled view", "event-sourced projection", "system process"]
+)
 def test_leaving_with_events_pending(env: Environment, runner: str) -> None:
     """Twenty times, neither a hang nor a crash nor a thread left behind."""
     leave_often(env, LEAVINGS[runner], 20)
@@ -181,9 +214,13 @@ def test_what_was_left_pending_is_done_later(env: Environment) -> None:
     with Counters(env) as writer:
         writer.begin(100)
     leave_projection(env)
+    leave_journaled_view(env)
     leave_event_sourced_projection(env)
     with project(env) as runner:
         runner.wait(101, timeout=PATIENCE_SECONDS)
+    with project_sums(env) as sums_runner:
+        sums_runner.wait(101, timeout=PATIENCE_SECONDS)
+        assert sums_runner.view.sums.get("all") == 101
     with project_events(env) as projection_runner:
         projection_runner.wait(101, timeout=PATIENCE_SECONDS)
         assert projection_runner.projection.total == 100

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_es.index.columns import last_ordinals
+from aurora_es.index.columns import last_ordinals, position_column
 from aurora_es.index.keys import KINDS, key_range
 from aurora_es.index.run import Run
 from tests.index.runs import (
@@ -72,13 +72,16 @@ def test_postings(made: Contents, data: st.DataObject) -> None:
     run = written(made)
     key = data.draw(st.sampled_from(OTHERS + ABSENT))
     expected = [position for _, position in made.of_key(key)]
-    assert run.postings(key) == expected
+    first, end = run.posting_range(key, after=0, until=1 << 63)
+    assert run.positions(first, end) == expected
     bounds = st.integers(0, made.last_position + 3) | st.sampled_from([*expected, 0])
     for _ in range(5):
         after, until = data.draw(bounds), data.draw(bounds)
-        limit = data.draw(st.none() | st.integers(0, 130))
-        found = [position for position in expected if after < position <= until][:limit]
-        assert run.postings(key, after=after, until=until, limit=limit) == found
+        found = [position for position in expected if after < position <= until]
+        first, end = run.posting_range(key, after=after, until=until)
+        assert run.positions(first, end) == found
+        if first < end:
+            assert position_column(run, first, end).tolist() == found
 
 
 @given(contents(), st.sampled_from([1, 2, 1024]))

@@ -10,6 +10,7 @@ import pytest
 from aurora_es.errors import ForeignDirectoryError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.run import RUN_HEADER_BYTES, decode_run_header, encode_run_header
+from aurora_es.index.columns import position_column
 from aurora_es.index.run import Run
 from aurora_es.index.run_file import RunDamagedError
 from aurora_es.testing.faulty import Fault, FaultyFiles
@@ -31,7 +32,9 @@ QUESTIONS: list[Callable[[Run], object]] = [
     lambda run: [run.find(key, version) for key in KEYS for version in (-3, 0, 69, 70)],
     lambda run: run.select(1, gt=3, desc=True, limit=4),
     lambda run: [run.select(key) for key in KEYS],
-    lambda run: [run.postings(key) for key in KEYS],
+    lambda run: [run.posting_range(key, after=0, until=1 << 40) for key in KEYS],
+    lambda run: run.positions(0, run.header.entry_count),
+    lambda run: list(position_column(run, 0, run.header.entry_count)),
     lambda run: list(run.keys("topic")),
     lambda run: list(run.keys("originator")),
 ]

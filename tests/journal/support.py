@@ -302,19 +302,22 @@ class Crowd:
 
     def append(self, journal: Journal, commits: list[list[Record]]) -> list[Any]:
         """Append the first commit, and all others in one group; return positions or errors."""
+        return self.call(journal, [partial(journal.append, commit) for commit in commits])
+
+    def call(self, journal: Journal, jobs: list[Call]) -> list[Any]:
+        """The same for jobs that each append one commit."""
 
         def hold_up(call: Call, fd: int) -> Any:
             del self.files.reactions["fdatasync"]
             self.watch.begin()
             self._leader_syncs.set()
-            self.watch.wait_for(len(commits) - 1)
+            self.watch.wait_for(len(jobs) - 1)
             self._before_group()
             return call()
 
         if not journal.attach():
             journal._create()  # which syncs, too
         self.files.reactions["fdatasync"] = hold_up
-        jobs = [partial(journal.append, commit) for commit in commits]
 
         def wait_and(job: Call) -> Any:
             assert self._leader_syncs.wait(PATIENCE_SECONDS)

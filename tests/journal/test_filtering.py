@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aurora_es import CorruptionError, Journal, Record, RollCycle, Sync
-from aurora_es.index.topics import TailTopics
+from aurora_es.index.postings import TailPostings
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal import filtering, sealed_index
 from aurora_es.journal.background import cool, merge, seal
 from aurora_es.journal.generation import renew_manifest
@@ -96,10 +97,10 @@ def test_a_look_at_the_newest_gathers_nothing(tmp_path: Path) -> None:
     with open_with(tmp_path) as journal:
         tail = journal.handle.state.index.tail
         assert positions(journal, "rare", start=EACH - 50) == []
-        assert tail.topics is None
+        assert tail.postings is None
         assert positions(journal, "rare", start=EACH // 3) == [700, 701]
-        assert tail.topics is not None
-        assert tail.topics.position == EACH
+        assert tail.postings is not None
+        assert tail.postings.position == EACH
 
 
 def test_a_second_look_reads_no_more_than_it_returns(tmp_path: Path) -> None:
@@ -125,11 +126,11 @@ def test_a_limit_ends_the_first_scan(tmp_path: Path, monkeypatch: pytest.MonkeyP
     fill(tmp_path, EACH)
     with open_with(tmp_path) as journal:
         assert positions(journal, "often", limit=5) == [1, 2, 3, 4, 5]
-        topics = journal.handle.state.index.tail.topics
-        assert topics is not None
-        assert topics.position < EACH // 10
+        postings = journal.handle.state.index.tail.postings
+        assert postings is not None
+        assert postings.position < EACH // 10
         assert positions(journal, "rare") == [700, 701]
-        assert topics.position == EACH
+        assert postings.position == EACH
 
 
 def test_a_damaged_frame_is_told(tmp_path: Path) -> None:
@@ -172,13 +173,14 @@ def test_threads_gather_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_topics_come_in_order_once() -> None:
     """Records that were added already, or that leave a gap, are not added."""
-    topics = TailTopics(11)
-    topics.add(11, ["a", "b", "a"])
-    topics.add(11, ["b"])
-    topics.add(15, ["b"])
-    topics.add(14, ["b"])
-    assert topics.position == 14
-    assert topics.positions(["a", "b", "c"], 11, 14, 9) == ([11, 12, 13, 14], 14)
-    assert topics.positions(["a", "b"], 12, 14, 1) == ([12], 12)
-    assert topics.positions(["c"], 11, 13, 1) == ([], 13)
-    assert topics.memory_bytes == 16
+    postings = TailPostings(11)
+    postings.add(11, [("a", ()), ("b", ()), ("a", ())])
+    postings.add(11, [("b", ())])
+    postings.add(15, [("b", ())])
+    postings.add(14, [("b", ())])
+    assert postings.position == 14
+    every = query_of_topics(["a", "b", "c"])
+    assert postings.positions(every, 11, 14, 9) == ([11, 12, 13, 14], 14)
+    assert postings.positions(query_of_topics("ab"), 12, 14, 1) == ([12], 12)
+    assert postings.positions(query_of_topics("c"), 11, 13, 1) == ([], 13)
+    assert postings.memory_bytes == 16

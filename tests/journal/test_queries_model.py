@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle, StoredRecord, Sync
+from aurora_es.index.query import query_of_topics
 from aurora_es.journal import background, filtering, reading
 from aurora_es.journal.generation import renew_manifest
 from aurora_es.journal.records import datetime_of
@@ -164,8 +165,9 @@ class Queries(RuleBasedStateMachine):
                 if stored.record.topic in topics and start <= stored.position <= until
             ][:limit]
         )
+        query = query_of_topics(topics)
         batches = filtering.read_matches(
-            journal.handle, frozenset(topics), max(start, 1), until, limit, with_times=False
+            journal.handle, query, max(start, 1), until, limit, with_times=False
         )
         assert [(position, data.state) for batch in batches for position, _, data in batch] == [
             (stored.position, stored.record.state) for stored in found

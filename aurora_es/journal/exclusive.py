@@ -1,0 +1,104 @@
+"""Holds the append lock while somebody reads, decides and appends: for journaled views.
+
+Theory of operation: under the lock nobody appends, so what is read there is the newest state of all
+processes and stays it until the lock is released. The one commit that is appended goes the way of
+any other, as a group of its own; threads of this process that append meanwhile wait in front of
+``append_mutex``, as other processes wait in front of the flock. An interrupt between write and
+publication leaves the handle in doubt, and the next owner of the lock recovers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from aurora_es.errors import AuroraError, StorageError
+from aurora_es.journal.append import mark_under_lock, write_group
+from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.commit import prepare_commit
+from aurora_es.journal.conflicts import admit
+from aurora_es.journal.generation import renew_if_due
+from aurora_es.journal.roll import roll, roll_is_due
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aurora_es.format.mark import Mark
+    from aurora_es.format.payload import TrackingData
+    from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.handle import Handle
+
+_MARK_SYNC_SECONDS = 1.0
+
+
+class ExclusiveAppend:
+    """Context manager: the append lock of ``handle`` is held, and its state is the newest."""
+
+    __slots__ = ("_handle", "_lock", "_mark", "_published")
+
+    def __init__(self, handle: Handle) -> None:
+        """Prepare; the journal of ``handle`` exists and is open for appending."""
+        self._handle = handle
+        self._lock = AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout)
+        self._mark: Mark | None = None
+        self._published = False
+
+    def __enter__(self) -> Self:
+        """Take the lock, catch up, recover if need be; raises LockTimeoutError and others."""
+        self._lock.__enter__()
+        try:
+            self._mark = mark_under_lock(self._handle)
+        except BaseException:
+            self._lock.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock."""
+        self._lock.__exit__()
+        if self._published:
+            self._published = False
+            self._sync_mark_if_due()
+
+    def append(
+        self, rows: Sequence[Row], identities: Sequence[Identity], tracking: TrackingData | None
+    ) -> int:
+        """Append one commit; returns the first position. Raises as ``Journal.append`` does."""
+        handle = self._handle
+        commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
+        mark, chain = self._mark, handle.state.chain
+        assert mark is not None
+        assert chain is not None
+        now = max(handle.effects.clock(), chain.timestamp)
+        try:
+            if roll_is_due(handle.roll_bounds, chain, now):
+                mark = self._mark = roll(handle, mark)
+            if not admit(handle.state.index, [commit]):
+                assert commit.error is not None
+                raise commit.error
+            self._mark = write_group(handle, mark, [commit], now)
+        except AuroraError:
+            raise
+        except OSError as error:
+            message = f"{handle.path}: {error}; nothing of this call was written"
+            raise StorageError(message) from error
+        except BaseException:
+            # Interrupted, perhaps between write and publication: the next owner recovers.
+            handle.forget_state()
+            raise
+        self._published = True
+        return commit.first_position
+
+    def _sync_mark_if_due(self) -> None:
+        """As a leader of a group commit does once a second, when its lock is released."""
+        handle, mark = self._handle, self._mark
+        assert mark is not None
+        if handle.effects.monotonic() - handle.mark_synced_at <= _MARK_SYNC_SECONDS:
+            return
+        try:
+            handle.sync_mark(mark)
+        except AuroraError:
+            return  # closed or poisoned meanwhile, by another thread: no affair of this commit
+        except OSError as error:
+            handle.poison_with(error)
+            return
+        renew_if_due(handle)

@@ -1,0 +1,214 @@
+"""``Queue`` for threads, and how it is opened."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Self, overload
+
+from aurora_es.errors import ConflictError, ReadOnlyError
+from aurora_es.queue.blocking.thread_group import GroupReceiver
+from aurora_es.queue.blocking.thread_receiver import NamedReceiver, Receiver, ThreadReceiver
+from aurora_es.queue.blocking.thread_sender import Sender
+from aurora_es.queue.builder import builder_of
+from aurora_es.queue.cursor_records import GROUP, RECEIVER
+from aurora_es.queue.group_member import (
+    ATTEMPTS_MAX_DEFAULT,
+    VISIBILITY_SECONDS_DEFAULT,
+    GroupMember,
+)
+from aurora_es.queue.named_receiver import Cursor
+from aurora_es.queue.queue_errors import (
+    QueueClosedError,
+)
+from aurora_es.queue.reader import START, MessageReader
+from aurora_es.queue.retaining import QueueRetentionReport, retain_queue
+from aurora_es.weak_sets import members_of
+
+if TYPE_CHECKING:
+    import os
+    from datetime import timedelta
+
+    from aurora_es.options import CompressionFormat, RollCycle, Sync
+    from aurora_es.queue.cursor_state import NameState
+    from aurora_es.queue.reader import Target
+    from aurora_es.queue.settings import QueueSettings
+
+
+class Queue:
+    """A queue as threads use it; ``open_queue`` opens one."""
+
+    def __init__(self, settings: QueueSettings) -> None:
+        """Open the journals, and recover them if need be; raises AuroraError."""
+        self.settings = settings
+        self._log = settings.open()
+        self.messages = self._log.messages
+        self.closed = False
+        self._senders: weakref.WeakSet[Sender] = weakref.WeakSet()
+        self._receivers: weakref.WeakSet[ThreadReceiver] = weakref.WeakSet()
+
+    @property
+    def path(self) -> str:
+        """Directory of the queue."""
+        return self.settings.path
+
+    @property
+    def last_position(self) -> int:
+        """Position of the newest message; 0 when there is none."""
+        self._check_open()
+        return self.messages.last_position
+
+    @property
+    def first_position(self) -> int:
+        """Position of the first message that retention has left."""
+        self._check_open()
+        return self.messages.first_position
+
+    def acquire_sender(self) -> Sender:
+        """Return a new sender. Raises QueueClosedError, ReadOnlyError."""
+        self._check_open(to_write=True)
+        sender = Sender(self.messages)
+        self._senders.add(sender)
+        return sender
+
+    @overload
+    def subscribe(self, name: None = None, *, start: Target = START) -> Receiver: ...
+    @overload
+    def subscribe(self, name: str, *, start: Target = START) -> NamedReceiver: ...
+    def subscribe(self, name: str | None = None, *, start: Target = START) -> Receiver:
+        """Return a receiver that sees every message; see ``aurora_es.queue.Queue.subscribe``."""
+        self._check_open(to_write=name is not None)
+        receiver: Receiver
+        if name is None:
+            receiver = Receiver(MessageReader(self.messages, start), self._log)
+        else:
+            self._begin(name, RECEIVER, start)
+            cursor = Cursor(self._log, name)
+            reader = MessageReader(self.messages, cursor.committed + 1)
+            receiver = NamedReceiver(reader, self._log, cursor)
+        self._receivers.add(receiver)
+        return receiver
+
+    def join(  # noqa: PLR0913 - a user's choices, all by name
+        self,
+        name: str,
+        *,
+        start: Target = START,
+        visibility_timeout: float = VISIBILITY_SECONDS_DEFAULT,
+        attempts_max: int | None = ATTEMPTS_MAX_DEFAULT,
+        retry_delay: float = 0.0,
+        prefetch: int = 1,
+    ) -> GroupReceiver:
+        """Return a member of the group ``name``; see ``aurora_es.queue.Queue.join``."""
+        self._check_open(to_write=True)
+        self._begin(name, GROUP, start)
+        member = GroupMember(
+            self._log,
+            name,
+            visibility_timeout=visibility_timeout,
+            attempts_max=attempts_max,
+            retry_delay=retry_delay,
+            prefetch=prefetch,
+        )
+        receiver = GroupReceiver(self._log, member)
+        self._receivers.add(receiver)
+        return receiver
+
+    def _begin(self, name: str, kind: str, start: Target) -> None:
+        while (draft := self._log.begin(name, kind, start)) is not None:
+            try:
+                self._log.append(draft)
+            except ConflictError:
+                continue  # somebody else has begun with it
+            self._log.journal.sync()
+
+    def names(self) -> dict[str, NameState]:
+        """The names of receivers and groups, with what is known of each."""
+        self._check_open()
+        return self._log.names()
+
+    def forget(self, name: str) -> None:
+        """Forget a named receiver or a group: its messages are not kept for it any more."""
+        self._check_open(to_write=True)
+        while (draft := self._log.forget(name)) is not None:
+            try:
+                self._log.append(draft)
+            except ConflictError:
+                continue
+
+    def retain(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        bytes_max: int | None = None,
+        messages_max: int | None = None,
+        dry_run: bool = False,
+    ) -> QueueRetentionReport:
+        """Drop old messages, or say which would be: see ``retain_queue``."""
+        self._check_open(to_write=True)
+        return retain_queue(
+            self._log,
+            older_than=older_than,
+            bytes_max=bytes_max,
+            messages_max=messages_max,
+            dry_run=dry_run,
+        )
+
+    def close(self) -> None:
+        """End all senders and receivers, sync, and release everything; idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        for sender in members_of(self._senders):
+            sender.close()
+        for receiver in members_of(self._receivers):
+            receiver.close()
+        self._log.close()
+
+    def _check_open(self, *, to_write: bool = False) -> None:
+        if self.closed:
+            message = f"the queue {self.path} was closed; open it again"
+            raise QueueClosedError(message)
+        if to_write and self.settings.read_only:
+            message = (
+                f"{self.path} was opened read-only; open it for sending, which names need, too"
+            )
+            raise ReadOnlyError(message)
+
+    def __enter__(self) -> Self:
+        """Return the queue itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def open_queue(  # noqa: PLR0913 - a user's choices, all by name
+    path: str | os.PathLike[str],
+    *,
+    sync: Sync | None = None,
+    roll_cycle: RollCycle | None = None,
+    compression: CompressionFormat | None = None,
+    cool_after: timedelta | None = None,
+    lock_timeout: float | None = None,
+    poll_interval: float | None = None,
+    read_only: bool = False,
+) -> Queue:
+    """Open the queue at ``path``, which is a context manager; see ``QueueBuilder`` for the choices.
+
+    Raises AuroraConfigurationError, ForeignDirectoryError, CorruptionError, StorageError.
+    """
+    builder = builder_of(
+        path,
+        {
+            "sync": sync,
+            "roll_cycle": roll_cycle,
+            "compression": compression,
+            "cool_after": cool_after,
+            "lock_timeout": lock_timeout,
+            "poll_interval": poll_interval,
+        },
+    )
+    if read_only:
+        builder.read_only()
+    return Queue(builder.settings)

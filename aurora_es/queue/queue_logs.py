@@ -1,0 +1,5 @@
+"""The logger of the queue."""
+
+import logging
+
+logger = logging.getLogger("aurora_es.queue")

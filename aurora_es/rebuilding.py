@@ -1,0 +1,211 @@
+"""Rebuilds a journaled view from nothing, beside the live one, and swaps it in with one commit.
+
+Theory of operation: the projection runs over the application's events once more, page by page, into
+a scratch view that nobody else sees, up to where the live view is. Then the live view's journal is
+locked. What it has tracked meanwhile is projected, too, so that the new view is where the live one
+is: not behind, and not ahead, as the runner's next event would be a conflict then. One commit,
+a checkpoint that takes the place of all that was before, makes it the view of every process, of
+those that read it and of the runner that goes on projecting. Killed before that, a rebuild leaves
+nothing behind but a temporary directory; there is nothing behind it to be killed in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Self, get_origin
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import InfrastructureFactory, Tracking
+from eventsourcing.utils import Environment
+
+from aurora_es.errors import ArgumentError, TooLargeError
+from aurora_es.factory import AuroraFactory
+from aurora_es.files.memory import MemoryDirectory
+from aurora_es.journal.commit import tracking_data
+from aurora_es.journal.creation import Settings
+from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.options import Sync
+from aurora_es.recorder_errors import FAULTS, recorder_error
+from aurora_es.store import AuroraStore
+from aurora_es.view_state import CHECKPOINT_BYTES_MAX
+from aurora_es.view_transaction import ViewTransaction, checkpoint_rows
+from aurora_es.views import JournaledView, core_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventsourcing.persistence import Notification
+    from eventsourcing.projection import Projection
+    from eventsourcing.utils import EnvType
+
+    from aurora_es.format.payload import TrackingData
+
+_PAGE_EVENTS = 1000
+
+
+def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's ProjectionRunner, and two
+    *,
+    application_class: type[Application[Any]],
+    projection_class: type[Projection[Any]],
+    view_class: type[JournaledView],
+    env: EnvType | None = None,
+    page_size: int = _PAGE_EVENTS,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Build a projection's view anew and swap it in; returns the position up to which.
+
+    That is where the live view is; if it has tracked nothing, the newest event. The live view is
+    read, and projected into, all the while; it is locked only to project what it has tracked since
+    the last page, and for the swap. ``page_size`` events become one commit of the view that is
+    built. ``progress`` is called with the position reached and the last one.
+
+    Raises the library's ProgrammingError for a view that is not a JournaledView, or that tracks
+    other applications too; DataError for one that is too large; OperationalError.
+    """
+    if not issubclass(view_class, JournaledView):
+        message = (
+            f"{view_class.__qualname__}: expected a subclass of JournaledView; project into a view"
+            " with a new name instead, and let readers use that when it has caught up"
+        )
+        raise recorder_error(ArgumentError(message))
+    if not issubclass(get_origin(application_class) or application_class, Application):
+        message = f"{application_class!r}: expected a subclass of Application"
+        raise recorder_error(ArgumentError(message))
+    if page_size < 1:
+        message = f"page_size: expected 1 or more, found {page_size}"
+        raise recorder_error(ArgumentError(message))
+    live_factory = _factory_of(projection_class.name, env)
+    application = application_class(env)
+    try:
+        live = live_factory.tracking_recorder(view_class)
+        assert isinstance(live, JournaledView)
+        with _Scratch(projection_class, view_class) as scratch:
+            rebuilding = _Rebuilding(application, scratch, live, page_size, progress)
+            return rebuilding.run()
+    finally:
+        application.close()
+        live_factory.close()
+
+
+class _Scratch:
+    """A view in a temporary directory, and the projection into it."""
+
+    def __init__(
+        self, projection_class: type[Projection[Any]], view_class: type[JournaledView]
+    ) -> None:
+        directory = MemoryDirectory()
+        options = LeaseOptions(Settings(sync=Sync.NEVER))
+        store = AuroraStore(directory.path, projection_class.name, options, memory=directory)
+        self.view = view_class(store)
+        self.projection = projection_class(view=self.view)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.view.close()
+
+
+class _Rebuilding:
+    """One run: from the first event to the swap."""
+
+    def __init__(
+        self,
+        application: Application[Any],
+        scratch: _Scratch,
+        live: JournaledView,
+        page_size: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._application = application
+        self._scratch = scratch
+        self._live = live
+        self._page_size = page_size
+        self._progress = progress
+        self._position = 0  # everything up to here was looked at
+
+    def run(self) -> int:
+        self._refuse_other_leaders()
+        self._project_until_live()
+        core = core_of(self._live)
+        try:
+            journal = core.lease.journal
+            with journal.exclusive() as exclusive:
+                core.committed()
+                self._project_until_live()
+                rows, identities = checkpoint_rows(journal, self._checkpoint())
+                exclusive.append(rows, identities, self._tracking())
+            journal.tend()
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        return self._position
+
+    def _project_until_live(self) -> None:
+        """Project pages until the new view is where the live one is."""
+        while self._position < (last := self._last_position()):
+            self._project_page(last)
+            if self._progress is not None:
+                self._progress(self._position, last)
+
+    def _last_position(self) -> int:
+        tracked = self._live.max_tracking_id(self._application.name)
+        return tracked or self._application.recorder.max_notification_id() or 0
+
+    def _project_page(self, last: int) -> None:
+        topics = self._scratch.projection.topics
+        page = self._application.recorder.select_notifications(
+            self._position, self._page_size, stop=last, topics=topics, inclusive_of_start=False
+        )
+        if page:
+            self._project(page)
+        # A short page has looked at all there was.
+        self._position = page[-1].id if len(page) == self._page_size else last
+
+    def _project(self, page: Sequence[Notification]) -> None:
+        name, mapper = self._application.name, self._application.mapper
+        projection, core = self._scratch.projection, core_of(self._scratch.view)
+        with ViewTransaction(core, None) as transaction:
+            core.page = transaction
+            try:
+                for notification in page:
+                    projection.process_event(
+                        mapper.to_domain_event(notification), Tracking(name, notification.id)
+                    )
+            finally:
+                core.page = None
+
+    def _refuse_other_leaders(self) -> None:
+        others = self._live.journal.tracking().keys() - {self._application.name}
+        if others:
+            message = (
+                f"{self._live.store.path}: the view tracks {', '.join(sorted(others))}, too; only a"
+                f" view of {self._application.name} alone can be rebuilt from it"
+            )
+            raise recorder_error(ArgumentError(message))
+
+    def _checkpoint(self) -> list[bytes]:
+        states = core_of(self._scratch.view).committed().checkpoint(0)
+        if states is None:
+            message = (
+                f"{self._live.store.path}: a view of more than {CHECKPOINT_BYTES_MAX} bytes cannot"
+                " be swapped in; keep it in SQLite or PostgreSQL"
+            )
+            raise TooLargeError(message)
+        return states
+
+    def _tracking(self) -> TrackingData | None:
+        """What the live view has to track from now on; None if it has tracked something."""
+        name = self._application.name
+        if self._live.max_tracking_id(name) is not None:
+            return None
+        rebuilt = self._scratch.view.max_tracking_id(name)
+        return None if rebuilt is None else tracking_data(name, rebuilt)
+
+
+def _factory_of(name: str, env: EnvType | None) -> AuroraFactory:
+    """The factory that the library's ProjectionRunner would use."""
+    factory = InfrastructureFactory.construct(Environment(name, {**os.environ, **(env or {})}))
+    if not isinstance(factory, AuroraFactory):
+        message = f"{name}: expected PERSISTENCE_MODULE=aurora_es, found {type(factory).__module__}"
+        raise recorder_error(ArgumentError(message))
+    return factory

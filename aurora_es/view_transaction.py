@@ -1,0 +1,265 @@
+"""Transactions of a journaled view, and what they share with its readers.
+
+Theory of operation: a transaction holds the append lock of the view's journal from its beginning to
+its commit. The thread lock of the view protects the tables in memory; it is only ever taken inside
+the append lock, never the other way round. Transactions inside a *page* (a rebuild) become one
+commit with it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from aurora_es.errors import ArgumentError, ConflictError
+from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT, Change, encode_changes
+from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.logs import logger
+from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
+from aurora_es.view_state import ViewState
+from aurora_es.weak_sets import members_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from eventsourcing.persistence import Tracking
+
+    from aurora_es.format.payload import TrackingData
+    from aurora_es.journal.commit import Identity, Row
+    from aurora_es.journal.exclusive import ExclusiveAppend
+    from aurora_es.journal.handle import Handle
+    from aurora_es.journal.journal import Journal
+    from aurora_es.journal.sharing import JournalLease
+    from aurora_es.upstream import UpstreamHistories
+    from aurora_es.views import TableReader
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_RECORD_BYTES = 1 << 20
+_NOBODY = 0
+
+
+class ViewCore:
+    """The tables of a view in this process, and the way to its journal."""
+
+    def __init__(self, lease: JournalLease, upstreams: UpstreamHistories) -> None:
+        """Use the journal of ``lease``; what it holds is read at the first look."""
+        self.lease = lease
+        self.upstreams = upstreams
+        self.lock = threading.RLock()  # protects the state
+        self._state = ViewState()
+        self.owner = _NOBODY  # thread that is in a transaction, written by it alone
+        self.page: ViewTransaction | None = None  # of the owner
+        _cores.add(self)
+
+    def committed(self) -> ViewState:
+        """The state, caught up with what all processes have committed; raises ours or OSError."""
+        journal = self.lease.journal
+        handle, state = journal.handle, self._state
+        if handle.descriptors is None and not journal.attach():
+            return state
+        return self._caught_up(handle, refresh(handle))
+
+    def committed_under_lock(self, journal: Journal) -> ViewState:
+        """The same, for the owner of the append lock of ``journal``, who has just caught up."""
+        handle = journal.handle
+        return self._caught_up(handle, handle.state.index.position)
+
+    def _caught_up(self, handle: Handle, until: int) -> ViewState:
+        state = self._state
+        if state.position != until or state.epoch != handle.epoch:
+            with self.lock:
+                state.catch_up(handle, until)
+        return state
+
+    def applied(self, first: int, count: int, changes: list[Change], size: int) -> None:
+        """Apply what this process has appended."""
+        with self.lock:
+            self._state.applied(first, first + count - 1, changes, size)
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return self.owner == threading.get_ident()
+
+    def refuse_nesting(self) -> None:
+        """Raise ArgumentError if this thread is in a transaction: it would wait for itself."""
+        if self.is_mine:
+            message = (
+                f"{self.lease.path}: this thread is in a transaction of the view already; give its"
+                " tracking to the outermost transaction, and do the rest behind it"
+            )
+            raise ArgumentError(message)
+
+    def take_checkpoint_if_due(self, journal: Journal) -> None:
+        """Append a checkpoint if opening the view would have to read many changes.
+
+        Never raises for it: the commit that it comes after is acknowledged.
+        """
+        if not self._state.checkpoint_is_due:
+            return
+        with self.lock:
+            states = self._state.checkpoint(self._state.position)
+        if states is None:
+            logger.warning(
+                "%s: the view is too large for a checkpoint, so opening it reads all changes; a"
+                " view in SQLite or PostgreSQL suits it better",
+                self.lease.path,
+            )
+            return
+        try:
+            journal.append_rows(*checkpoint_rows(journal, states), None)
+        except ConflictError:
+            return  # another process has taken one
+        except FAULTS as error:
+            logger.warning("%s: no checkpoint of the view was taken: %s", self.lease.path, error)
+
+    def renew_after_fork(self) -> None:
+        """In the child: a thread of the parent may have held the lock, and changed the state."""
+        self.lock = threading.RLock()
+        self._state = ViewState()
+        self.owner = _NOBODY
+        self.page = None
+
+
+def checkpoint_rows(journal: Journal, states: list[bytes]) -> tuple[list[Row], list[Identity]]:
+    """The records of a new checkpoint."""
+    before = journal.handle.state.index.last_version(VIEW_CHECKPOINT) or 0
+    numbered = list(enumerate(states, before + 1))
+    rows = [(VIEW_CHECKPOINT, version, VIEW_CHECKPOINT, state) for version, state in numbered]
+    return rows, [(VIEW_CHECKPOINT, version) for version, _ in numbered]
+
+
+_cores: weakref.WeakSet[ViewCore] = weakref.WeakSet()
+
+
+def _renew_after_fork() -> None:
+    for core in members_of(_cores):
+        core.renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_after_fork)
+
+
+class ViewTransaction:
+    """Changes of a view that become one commit with their tracking; see ``transaction``."""
+
+    def __init__(self, core: ViewCore, tracking: Tracking | None) -> None:
+        """Prepare; nothing is locked yet."""
+        self.core = core
+        self.tracking = tracking
+        self.changes: dict[tuple[str, bytes], bytes] = {}
+        self.state: ViewState | None = None  # in the block only
+        self._page: ViewTransaction | None = None
+        self._exclusive: ExclusiveAppend | None = None
+        self._journal: Journal | None = None  # that is locked: the view may be closed meanwhile
+
+    def get(self, table: TableReader[K, V], key: K, default: Any = None) -> Any:
+        """The newest value of ``key``, own changes included; ``default`` if there is none."""
+        place = self._place(table, key)
+        found = self.changes.get(place)
+        if found is None and self._page is not None:
+            found = self._page.changes.get(place)
+        if found is None:
+            assert self.state is not None
+            found = self.state.rows(place[0]).get(place[1])
+        return table.table.decode_value(found) if found else default
+
+    def put(self, table: TableReader[K, V], key: K, value: V) -> None:
+        """Let ``key`` have ``value``; raises the library's ProgrammingError for a wrong type."""
+        self.changes[self._place(table, key)] = table.table.encode_value(value)
+
+    def delete(self, table: TableReader[K, V], key: K) -> None:
+        """Let there be no row with ``key``."""
+        self.changes[self._place(table, key)] = b""
+
+    def _place(self, table: TableReader[K, V], key: K) -> tuple[str, bytes]:
+        if table.core is not self.core or self.state is None:
+            message = f"table {table.table.name!r}: expected one of this view, inside its `with`"
+            raise RecorderArgumentError(message)
+        return table.table.name, table.table.encode_key(key)
+
+    def __enter__(self) -> Self:
+        """Take the lock and catch up."""
+        core = self.core
+        if core.page is not None and core.is_mine:
+            self._page = core.page
+            self.state = core.page.state
+            return self
+        try:
+            core.refuse_nesting()
+            self._journal = core.lease.journal
+            exclusive = self._journal.exclusive()
+            exclusive.__enter__()
+            try:
+                self.state = core.committed_under_lock(self._journal)
+                core.owner = threading.get_ident()
+            except BaseException:
+                exclusive.__exit__()
+                raise
+        except FAULTS as error:
+            raise recorder_error(error) from error.__cause__
+        self._exclusive = exclusive
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, unless the block raised; release the lock."""
+        core, page, exclusive = self.core, self._page, self._exclusive
+        if page is not None:
+            self.state = None
+            if kind is None:
+                page.changes |= self.changes
+                page.tracking = self.tracking
+            return
+        assert exclusive is not None
+        try:
+            try:
+                if kind is None:
+                    self._commit(exclusive)
+            finally:
+                self.state = self._exclusive = None
+                core.owner = _NOBODY
+                exclusive.__exit__()
+        except FAULTS as fault:
+            raise recorder_error(fault) from fault.__cause__
+        if kind is None:
+            assert self._journal is not None
+            self._journal.tend()
+            core.take_checkpoint_if_due(self._journal)
+
+    def _commit(self, exclusive: ExclusiveAppend) -> None:
+        data = self._tracking_data()
+        changes = [(name, key, value) for (name, key), value in self.changes.items()]
+        states = _states_of(changes)
+        if not states and data is None:
+            return
+        rows: list[Row] = [(None, None, VIEW_CHANGE, state) for state in states]
+        first = exclusive.append(rows, [(None, None)] * len(rows), data)
+        self.core.applied(first, len(rows), changes, sum(map(len, states)))
+
+    def _tracking_data(self) -> TrackingData | None:
+        tracking = self.tracking
+        if tracking is None:
+            return None
+        return self.core.upstreams.data_of(tracking)
+
+
+def _states_of(changes: list[Change]) -> list[bytes]:
+    """Changes as the states of records of a bounded size."""
+    states, begin, size = [], 0, 0
+    for at, (_, key, value) in enumerate(changes):
+        if size > _RECORD_BYTES:
+            states.append(encode_changes(changes[begin:at]))
+            begin, size = at, 0
+        size += len(key) + len(value)
+    if changes:
+        states.append(encode_changes(changes[begin:]))
+    return states

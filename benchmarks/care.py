@@ -1,0 +1,183 @@
+"""Figures of care: ``python -m benchmarks.care``; verify, repair, rebuild, back up, restore.
+
+Each is measured on journals of about ``--megabytes`` with commits of one and of a hundred events, raw
+and cooled, and backups besides on one journal of ``--backup-events`` small events. MB are 10^6 bytes
+of segments as they are on disk; processor seconds are those of this process, so that a busy machine
+shows. The floor is reading the same files once, from the cache as all else does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+from uuid import UUID
+
+from aurora_es import Journal, Record, RollCycle, Sync
+from aurora_es.care import backup, rebuild, repair, restore, verify
+from aurora_es.journal import background
+
+from .machine import machine_facts, resident_bytes
+from .report import write_json
+from .scale_events import make_varied_state
+
+RESULTS = Path(__file__).resolve().parent / "results" / "care.json"
+SEGMENT_BYTES = 32 << 20
+VERSIONS = 100  # events of one aggregate
+COPY_PAUSE = "--backup-events 10000000 takes some minutes to fill"
+
+
+def fill(path: Path, events: int, per_commit: int, *, small: bool = False) -> None:
+    """Append ``events``, and seal all closed segments."""
+    cycle = RollCycle.bytes(SEGMENT_BYTES)
+    with Journal.open(path, sync=Sync.NEVER, roll_cycle=cycle, background=False) as journal:
+        for begin in range(0, events, per_commit):
+            journal.append(
+                Record(
+                    topic="bank:Account.Credited",
+                    state=b"%d" % at if small else make_varied_state(at),
+                    originator_id=UUID(int=at // VERSIONS),
+                    originator_version=at % VERSIONS + 1,
+                )
+                for at in range(begin, min(begin + per_commit, events))
+            )
+    background.seal(str(path))
+    background.merge(str(path))
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes of all segments."""
+    return sum(file.stat().st_size for file in path.glob("*.segment"))
+
+
+def measured(work: Callable[[], object]) -> dict[str, float]:
+    """Wall and processor seconds of one call."""
+    begun, begun_cpu = perf_counter(), process_time()
+    work()
+    return {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - begun_cpu}
+
+
+def read_all(path: Path) -> None:
+    """The floor: every byte, once."""
+    for file in path.glob("*.segment"):
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(1 << 20):
+                pass
+
+
+def damage(path: Path) -> None:
+    """Flip a byte in the middle of the second segment."""
+    segment = sorted(path.glob("*.segment"))[1]
+    with segment.open("r+b") as file:
+        file.seek(segment.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def scans(
+    directory: Path, megabytes: int, per_commit: int, *, cooled: bool
+) -> list[dict[str, Any]]:
+    """Verify, repair and rebuild one journal."""
+    path = directory / "journal"
+    probe = directory / "probe"
+    fill(probe, 2_000, per_commit)
+    bytes_per_event = size_bytes(probe) / 2_000
+    shutil.rmtree(probe)
+    fill(path, int(megabytes * 1e6 / bytes_per_event), per_commit)
+    if cooled:
+        background.cool(str(path), older_than_hours=-1)
+        background.work(str(path))
+    size = size_bytes(path)
+    facts = {"commit": per_commit, "coding": "lz4" if cooled else "raw", "bytes": size}
+    rows = []
+
+    def add(what: str, work: Callable[[], object], times: int = 3) -> None:
+        best = min((measured(work) for _ in range(times)), key=lambda one: one["cpu_seconds"])
+        rows.append({"what": what, **facts, **best})
+
+    add("read the files (floor)", lambda: read_all(path))
+    add("verify --digest", lambda: verify(path, digest=True))
+    add("rebuild --indexes", lambda: rebuild(path), 1)
+    damage(path)
+    add("verify, damaged", lambda: verify(path))
+    add("repair --dry-run, one frame damaged", lambda: repair(path, dry_run=True), 1)
+    add("repair, one frame damaged", lambda: repair(path), 1)
+    shutil.rmtree(path)
+    for left in directory.glob("journal.broken-*"):
+        shutil.rmtree(left)
+    return rows
+
+
+def backups(directory: Path, events: int) -> list[dict[str, Any]]:
+    """Back up and restore one large journal."""
+    path, target = directory / "large", directory / "backup"
+    fill(path, events, 1_000, small=True)
+    facts = {"events": events, "bytes": size_bytes(path)}
+    rows = []
+
+    def add(what: str, work: Callable[[], object]) -> None:
+        rows.append({"what": what, **facts, **measured(work)})
+
+    add("first backup", lambda: backup(path, target))
+    add("backup, nothing changed", lambda: backup(path, target))
+    with Journal.open(path, background=False) as journal:
+        first = journal.statistics().segments
+        while journal.statistics().segments == first:
+            journal.append(Record(topic="t", state=b"%1000d" % at) for at in range(1_000))
+    background.seal(str(path))
+    add("backup, one new segment", lambda: backup(path, target))
+    add("backup --verify", lambda: backup(path, target, verify=True))
+    add("restore", lambda: restore(target, directory / "restored"))
+    return rows
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    megabytes = row["bytes"] / 1e6
+    shape = f"{row['events']:,} events" if "events" in row else f"{row['commit']}/{row['coding']}"
+    return (
+        f"| {row['what']} | {shape} | {megabytes:.0f} | {row['seconds']:.2f} |"
+        f" {row['cpu_seconds']:.2f} | {megabytes / row['seconds']:.0f} |"
+        f" {megabytes / row['cpu_seconds']:.0f} |"
+    )
+
+
+def main() -> None:
+    """Measure, print, and keep the JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.care",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--megabytes", type=int, default=200, help="size of a journal to verify")
+    parser.add_argument("--backup-events", type=int, default=10**6, help=COPY_PAUSE)
+    parser.add_argument("--directory", type=Path, help="where the stores live (default: this disk)")
+    parser.add_argument("--json", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    options = parser.parse_args()
+    print("| work | commits/coding | MB | seconds | processor | MB/s | MB/processor second |")
+    print("|---|---|---|---|---|---|---|")
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=options.directory or Path.cwd()) as name:
+        directory = Path(name)
+        for per_commit in (1, 100):
+            for cooled in (False, True):
+                for row in scans(directory, options.megabytes, per_commit, cooled=cooled):
+                    rows.append(row)
+                    print(line(row), flush=True)
+        resident = resident_bytes()
+        for row in backups(directory, options.backup_events):
+            rows.append(row)
+            print(line(row), flush=True)
+        facts = machine_facts(directory)
+    print(f"\nresident memory behind the scans: {resident / 1e6:.0f} MB", file=sys.stderr)
+    write_json({"machine": facts, "resident_bytes": resident, "rows": rows}, options.json)
+
+
+if __name__ == "__main__":
+    main()
