@@ -21,12 +21,12 @@ CACHES = (".index", ".frames")
 _SETTINGS = Settings(Sync.ALWAYS, RollCycle.events(4), CompressionFormat.LZ4)
 
 
-def effects_on(disk: CrashableDisk) -> Effects:
-    """A new process on ``disk``."""
+def effects_on(disk: CrashableDisk, seed: object = "") -> Effects:
+    """A new process on ``disk``; ``seed`` decides its random bytes, salts and ids among them."""
     return Effects(
         CrashableFiles(disk),
         clock=lambda: 1_700_000_000_000_000,
-        random_bytes=random.Random(1).randbytes,
+        random_bytes=random.Random(f"{seed}").randbytes,
         reserve_bytes=512,
     )
 
@@ -35,7 +35,7 @@ def small_journal(word: str = "a") -> Tree:
     """Two cooled segments, a sealed raw one, a closed one, a tail; runs, tables, manifest, mark."""
     disk = CrashableDisk()
     disk.make_directories(HOME)
-    effects = effects_on(disk)
+    effects = effects_on(disk, word)  # one for all, so that no two files have the same salt
 
     def append(first: int, last: int) -> None:
         with Journal(effects, PATH, _SETTINGS) as journal:
