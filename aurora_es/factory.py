@@ -36,6 +36,7 @@ from aurora_es.files.memory import memory_directory
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT
 from aurora_es.journal.sharing import LeaseOptions
+from aurora_es.late_imports import fork_waits
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
@@ -148,7 +149,8 @@ class AuroraFactory(
                 )
                 raise library_errors.NotSupportedError(message)
             return None
-        from aurora_es.mapper import JSONMapper, MsgpackMapper
+        with fork_waits:
+            from aurora_es.mapper import JSONMapper, MsgpackMapper
 
         return MsgpackMapper if self._uses_msgpack_mapper else JSONMapper
 

@@ -52,7 +52,7 @@ class MsgpackMapper(Mapper[TAggregateID]):
         if not isinstance(transcoder, JSONTranscoder):
             message = (
                 "AURORA_MAPPER=msgpack uses the transcodings of a JSONTranscoder, found"
-                f" {type(transcoder).__qualname__}; unset TRANSCODER_TOPIC, or AURORA_MAPPER"
+                f" {type(transcoder).__qualname__}; unset TRANSCODER_TOPIC, or AURORA_MAPPER (`aurora-es doctor` shows what is seen)"
             )
             raise AuroraConfigurationError(message)
         super().__init__(transcoder, compressor, cipher)

@@ -178,8 +178,8 @@ class _Rebuilding:
         others = self._live.journal.tracking().keys() - {self._application.name}
         if others:
             message = (
-                f"{self._live.store.path}: the view tracks {', '.join(sorted(others))}, too; only a"
-                f" view of {self._application.name} alone can be rebuilt from it"
+                f"{self._live.store.path}: expected a view of {self._application.name} alone, to be"
+                f" rebuilt from it; found that it tracks {', '.join(sorted(others))}, too"
             )
             raise recorder_error(ArgumentError(message))
 
@@ -187,8 +187,8 @@ class _Rebuilding:
         states = core_of(self._scratch.view).committed().checkpoint(0)
         if states is None:
             message = (
-                f"{self._live.store.path}: a view of more than {CHECKPOINT_BYTES_MAX} bytes cannot"
-                " be swapped in; keep it in SQLite or PostgreSQL"
+                f"{self._live.store.path}: a view of at most {CHECKPOINT_BYTES_MAX} bytes can be"
+                " swapped in, found a larger one; keep it in SQLite or PostgreSQL"
             )
             raise TooLargeError(message)
         return states

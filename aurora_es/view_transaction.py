@@ -89,8 +89,8 @@ class ViewCore:
         """Raise ArgumentError if this thread is in a transaction: it would wait for itself."""
         if self.is_mine:
             message = (
-                f"{self.lease.path}: this thread is in a transaction of the view already; give its"
-                " tracking to the outermost transaction, and do the rest behind it"
+                f"{self.lease.path}: expected no transaction of the view in this thread, found one;"
+                " give its tracking to the outermost transaction, and do the rest behind it"
             )
             raise ArgumentError(message)
 

@@ -71,12 +71,12 @@ class ViewTable(Generic[K, V]):
             data = _encode(given)
             found = decode(data)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            message = f"table {self.name!r}: {what} {given!r}: {error}"
+            message = f"table {self.name!r}: {what}: expected its type, found {given!r}: {error}"
             raise RecorderArgumentError(message) from error
         if found != given and given == given:  # noqa: PLR0124 - a NaN is not equal to itself
             message = (
-                f"table {self.name!r}: {what} {given!r} would be read as {found!r}; declare the"
-                " table with its type"
+                f"table {self.name!r}: {what}: expected a value that is read as it is written, found"
+                f" {given!r}, which would be read as {found!r}; declare the table with its type"
             )
             raise RecorderArgumentError(message)
         return data

@@ -98,7 +98,7 @@ def look_at_journal(effects: Effects, path: str) -> JournalReport:
         if manifest is not None:
             facts |= _recorded(effects, manifest)
             facts |= _counted(effects, path)
-            facts["is_open"] = is_open_for_appending(files, path)
+            facts["is_open"] = is_open_for_appending(effects, path)
             facts["epochs"] = tuple(_epochs(effects, path, names)) if manifest.epoch else ()
     except (AuroraError, OSError) as error:
         facts |= {"error": str(error), "error_kind": _kind_of(error)}

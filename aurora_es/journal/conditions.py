@@ -129,7 +129,7 @@ def _refuse_if_broken(handle: Handle, condition: Condition, until: int) -> None:
     more = ", ..." if len(positions) > _POSITIONS_IN_MESSAGE else ""
     message = (
         f"the condition is broken: above position {condition.after} there are records that match"
-        f" its query, at {named}{more}; nothing was written. Read the newer events and decide again"
+        f" its query, at {named}{more}; nothing was written. Read the newer events (Journal.read), and decide again"
     )
     raise ConflictError(message, [Conflict(None, None, position) for position in positions])
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _UUID_BYTES = 16
 _PENDING = 0
-_CONDITION_MESSAGE = "the condition is broken; nothing was written"
+_CONDITION_MESSAGE = "the condition is broken; nothing was written. Read again (Journal.read)"
 
 
 class GroupClaims:

@@ -79,7 +79,7 @@ class ExclusiveAppend:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{handle.path}: {error}; nothing of this call was written"
+            message = f"{handle.path}: {error}; nothing of this call was written; `aurora-es doctor` looks at rights and space"
             raise StorageError(message) from error
         except BaseException:
             # Interrupted, perhaps between write and publication: the next owner recovers.

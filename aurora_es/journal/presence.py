@@ -25,13 +25,14 @@ from aurora_es.format.names import MANIFEST, MARK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aurora_es.files.layer import Files
+    from aurora_es.files.layer import Effects
     from aurora_es.journal.handle import Descriptors, Handle
 
 _SHARED = LOCK_SH | LOCK_NB
 _EXCLUSIVE = LOCK_EX | LOCK_NB
 # How long somebody who is about to close, or who has just looked, is waited for.
 _ALONE_SECONDS = 0.5
+_LOOK_SECONDS = 0.1
 
 
 def show_presence(handle: Handle, descriptors: Descriptors) -> None:
@@ -77,12 +78,18 @@ def alone(handle: Handle, *, purpose: str) -> Iterator[None]:
         handle.files.flock(mark.fd, _SHARED)
 
 
-def is_open_for_appending(files: Files, path: str) -> bool:
-    """Whether any handle has the journal ``path`` open for appending, now; raises OSError."""
-    fd = open_regular(files, os.path.join(path, MARK), os.O_RDONLY)
+def is_open_for_appending(effects: Effects, path: str) -> bool:
+    """Whether any handle has the journal ``path`` open for appending; raises OSError.
+
+    A process that was just forked, to run a program, holds what its parent held for a moment: so it
+    is looked at for a little while before the answer is yes.
+    """
+    files, mark_path = effects.files, os.path.join(path, MARK)
+    fd = open_regular(files, mark_path, os.O_RDONLY)
     try:
-        files.flock(fd, _EXCLUSIVE)
-    except BlockingIOError:
+        deadline = effects.monotonic() + _LOOK_SECONDS
+        acquire_flock(effects, fd, mark_path, deadline, operation=_EXCLUSIVE)
+    except LockTimeoutError:
         return True
     finally:
         files.close(fd)

@@ -95,7 +95,7 @@ class CursorLog:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{self.journal.handle.path}: {error}; cursors could not be read"
+            message = f"{self.journal.handle.path}: {error}; cursors could not be read; `aurora-es doctor` looks at rights and limits"
             raise StorageError(message) from error
         return state
 

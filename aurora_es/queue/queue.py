@@ -215,7 +215,8 @@ class Queue:
     def _check_writable(self) -> None:
         if self.settings.read_only:
             message = (
-                f"{self.path} was opened read-only; open it for sending, which names need, too"
+                f"{self.path} was opened read-only; open it for sending, which names need, too: without"
+                " read_only=True (AURORA_READ_ONLY is for applications)"
             )
             raise ReadOnlyError(message)
 

@@ -195,7 +195,7 @@ class MessageReader:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{self._handle.path}: {error}; messages could not be read"
+            message = f"{self._handle.path}: {error}; messages could not be read; `aurora-es doctor` looks at rights and limits"
             raise StorageError(message) from error
         if len(groups) == 1:
             first, timestamp, records = groups[0]
@@ -216,7 +216,7 @@ class MessageReader:
         except AuroraError:
             raise
         except OSError as error:
-            message = f"{self._handle.path}: {error}; messages could not be read"
+            message = f"{self._handle.path}: {error}; messages could not be read; `aurora-es doctor` looks at rights and limits"
             raise StorageError(message) from error
         self._visible_epoch()
         return visible
@@ -230,7 +230,7 @@ class MessageReader:
             message = (
                 f"{self._handle.path}: the epoch changed from {self._epoch} to {epoch}: messages"
                 " that were not on disk yet were lost to a power cut, or a backup was restored."
-                " Call seek() with a position that you trust"
+                " Call seek() with a position that you trust, or restore (`aurora-es restore`) what followed"
             )
             raise HistoryChangedError(message)
 

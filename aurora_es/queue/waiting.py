@@ -48,7 +48,10 @@ class Watches:
             try:
                 waiter.add(path)
             except OSError as error:
-                message = f"{path}: cannot wait for changes: {error}; raise the limit of open files"
+                message = (
+                    f"{path}: cannot wait for changes: {error}; raise the limit of open files"
+                    " (ulimit -n; `aurora-es doctor` shows the others)"
+                )
                 raise StorageError(message) from error
             self._unwatched.remove(journal)
         return bool(found)
@@ -124,7 +127,10 @@ class ThreadWaiting:
         try:
             self._waiter = ThreadWaiter()
         except OSError as error:
-            message = f"cannot wait for changes: {error}; raise the limit of open files"
+            message = (
+                f"cannot wait for changes: {error}; raise the limit of open files (ulimit -n;"
+                " `aurora-es doctor` shows the others)"
+            )
             raise StorageError(message) from error
 
     def wait(self, seconds: float | None) -> None:

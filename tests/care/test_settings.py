@@ -104,10 +104,10 @@ def test_an_appender_of_another_process_is_seen_until_it_dies(path: Path) -> Non
     """A process that was killed holds nothing."""
     with writer(path) as other:
         other.append("t", "")
-        assert is_open_for_appending(SYSTEM_EFFECTS.files, str(path))
+        assert is_open_for_appending(SYSTEM_EFFECTS, str(path))
         with pytest.raises(InUseError):
             change_settings(path, roll_cycle=RollCycle.WEEK, lock_timeout=0.01)
-    assert not is_open_for_appending(SYSTEM_EFFECTS.files, str(path))
+    assert not is_open_for_appending(SYSTEM_EFFECTS, str(path))
     assert change_settings(path, roll_cycle=RollCycle.WEEK).roll_cycle == "week"
 
 
@@ -123,10 +123,10 @@ def test_a_forked_child_neither_shows_nor_hides_its_parent(path: Path) -> None:
     with Journal.open(path):
         child = os.fork()
         if child == 0:
-            os._exit(0 if is_open_for_appending(SYSTEM_EFFECTS.files, str(path)) else 1)
+            os._exit(0 if is_open_for_appending(SYSTEM_EFFECTS, str(path)) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert is_open_for_appending(SYSTEM_EFFECTS.files, str(path))
-    assert not is_open_for_appending(SYSTEM_EFFECTS.files, str(path))
+        assert is_open_for_appending(SYSTEM_EFFECTS, str(path))
+    assert not is_open_for_appending(SYSTEM_EFFECTS, str(path))
 
 
 def test_settings_changed_while_a_handle_attaches_are_taken(

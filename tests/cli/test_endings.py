@@ -29,7 +29,7 @@ from tests.cli.terminal import run_at_terminal
 READING = ("info", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
-ALL_COMMANDS = (*COMMANDS, "doctor")
+ALL_COMMANDS = (*COMMANDS, "backup", "doctor", "restore")
 BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
 
 

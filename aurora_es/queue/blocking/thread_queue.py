@@ -170,7 +170,8 @@ class Queue:
             raise QueueClosedError(message)
         if to_write and self.settings.read_only:
             message = (
-                f"{self.path} was opened read-only; open it for sending, which names need, too"
+                f"{self.path} was opened read-only; open it for sending, which names need, too: without"
+                " read_only=True (AURORA_READ_ONLY is for applications)"
             )
             raise ReadOnlyError(message)
 
