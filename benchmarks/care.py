@@ -20,7 +20,10 @@ from uuid import UUID
 
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.care import backup, rebuild, repair, restore, verify
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
+from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.clearing import clear_away
 
 from .machine import machine_facts, resident_bytes
 from .report import write_json
@@ -90,11 +93,14 @@ def scans(
     bytes_per_event = size_bytes(probe) / 2_000
     shutil.rmtree(probe)
     fill(path, int(megabytes * 1e6 / bytes_per_event), per_commit)
+    raw_bytes = size_bytes(path)
     if cooled:
         background.cool(str(path), older_than_hours=-1)
-        background.work(str(path))
+        with BackgroundLock(SYSTEM_EFFECTS, str(path), timeout=60):
+            clear_away(SYSTEM_EFFECTS, str(path), at_once=True)
     size = size_bytes(path)
-    facts = {"commit": per_commit, "coding": "lz4" if cooled else "raw", "bytes": size}
+    coding = f"lz4, {raw_bytes / 1e6:.0f} MB raw" if cooled else "raw"
+    facts = {"commit": per_commit, "coding": coding, "bytes": size}
     rows = []
 
     def add(what: str, work: Callable[[], object], times: int = 3) -> None:
