@@ -196,9 +196,13 @@ def test_what_would_come_back_as_another_value_is_refused(
 def test_nesting_is_refused(view: Stock) -> None:
     """It would wait for itself; tracking alone inside, too."""
     with view.transaction(tracked(1)) as t:
-        with pytest.raises(ProgrammingError, match="expected no transaction of the view in this thread"):
+        with pytest.raises(
+            ProgrammingError, match="expected no transaction of the view in this thread"
+        ):
             view.add("apple", 1, tracked(2))
-        with pytest.raises(ProgrammingError, match="expected no transaction of the view in this thread"):
+        with pytest.raises(
+            ProgrammingError, match="expected no transaction of the view in this thread"
+        ):
             view.insert_tracking(tracked(2))
         t.put(view.counts, "apple", 1)
     assert view.counts.items() == [("apple", 1)]
