@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from aurora_es.care.backup_record import (
+    COPY,
     RECORD,
+    UNFINISHED,
     BackedUpJournal,
     BackupReport,
     read_record,
@@ -31,9 +33,11 @@ from aurora_es.care.backup_record import (
 )
 from aurora_es.care.copying import (
     copy_file,
+    is_left_over,
     journals_below,
     make_directories,
     remove_tree,
+    write_empty,
     write_new_mark,
 )
 from aurora_es.care.verify import verify as verify_journal
@@ -114,8 +118,8 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
         raise ArgumentError(message)
     with _target_locked(effects, place, lock_timeout) as before:
         for _ in range(_ATTEMPTS_MAX):
-            number = 1 if before is None else int(before.directory) + 1
             _remove_left_over(effects.files, place, before)
+            number = 1 + max(_numbers(effects.files, place), default=0)
             try:
                 cuts = take_cuts(effects, source, lock_timeout=lock_timeout)
                 _refuse_other(place, before, cuts)
@@ -131,6 +135,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
                 journals=tuple(journals),
             )
             write_record(effects.files, place, report)
+            _finish(effects.files, place, report)
             _remove_left_over(effects.files, place, report)
             return report
     message = f"{source}: files were dropped during {_ATTEMPTS_MAX} attempts; run the backup again"
@@ -145,11 +150,16 @@ def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[Ba
         files.sync_directory(os.path.dirname(target))
     except FileExistsError:
         names = set(files.listdir(target)) - {LOCK, RECORD + NEW_SUFFIX}
-        if RECORD not in names and any(not (len(n) == 10 and n.isdigit()) for n in names):
+        if RECORD not in names:
+            names = {
+                n for n in names if not is_left_over(files, os.path.join(target, n), UNFINISHED)
+            }
+        if RECORD not in names and names:
             message = (
-                f"{target}: expected an empty directory or an earlier backup, found"
-                f" {min(names)!r}; nothing was written. Give the backup a directory of its own (`aurora-es doctor`"
-                " looks at what is there)"
+                f"{target}: expected an empty directory, or an earlier backup with its file"
+                f" {RECORD!r}; found {min(names)!r} without it; nothing was written. Give the backup"
+                " a directory of its own (`aurora-es doctor` looks at what is there; a copy without"
+                " its record is restored by its own path, `aurora-es restore`)"
             )
             raise ForeignDirectoryError(message) from None
     path = os.path.join(target, LOCK)
@@ -164,10 +174,40 @@ def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[Ba
         files.close(fd)
 
 
+def _numbers(files: Files, target: str) -> list[int]:
+    """Numbers that are taken, whoever took them."""
+    return [int(name) for name in files.listdir(target) if _is_number(name)]
+
+
+def _is_number(name: str) -> bool:
+    return len(name) == 10 and name.isascii() and name.isdigit()
+
+
 def _remove_left_over(files: Files, target: str, current: BackupReport | None) -> None:
+    """Remove what killed backups have left, and copies that the current one stands for.
+
+    Only what carries our marker; a complete copy goes only while a record names another one.
+    """
+    if current is not None:
+        _finish(files, target, current)
     for name in files.listdir(target):
-        if len(name) == 10 and name.isdigit() and (not current or name != current.directory):
-            remove_tree(files, os.path.join(target, name))
+        path = os.path.join(target, name)
+        if not _is_number(name) or (current is not None and name == current.directory):
+            continue
+        for marker in (UNFINISHED,) if current is None else (UNFINISHED, COPY):
+            if is_left_over(files, path, marker):
+                # The marker last: killed in between, it is still known to be ours.
+                remove_tree(files, path, keep=frozenset({marker}))
+                remove_tree(files, path)
+                break
+
+
+def _finish(files: Files, target: str, report: BackupReport) -> None:
+    """Mark the copy that the record names as complete, once."""
+    directory = os.path.join(target, report.directory)
+    if UNFINISHED in files.listdir(directory):
+        files.rename(os.path.join(directory, UNFINISHED), os.path.join(directory, COPY))
+        files.sync_directory(directory)
 
 
 def _refuse_other(target: str, before: BackupReport | None, cuts: list[Cut]) -> None:
@@ -279,6 +319,7 @@ class _Copying:
     ) -> list[BackedUpJournal]:
         """Copy every journal, and sync all of it."""
         self.files.mkdir(self.root, DIRECTORY_MODE)
+        write_empty(self.files, os.path.join(self.root, UNFINISHED))
         total = sum(len(cut.names) + 1 for cut in cuts)
         done = 0
         journals = []

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 RECORD = "backup"
 RECORD_VERSION = 1
+# In a copy, from its first moment: it is being made, or its making was killed; and then: complete.
+UNFINISHED = "backup.unfinished"
+COPY = "backup.copy"
 _RECORD_BYTES_MAX = 64 << 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -37,7 +38,11 @@ def _search(files: Files, root: str, relative: str, levels: int, found: list[str
             found.append(relative)  # not even its manifest is there: whoever reads it says so
         return
     for name in names if levels else ():
-        if stat.S_ISDIR(files.stat(os.path.join(directory, name)).st_mode):
+        try:
+            status = files.stat(os.path.join(directory, name))
+        except FileNotFoundError:
+            continue  # a link that leads nowhere, or removed meanwhile
+        if stat.S_ISDIR(status.st_mode):
             _search(files, root, os.path.normpath(os.path.join(relative, name)), levels - 1, found)
 
 
@@ -61,6 +66,12 @@ def copy_file(files: Files, source: str, target: str, *, until: int | None = Non
     finally:
         files.close(source_fd)
     return at
+
+
+def write_empty(files: Files, path: str) -> None:
+    """Make an empty file, if it is not there, with its name on disk."""
+    files.close(open_regular(files, path, os.O_RDWR | os.O_CREAT))
+    files.sync_directory(os.path.dirname(path))
 
 
 def write_new_mark(files: Files, directory: str, mark: Mark) -> None:
@@ -90,12 +101,41 @@ def make_directories(files: Files, root: str, relative: str) -> None:
         files.sync_directory(parent)
 
 
-def remove_tree(files: Files, path: str) -> None:
-    """Remove a directory that only we have written into."""
+def is_directory(files: Files, path: str) -> bool:
+    """Whether ``path`` is a directory itself, and no link to one."""
+    try:
+        fd = files.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENXIO}:
+            raise
+        return False
+    files.close(fd)
+    return True
+
+
+def remove_tree(files: Files, path: str, *, keep: frozenset[str] = frozenset()) -> None:
+    """Remove a directory that is known to be ours; links are removed, never followed.
+
+    With ``keep`` the directory itself stays, and these names in it.
+    """
     for name in files.listdir(path):
         below = os.path.join(path, name)
-        if stat.S_ISDIR(files.stat(below).st_mode):
+        if name in keep:
+            continue
+        if is_directory(files, below):
             remove_tree(files, below)
         else:
             files.unlink(below)
-    files.rmdir(path)
+    if not keep:
+        files.rmdir(path)
+
+
+def is_left_over(files: Files, path: str, marker: str) -> bool:
+    """Whether a directory is what a killed run of ours has left: empty, or with our marker.
+
+    Its name alone proves nothing: what is not known to be ours is never removed.
+    """
+    if not is_directory(files, path):
+        return False
+    names = files.listdir(path)
+    return not names or marker in names

@@ -11,12 +11,15 @@ counts, so that whoever has tracked a history that goes on differently can be to
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager, suppress
+from fcntl import LOCK_NB, LOCK_SH
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.backup_record import read_record
+from aurora_es.care.backup_record import RECORD, read_record
 from aurora_es.care.copying import (
+    is_left_over,
     journals_below,
     make_directories,
     remove_tree,
@@ -26,14 +29,21 @@ from aurora_es.care.layout import JournalCut, parts_at
 from aurora_es.care.restore_point import Point, cut_at
 from aurora_es.care.truncated_copy import copy_up_to
 from aurora_es.care.verify import verify
-from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS
+from aurora_es.errors import (
+    ArgumentError,
+    CorruptionError,
+    ForeignDirectoryError,
+    LockTimeoutError,
+)
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular
+from aurora_es.files.locks import acquire_flock
+from aurora_es.format.names import LOCK
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.records import timestamp_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from aurora_es.files.layer import Effects
@@ -41,6 +51,8 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 _BUILD_SUFFIX = ".restoring"
+_MARKER = "restore.unfinished"  # in the directory that is being built; locked meanwhile
+LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _SECOND_MICROSECONDS = 1_000_000
 
 
@@ -71,6 +83,7 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
     time: datetime | None = None,
     progress: Progress | None = None,
     effects: Effects = SYSTEM_EFFECTS,
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
 ) -> RestoreReport:
     """Restore the current copy in ``backup`` to ``target``, which must be absent or empty.
 
@@ -81,10 +94,7 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
     Raises ArgumentError, ForeignDirectoryError for a target that is not empty, CorruptionError for
     a backup that is damaged; the target is made last, whole.
     """
-    files = effects.files
     source, place = os.path.abspath(os.fspath(backup)), os.path.abspath(os.fspath(target))
-    record = read_record(files, source)
-    root = source if record is None else os.path.join(source, record.directory)
     if position is not None and time is not None:
         message = "expected a position or a time, found both"
         raise ArgumentError(message)
@@ -92,6 +102,21 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
         message = f"{place}: expected a target outside of {source}, and not above it"
         raise ArgumentError(message)
     _refuse_taken(effects, place)
+    with _backup_held(effects, source, lock_timeout):
+        return _restore_held(effects, source, place, position, time, progress)
+
+
+def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
+    effects: Effects,
+    source: str,
+    place: str,
+    position: int | None,
+    time: datetime | None,
+    progress: Progress | None,
+) -> RestoreReport:
+    files = effects.files
+    record = read_record(files, source)
+    root = source if record is None else os.path.join(source, record.directory)
     points = _points_of(effects, source, root)
     if position is not None and len(points) != 1:
         message = (
@@ -101,23 +126,72 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
         raise ArgumentError(message)
     cut_at(files, points, position=position, timestamp=None if time is None else timestamp_of(time))
     building = place + _BUILD_SUFFIX
-    try:
-        files.mkdir(building, DIRECTORY_MODE)
-    except FileExistsError:
-        remove_tree(files, building)  # what a killed restore has left
-        files.mkdir(building, DIRECTORY_MODE)
-    restored = []
-    for done, point in enumerate(points, 1):
-        make_directories(files, building, point.path)
-        restored.append(_restore(effects, point, building))
-        if progress is not None:
-            progress(done, len(points))
-    files.sync_directory(building)
-    if _exists(effects, place):
-        files.rmdir(place)
-    files.rename(building, place)
-    files.sync_directory(os.path.dirname(place))
+    with _building_held(effects, building):
+        restored = []
+        for done, point in enumerate(points, 1):
+            make_directories(files, building, point.path)
+            restored.append(_restore(effects, point, building))
+            if progress is not None:
+                progress(done, len(points))
+        files.sync_directory(building)
+        if _exists(effects, place):
+            files.rmdir(place)
+        files.rename(building, place)
+        files.sync_directory(os.path.dirname(place))
+        # Killed before this, the marker stays in a store that is complete; it does nothing there.
+        files.unlink(os.path.join(place, _MARKER))
+        files.sync_directory(place)
     return RestoreReport(backup=source, target=place, journals=tuple(restored))
+
+
+@contextmanager
+def _backup_held(effects: Effects, source: str, timeout: float) -> Iterator[None]:
+    """Keep backups from replacing the copy that is being read; other restores may read it, too."""
+    with ExitStack() as stack:
+        for directory in (source, os.path.dirname(source)):
+            path = os.path.join(directory, LOCK)
+            if not _exists(effects, os.path.join(directory, RECORD)) or not _exists(effects, path):
+                continue  # no target of backups, or one on a medium that nobody writes to
+            fd = open_regular(effects.files, path, os.O_RDONLY)
+            stack.callback(effects.files.close, fd)
+            deadline = effects.monotonic() + timeout
+            acquire_flock(effects, fd, path, deadline, operation=LOCK_SH | LOCK_NB)
+        yield
+
+
+@contextmanager
+def _building_held(effects: Effects, building: str) -> Iterator[None]:
+    """Have the directory in which a store is built to oneself, and empty but for the marker."""
+    files = effects.files
+    with suppress(FileExistsError):
+        files.mkdir(building, DIRECTORY_MODE)
+    if not is_left_over(files, building, _MARKER):
+        message = (
+            f"{building}: expected nothing, or what a killed restore has left; found something else,"
+            " which is not ours to remove; nothing was changed. Move it away first (`aurora-es"
+            " doctor` looks at what is there), or restore to another place"
+        )
+        raise ForeignDirectoryError(message)
+    path = os.path.join(building, _MARKER)
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            acquire_flock(effects, fd, path, effects.monotonic())
+            is_ours = files.stat(path).st_ino == files.fstat(fd).st_ino
+        except (LockTimeoutError, FileNotFoundError):
+            is_ours = False
+        if not is_ours:
+            message = (
+                f"{building}: another restore to this place is under way; nothing was changed. Wait"
+                " for it to end and try again, or restore to another place (AURORA_LOCK_TIMEOUT"
+                " does not matter here)"
+            )
+            raise LockTimeoutError(message)
+        remove_tree(files, building, keep=frozenset({_MARKER}))
+        files.sync_directory(building)
+        yield
+    finally:
+        files.close(fd)
 
 
 def _exists(effects: Effects, path: str) -> bool:

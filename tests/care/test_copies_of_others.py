@@ -1,0 +1,138 @@
+"""Backup and restore remove nothing that is not known to be theirs, and do not disturb each other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from aurora_es import ForeignDirectoryError, Journal, LockTimeoutError
+from aurora_es.care import backup, restore
+from aurora_es.care.backup_record import RECORD
+from aurora_es.files.layer import Effects, SystemFiles
+from tests.journal.support import message
+
+
+def made(tmp_path: Path) -> Path:
+    """A journal with one record."""
+    path = tmp_path / "journal"
+    with Journal.open(path) as journal:
+        journal.append([message()])
+    return path
+
+
+def precious(directory: Path) -> Path:
+    """A file of somebody else."""
+    directory.mkdir(parents=True)
+    path = directory / "precious"
+    path.write_text("mine")
+    return path
+
+
+def test_a_directory_of_ten_digits_is_not_taken_for_a_copy(tmp_path: Path) -> None:
+    """Without a record a target with anything else is refused; with one, the rest is left alone."""
+    journal, target = made(tmp_path), tmp_path / "target"
+    kept = precious(target / "1795653542")
+    with pytest.raises(ForeignDirectoryError, match="1795653542"):
+        backup(journal, target)
+    assert kept.read_text() == "mine"
+    other = tmp_path / "other"
+    backup(journal, other)
+    kept = precious(other / "0000000002")
+    for _ in range(3):
+        restored = backup(journal, other).directory
+        assert kept.read_text() == "mine"
+        assert sorted(name for name in os.listdir(other) if name.isdigit()) == [
+            "0000000002",
+            restored,
+        ]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Neither as a copy nor inside of one: what a link leads to stays."""
+    journal, target = made(tmp_path), tmp_path / "target"
+    kept = precious(tmp_path / "outside")
+    target.mkdir()
+    (target / "0000000007").symlink_to(kept.parent)
+    with pytest.raises(ForeignDirectoryError):
+        backup(journal, target)
+    (target / "0000000007").unlink()
+    report = backup(journal, target)
+    (target / report.directory / "link").symlink_to(kept.parent)
+    backup(journal, target)
+    assert not (target / report.directory).exists()
+    assert kept.read_text() == "mine"
+
+
+def test_a_copy_whose_record_is_lost_stays(tmp_path: Path) -> None:
+    """It may be the only one; it is restored by its own path."""
+    journal, target = made(tmp_path), tmp_path / "target"
+    report = backup(journal, target)
+    (target / RECORD).unlink()
+    with pytest.raises(ForeignDirectoryError, match=report.directory):
+        backup(journal, target)
+    assert restore(target / report.directory, tmp_path / "restored").journals[0].position == 1
+
+
+def test_what_is_in_the_way_of_a_restore_stays(tmp_path: Path) -> None:
+    """A directory with the name that a restore builds under is somebody else's, unless marked."""
+    backup(made(tmp_path), tmp_path / "target")
+    kept = precious(tmp_path / "restored.restoring")
+    with pytest.raises(ForeignDirectoryError, match="not ours to remove"):
+        restore(tmp_path / "target", tmp_path / "restored")
+    assert kept.read_text() == "mine"
+
+
+def test_a_link_that_leads_nowhere_is_no_journal(tmp_path: Path) -> None:
+    """It does not keep the rest of a store from being backed up."""
+    store = tmp_path / "store"
+    store.mkdir()
+    made(store)
+    (store / "old").symlink_to("/nonexistent")
+    (journal,) = backup(store, tmp_path / "target").journals
+    assert journal.path == "journal"
+
+
+class _Held(SystemFiles):
+    """Stops in front of the first rename of a directory until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def rename(self, source: str, target: str) -> None:  # type: ignore[override]
+        """Wait, then rename."""
+        if source.endswith(".restoring"):
+            self.reached.set()
+            assert self.go_on.wait(30)
+        os.rename(source, target)
+
+
+def test_restores_and_backups_wait_for_each_other(tmp_path: Path) -> None:
+    """While one restore is under way, another to its place and a backup are refused; it succeeds."""
+    journal, target, place = made(tmp_path), tmp_path / "target", tmp_path / "restored"
+    backup(journal, target)
+    files = _Held()
+    thread = threading.Thread(
+        target=restore, args=(target, place), kwargs={"effects": Effects(files)}
+    )
+    thread.start()
+    assert files.reached.wait(30)
+    try:
+        with pytest.raises(LockTimeoutError, match="another restore"):
+            restore(target, place)
+        with pytest.raises(LockTimeoutError):
+            backup(journal, target, lock_timeout=0.01)
+        restore(target, tmp_path / "elsewhere")
+    finally:
+        files.go_on.set()
+        thread.join()
+    with Journal.open(place) as restored:
+        assert restored.last_position == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere",
+        "journal",
+        "restored",
+        "target",
+    ]
