@@ -49,12 +49,15 @@ from aurora_es.format.names import (
     NEW_SUFFIX,
     TURN,
     frames_name,
+    parse_cooled_name,
     parse_segment_name,
     segment_name,
 )
+from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, write_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
+from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.walk import Walk, start_of, stop_error
 
@@ -336,20 +339,24 @@ class _Copying:
         self.files.sync_directory(os.path.dirname(self.root))
         return journals
 
-    def _copy_journal(self, cut: Cut) -> BackedUpJournal:
+    def _copy_journal(self, cut: Cut, *, anew: bool = False) -> BackedUpJournal:
+        """Copy one journal; ``anew`` takes nothing from the copy before."""
         files = self.files
         source, target, before = (
             os.path.normpath(os.path.join(root, cut.path)) if root else ""
             for root in (self.source, self.root, self.before)
         )
-        if self.epochs.get(cut.path) != cut.manifest.epoch:
+        if anew or self.epochs.get(cut.path) != cut.manifest.epoch:
             before = ""  # names of another history may stand for other bytes
         copied_bytes, copied, linked = 0, 0, 0
         left_out = []
         for name in cut.names:
             paths = [os.path.join(one, name) for one in (source, target, before)]
             try:
-                size = self._place(*paths, has_before=bool(before))
+                is_same = bool(before) and self._is_same(paths[0], paths[2])
+                if before and not is_same:
+                    self._check_changed(cut, name, paths[0], paths[2])
+                size = self._place(*paths, is_before=is_same)
             except FileNotFoundError as error:
                 newest = read_manifest(files, source)
                 if newest is None or newest.generation != cut.manifest.generation:
@@ -381,9 +388,35 @@ class _Copying:
             left_out=tuple(left_out),
         )
 
-    def _place(self, source: str, target: str, before: str, *, has_before: bool) -> int | None:
+    def _check_changed(self, cut: Cut, name: str, source: str, before: str) -> None:
+        """Read a segment of the source that is not as it was when the copy before was made.
+
+        It never changes: so one of the two is damaged. Raises CorruptionError if it is the source's,
+        and then the copy before stays the current one.
+        """
+        parsed = parse_segment_name(name) or parse_cooled_name(name)
+        directory = os.path.dirname(before)
+        if parsed is None or not self._has(before):
+            return
+        if parsed[0] == read_mark(self.files, directory).segment_number:
+            return  # it was the newest one then, and copied as far as it went
+        entries = {one.segment_number: one.lost for one in cut.manifest.segments}
+        file = SegmentFile(self.files, source, writable=False)
+        check_segment(bytes.fromhex(cut.manifest.genesis_id), file, *parsed[:2])
+        for _ in CommitWalk(file, lost=entries.get(parsed[0]) or ()):
+            pass
+        logger.warning("%s: differs from %s and is whole; it is copied again", before, source)
+
+    def _has(self, path: str) -> bool:
+        try:
+            self.files.stat(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _place(self, source: str, target: str, before: str, *, is_before: bool) -> int | None:
         """Link or copy an immutable file; returns its size if it had to be copied."""
-        if has_before and self._is_same(source, before):
+        if is_before:
             origin, may_link = before, True
         else:
             origin, may_link = source, not self.copy
@@ -445,9 +478,21 @@ class _Copying:
     def _verified(self, cut: Cut, journal: BackedUpJournal) -> BackedUpJournal:
         directory = os.path.normpath(os.path.join(self.root, cut.path))
         report = verify_journal(directory, digest=True, effects=self.effects)
-        if report.is_damaged:
-            first = report.findings[0]
+        if not report.is_whole and self.before:
+            # What was linked from the copy before may have rotted there: the source has it, too.
+            remove_tree(self.files, directory, keep=frozenset({UNFINISHED}))
+            make_directories(self.files, self.root, cut.path)
+            journal = self._copy_journal(cut, anew=True)
+            report = verify_journal(directory, digest=True, effects=self.effects)
+            if report.is_whole:
+                logger.warning("%s: the copy before was damaged; all was copied again", directory)
+        for finding in report.findings:
+            # The copy is thrown away; what is wrong with it is wrong with the source.
+            path = os.path.join(self.source, cut.path, os.path.basename(finding.path))
             raise CorruptionError(
-                first.path, first.offset or 0, expected=first.expected, found=first.found
+                os.path.normpath(path),
+                finding.offset or 0,
+                expected=finding.expected,
+                found=finding.found,
             )
         return msgspec.structs.replace(journal, digest=report.digest)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aurora_es import ForeignDirectoryError, Journal, LockTimeoutError
+from aurora_es import CorruptionError, ForeignDirectoryError, Journal, LockTimeoutError, RollCycle
 from aurora_es.care import backup, restore
 from aurora_es.care.backup_record import RECORD
 from aurora_es.files.layer import Effects, SystemFiles
+from aurora_es.journal import background
 from tests.journal.support import message
 
 
@@ -83,6 +84,55 @@ def test_what_is_in_the_way_of_a_restore_stays(tmp_path: Path) -> None:
     with pytest.raises(ForeignDirectoryError, match="not ours to remove"):
         restore(tmp_path / "target", tmp_path / "restored")
     assert kept.read_text() == "mine"
+
+
+def rolled(tmp_path: Path) -> tuple[Path, str]:
+    """A journal of several segments, and the name of one that never changes any more."""
+    path = tmp_path / "journal"
+    with Journal.open(path, roll_cycle=RollCycle.events(50), background=False) as journal:
+        for number in range(4):
+            journal.append(message(b"%d" % number * 100) for _ in range(50))
+    background.seal(str(path))
+    return path, sorted(one.name for one in path.glob("*.segment"))[1]
+
+
+def flip(path: Path, offset: int) -> None:
+    """Rot: in a copy of its own, so that no other name of the file sees it."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_rotten_source_does_not_replace_a_good_copy(tmp_path: Path, *, check: bool) -> None:
+    """Where the two differ, the source is read, and refused: the copy before can be restored."""
+    path, name = rolled(tmp_path)
+    backup(path, tmp_path / "target", copy=True)
+    flip(path / name, 600)
+    with pytest.raises(CorruptionError, match=name):
+        backup(path, tmp_path / "target", copy=True, verify=check)
+    restore(tmp_path / "target", tmp_path / "restored")
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_good_copy_is_kept_where_no_difference_is_seen(tmp_path: Path, *, check: bool) -> None:
+    """Of files that begin alike the one of the copy before is linked, and not the rotten one."""
+    path, name = rolled(tmp_path)
+    backup(path, tmp_path / "target", copy=True)
+    flip(path / name, 4500)
+    backup(path, tmp_path / "target", copy=True, verify=check)
+    restore(tmp_path / "target", tmp_path / "restored")
+
+
+@pytest.mark.parametrize("offset", [600, 4500])
+def test_a_rotten_copy_is_healed_from_the_source(tmp_path: Path, offset: int) -> None:
+    """By the next backup that looks."""
+    path, name = rolled(tmp_path)
+    first = backup(path, tmp_path / "target", copy=True)
+    flip(tmp_path / "target" / first.directory / name, offset)
+    backup(path, tmp_path / "target", copy=True, verify=True)
+    restore(tmp_path / "target", tmp_path / "restored")
 
 
 def test_a_link_that_leads_nowhere_is_no_journal(tmp_path: Path) -> None:
