@@ -15,7 +15,6 @@ that was dropped meanwhile sends it back to the marks.
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,16 +33,16 @@ from aurora_es.care.backup_record import (
 from aurora_es.care.copying import (
     copy_file,
     is_left_over,
+    is_linked,
     journals_below,
     make_directories,
     remove_tree,
     write_empty,
-    write_new_mark,
 )
 from aurora_es.care.verify import verify as verify_journal
 from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular, read_exactly
-from aurora_es.files.locks import LOCK_PAUSES, TURN_PAUSES, acquire_flock, release_flock
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular, read_exactly
+from aurora_es.files.locks import LOCK_PAUSES, TURN_PAUSES, acquire_flock, flocked, release_flock
 from aurora_es.format.names import (
     LOCK,
     NEW_SUFFIX,
@@ -55,7 +54,7 @@ from aurora_es.format.names import (
 )
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, write_manifest
-from aurora_es.journal.mark_file import read_mark
+from aurora_es.journal.mark_file import read_mark, write_new_mark
 from aurora_es.journal.sealed_index import file_name_of
 from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.file import SegmentFile, check_segment
@@ -73,7 +72,6 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _ATTEMPTS_MAX = 10
 _COMPARED_BYTES = 4096  # the header of every kind of file, with its random or derived identity
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
 class Cut(NamedTuple):
@@ -165,16 +163,8 @@ def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[Ba
                 " its record is restored by its own path, `aurora-es restore`)"
             )
             raise ForeignDirectoryError(message) from None
-    path = os.path.join(target, LOCK)
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT)
-    try:
-        acquire_flock(effects, fd, path, effects.monotonic() + timeout)
-        try:
-            yield read_record(files, target)
-        finally:
-            release_flock(effects, fd)
-    finally:
-        files.close(fd)
+    with flocked(effects, os.path.join(target, LOCK), effects.monotonic() + timeout):
+        yield read_record(files, target)
 
 
 def _numbers(files: Files, target: str) -> list[int]:
@@ -396,7 +386,7 @@ class _Copying:
         """
         parsed = parse_segment_name(name) or parse_cooled_name(name)
         directory = os.path.dirname(before)
-        if parsed is None or not self._has(before):
+        if parsed is None or not exists(self.files, before):
             return
         if parsed[0] == read_mark(self.files, directory).segment_number:
             return  # it was the newest one then, and copied as far as it went
@@ -407,27 +397,14 @@ class _Copying:
             pass
         logger.warning("%s: differs from %s and is whole; it is copied again", before, source)
 
-    def _has(self, path: str) -> bool:
-        try:
-            self.files.stat(path)
-        except FileNotFoundError:
-            return False
-        return True
-
     def _place(self, source: str, target: str, before: str, *, is_before: bool) -> int | None:
         """Link or copy an immutable file; returns its size if it had to be copied."""
         if is_before:
             origin, may_link = before, True
         else:
             origin, may_link = source, not self.copy
-        if may_link:
-            try:
-                self.files.link(origin, target)
-            except OSError as error:
-                if error.errno not in _NO_LINK:
-                    raise
-            else:
-                return None
+        if may_link and is_linked(self.files, origin, target):
+            return None
         return copy_file(self.files, origin, target)
 
     def _is_same(self, source: str, before: str) -> bool:
@@ -450,14 +427,12 @@ class _Copying:
     def _place_tail(self, cut: Cut, source: str, target: str, before: str) -> int | None:
         """Copy the newest segment up to the mark, and check it; linked if nothing came since."""
         files, path = self.files, os.path.join(target, cut.tail)
-        if before and read_mark(files, before)[1:6] == cut.mark[1:6]:
-            try:
-                files.link(os.path.join(before, cut.tail), path)
-            except OSError as error:
-                if error.errno not in _NO_LINK:
-                    raise
-            else:
-                return None
+        if (
+            before
+            and read_mark(files, before)[1:6] == cut.mark[1:6]
+            and is_linked(files, os.path.join(before, cut.tail), path)
+        ):
+            return None
         size = copy_file(files, os.path.join(source, cut.tail), path, until=cut.mark.visible_offset)
         file = SegmentFile(files, path, writable=False)
         parsed = parse_segment_name(cut.tail)

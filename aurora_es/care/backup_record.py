@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.errors import CorruptionError
-from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.files.layer import read_if_there, replace_file
 from aurora_es.format.names import NEW_SUFFIX
 
 if TYPE_CHECKING:
@@ -56,14 +56,9 @@ class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
 def read_record(files: Files, target: str) -> BackupReport | None:
     """The current backup in ``target``; None when there is none. Raises CorruptionError."""
     path = os.path.join(target, RECORD)
-    try:
-        fd = open_regular(files, path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
+    data = read_if_there(files, path, _RECORD_BYTES_MAX)
+    if data is None:
         return None
-    try:
-        data = read_exactly(files, fd, _RECORD_BYTES_MAX, 0)
-    finally:
-        files.close(fd)
     try:
         record = msgspec.json.decode(data, type=BackupReport)
     except (ValueError, RecursionError) as error:
@@ -79,11 +74,4 @@ def read_record(files: Files, target: str) -> BackupReport | None:
 def write_record(files: Files, target: str, record: BackupReport) -> None:
     """Make ``record`` the current backup, atomically and durably."""
     path = os.path.join(target, RECORD)
-    fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        write_all(files, fd, msgspec.json.encode(record), 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)
-    files.rename(path + NEW_SUFFIX, path)
-    files.sync_directory(target)
+    replace_file(files, path, msgspec.json.encode(record), draft=path + NEW_SUFFIX)

@@ -13,11 +13,11 @@ used again. Nothing here is ever removed: that is for whoever has looked at the 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from typing import TYPE_CHECKING
 
-from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.care.copying import copy_file, is_linked
+from aurora_es.files.layer import replace_file
 from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX
 from aurora_es.segment.create import remove_if_there
 
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Files
 
 REPORT = "repair.json"
-_COPIED_BYTES = 1 << 20
 _CHANGED_IN_PLACE = {MANIFEST, MARK}
 # Else the directory would pass for a journal.
 _KEPT_SUFFIX = ".broken"
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 def broken_name(files: Files, path: str) -> str:
@@ -61,48 +59,9 @@ def keep(files: Files, path: str, directory: str, names: Iterable[str], report: 
     for name in names:
         source, target = os.path.join(path, name), os.path.join(directory, kept_name(name))
         remove_if_there(files, target)
-        if name in _CHANGED_IN_PLACE or not _linked(files, source, target):
-            _copy(files, source, target)
+        if name in _CHANGED_IN_PLACE or not is_linked(files, source, target):
+            with contextlib.suppress(FileNotFoundError):  # a mark or manifest that is missing
+                copy_file(files, source, target)
     files.sync_directory(directory)
     target = os.path.join(directory, REPORT)
-    _write(files, target + NEW_SUFFIX, report)
-    files.rename(target + NEW_SUFFIX, target)
-    files.sync_directory(directory)
-
-
-def _linked(files: Files, source: str, target: str) -> bool:
-    try:
-        files.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return False
-    return True
-
-
-def _copy(files: Files, source: str, target: str) -> None:
-    try:
-        fd = open_regular(files, source, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # a mark or manifest that is missing
-    try:
-        copy = open_regular(files, target, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        try:
-            at = 0
-            while data := read_exactly(files, fd, _COPIED_BYTES, at):
-                write_all(files, copy, data, at)
-                at += len(data)
-            files.fsync(copy)
-        finally:
-            files.close(copy)
-    finally:
-        files.close(fd)
-
-
-def _write(files: Files, path: str, data: bytes) -> None:
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        write_all(files, fd, data, 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)
+    replace_file(files, target, report, draft=target + NEW_SUFFIX)

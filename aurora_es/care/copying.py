@@ -8,15 +8,15 @@ import stat
 from typing import TYPE_CHECKING
 
 from aurora_es.files.layer import DIRECTORY_MODE, open_regular, read_exactly, write_all
-from aurora_es.format.mark import MARK_BYTES, encode_slot, slot_offset
-from aurora_es.format.names import MANIFEST, MARK, parse_cooled_name, parse_segment_name
+from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
 from aurora_es.journal.creation import is_unborn
+from aurora_es.segment.create import NO_HARD_LINKS
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
-    from aurora_es.format.mark import Mark
 
 _BLOCK_BYTES = 1 << 20
+_NO_LINKS = NO_HARD_LINKS | {errno.EXDEV, errno.EACCES}
 _LEVELS_MAX = 2  # application, purpose
 
 
@@ -46,6 +46,17 @@ def _search(files: Files, root: str, relative: str, levels: int, found: list[str
             _search(files, root, os.path.normpath(os.path.join(relative, name)), levels - 1, found)
 
 
+def is_linked(files: Files, source: str, target: str) -> bool:
+    """Give a file that never changes a second name; False where the file systems cannot."""
+    try:
+        files.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
+
+
 def copy_file(files: Files, source: str, target: str, *, until: int | None = None) -> int:
     """Copy ``source``, up to the offset ``until``, to a new file, and sync; returns its size."""
     source_fd = open_regular(files, source, os.O_RDONLY)
@@ -72,21 +83,6 @@ def write_empty(files: Files, path: str) -> None:
     """Make an empty file, if it is not there, with its name on disk."""
     files.close(open_regular(files, path, os.O_RDWR | os.O_CREAT))
     files.sync_directory(os.path.dirname(path))
-
-
-def write_new_mark(files: Files, directory: str, mark: Mark) -> None:
-    """Write the mark of a copy, both slots; nobody reads it yet."""
-    fd = open_regular(files, os.path.join(directory, MARK), os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        data = bytearray(MARK_BYTES)
-        for sequence in (mark.sequence, mark.sequence + 1):
-            slot = encode_slot(mark._replace(sequence=sequence))
-            at = slot_offset(sequence)
-            data[at : at + len(slot)] = slot
-        write_all(files, fd, bytes(data), 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)
 
 
 def make_directories(files: Files, root: str, relative: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
 from aurora_es.files.layer import open_regular
-from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.files.locks import flocked
 from aurora_es.format.manifest import MANIFEST_MAGIC
 from aurora_es.format.names import (
     LOCK,
@@ -58,26 +58,15 @@ def _has_magic(files: Files, path: str) -> bool:
 @contextmanager
 def nobody_else(effects: Effects, path: str, *, timeout: float) -> Iterator[None]:
     """Hold the locks of a journal; raises LockTimeoutError while somebody appends or tends it."""
-    with BackgroundLock(effects, path, timeout=timeout), _flock(effects, path, LOCK, timeout):
+    with (
+        BackgroundLock(effects, path, timeout=timeout),
+        flocked(effects, os.path.join(path, LOCK), effects.monotonic() + timeout),
+    ):
         yield
 
 
 @contextmanager
 def manifest_locked(effects: Effects, path: str, *, timeout: float) -> Iterator[None]:
     """Hold ``manifest.lock``, for whoever replaces a manifest that may be unreadable."""
-    with _flock(effects, path, MANIFEST_LOCK, timeout):
+    with flocked(effects, os.path.join(path, MANIFEST_LOCK), effects.monotonic() + timeout):
         yield
-
-
-@contextmanager
-def _flock(effects: Effects, path: str, name: str, timeout: float) -> Iterator[None]:
-    lock_path = os.path.join(path, name)
-    fd = open_regular(effects.files, lock_path, os.O_RDWR | os.O_CREAT)
-    try:
-        acquire_flock(effects, fd, lock_path, effects.monotonic() + timeout)
-        try:
-            yield
-        finally:
-            release_flock(effects, fd)
-    finally:
-        effects.files.close(fd)

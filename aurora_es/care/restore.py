@@ -23,7 +23,6 @@ from aurora_es.care.copying import (
     journals_below,
     make_directories,
     remove_tree,
-    write_new_mark,
 )
 from aurora_es.care.layout import JournalCut, parts_at
 from aurora_es.care.restore_point import Point, cut_at
@@ -35,11 +34,11 @@ from aurora_es.errors import (
     ForeignDirectoryError,
     LockTimeoutError,
 )
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular
-from aurora_es.files.locks import acquire_flock
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular
+from aurora_es.files.locks import acquire_flock, flocked
 from aurora_es.format.names import LOCK
 from aurora_es.journal.manifest_file import read_manifest
-from aurora_es.journal.mark_file import read_mark
+from aurora_es.journal.mark_file import read_mark, write_new_mark
 from aurora_es.journal.records import timestamp_of
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
             if progress is not None:
                 progress(done, len(points))
         files.sync_directory(building)
-        if _exists(effects, place):
+        if exists(effects.files, place):
             files.rmdir(place)
         files.rename(building, place)
         files.sync_directory(os.path.dirname(place))
@@ -150,12 +149,18 @@ def _backup_held(effects: Effects, source: str, timeout: float) -> Iterator[None
     with ExitStack() as stack:
         for directory in (source, os.path.dirname(source)):
             path = os.path.join(directory, LOCK)
-            if not _exists(effects, os.path.join(directory, RECORD)) or not _exists(effects, path):
+            if not exists(effects.files, os.path.join(directory, RECORD)) or not exists(
+                effects.files, path
+            ):
                 continue  # no target of backups, or one on a medium that nobody writes to
-            fd = open_regular(effects.files, path, os.O_RDONLY)
-            stack.callback(effects.files.close, fd)
-            deadline = effects.monotonic() + timeout
-            acquire_flock(effects, fd, path, deadline, operation=LOCK_SH | LOCK_NB)
+            shared = flocked(
+                effects,
+                path,
+                effects.monotonic() + timeout,
+                flags=os.O_RDONLY,
+                operation=LOCK_SH | LOCK_NB,
+            )
+            stack.enter_context(shared)
         yield
 
 
@@ -194,16 +199,8 @@ def _building_held(effects: Effects, building: str) -> Iterator[None]:
         files.close(fd)
 
 
-def _exists(effects: Effects, path: str) -> bool:
-    try:
-        effects.files.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _refuse_taken(effects: Effects, target: str) -> None:
-    if _exists(effects, target) and effects.files.listdir(target):
+    if exists(effects.files, target) and effects.files.listdir(target):
         message = (
             f"{target}: expected an absent or empty directory, found files; nothing was changed."
             " Move it away first (`aurora-es doctor` looks at what is there), or restore to another place"
@@ -215,7 +212,7 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
     """The journals of a backup, verified, each with its cut at its end."""
     files = effects.files
     points = []
-    for path in journals_below(files, root) if _exists(effects, root) else ():
+    for path in journals_below(files, root) if exists(effects.files, root) else ():
         directory = os.path.normpath(os.path.join(root, path))
         manifest, mark = read_manifest(files, directory), read_mark(files, directory)
         assert manifest is not None, "it was found by its manifest"

@@ -173,3 +173,44 @@ def write_all(files: Files, fd: int, data: bytes, offset: int) -> None:
         data = data[written:]
         offset += written
         written = files.pwrite(fd, data, offset)
+
+
+def read_if_there(files: Files, path: str, length_max: int) -> bytes | None:
+    """Read a small file of our own, up to ``length_max`` bytes; None when there is none."""
+    try:
+        fd = open_regular(files, path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return read_exactly(files, fd, length_max, 0)
+    finally:
+        files.close(fd)
+
+
+def write_synced(files: Files, path: str, data: bytes) -> None:
+    """Write a whole file and force its bytes to disk; the caller syncs its name."""
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        write_all(files, fd, data, 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+
+
+def replace_file(files: Files, path: str, data: bytes, *, draft: str) -> None:
+    """Replace a file at once and durably: whoever opens it finds the old bytes or the new ones.
+
+    ``draft`` is the path of the temporary file, in the same directory.
+    """
+    write_synced(files, draft, data)
+    files.rename(draft, path)
+    files.sync_directory(os.path.dirname(path))
+
+
+def exists(files: Files, path: str) -> bool:
+    """Whether there is anything of this name; a link that leads nowhere is nothing."""
+    try:
+        files.stat(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -12,12 +12,15 @@ with its owner: there are no PID files and nothing is ever stolen.
 from __future__ import annotations
 
 import fcntl
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import LockTimeoutError
+from aurora_es.files.layer import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aurora_es.files.layer import Effects
 
@@ -88,3 +91,24 @@ def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
 def release_flock(effects: Effects, fd: int) -> None:
     """Release the flock on ``fd``."""
     effects.files.flock(fd, fcntl.LOCK_UN)
+
+
+@contextmanager
+def flocked(
+    effects: Effects,
+    path: str,
+    deadline: float,
+    *,
+    flags: int = os.O_RDWR | os.O_CREAT,
+    operation: int = _EXCLUSIVE,
+) -> Iterator[None]:
+    """Open the lock file ``path`` and hold a flock on it; raises as ``acquire_flock``, and OSError."""
+    fd = open_regular(effects.files, path, flags)
+    try:
+        acquire_flock(effects, fd, path, deadline, operation=operation)
+        try:
+            yield
+        finally:
+            release_flock(effects, fd)
+    finally:
+        effects.files.close(fd)

@@ -22,11 +22,11 @@ from aurora_es.errors import (
     CorruptionError,
     ForeignDirectoryError,
 )
-from aurora_es.files.layer import DIRECTORY_MODE, open_regular, write_all
-from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.files.layer import DIRECTORY_MODE, exists, open_regular
+from aurora_es.files.locks import flocked
 from aurora_es.format.frame import KIND_RECORDS
 from aurora_es.format.manifest import Manifest
-from aurora_es.format.mark import MARK_BYTES, Mark, encode_slot, slot_offset
+from aurora_es.format.mark import Mark
 from aurora_es.format.names import (
     LOCK,
     LOCK_FILES,
@@ -41,6 +41,7 @@ from aurora_es.format.names import (
 )
 from aurora_es.journal.catch_up import first_chain
 from aurora_es.journal.manifest_file import write_manifest
+from aurora_es.journal.mark_file import write_new_mark
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
 from aurora_es.segment.file import SegmentFile
@@ -98,23 +99,15 @@ def create_journal(
         return
     for name in LOCK_FILES:
         files.close(open_regular(files, os.path.join(path, name), os.O_RDWR | os.O_CREAT))
-    lock_path = os.path.join(path, LOCK)
-    lock_fd = open_regular(files, lock_path, os.O_RDWR)
-    try:
-        acquire_flock(effects, lock_fd, lock_path, deadline)
-        try:
-            names = _own_names(files, path)
-            if MANIFEST in names:
-                return
-            _remove_unborn(files, path, names)
-            # Before the manifest: who finds one relies on the names that lead to it. And whoever
-            # made the directories: he may have died before he synced their names.
-            _sync_parents(files, path, made, new_parents_max)
-            _write_files(effects, path, settings)
-        finally:
-            release_flock(effects, lock_fd)
-    finally:
-        files.close(lock_fd)
+    with flocked(effects, os.path.join(path, LOCK), deadline, flags=os.O_RDWR):
+        names = _own_names(files, path)
+        if MANIFEST in names:
+            return
+        _remove_unborn(files, path, names)
+        # Before the manifest: who finds one relies on the names that lead to it. And whoever
+        # made the directories: he may have died before he synced their names.
+        _sync_parents(files, path, made, new_parents_max)
+        _write_files(effects, path, settings)
 
 
 def is_unborn(files: Files, path: str) -> bool:
@@ -139,7 +132,7 @@ def is_unborn(files: Files, path: str) -> bool:
 def _make_directories(files: Files, path: str, new_parents_max: int) -> list[str]:
     missing = [path]
     parent = os.path.dirname(path)
-    while not _exists(files, parent) and len(missing) <= new_parents_max:
+    while not exists(files, parent) and len(missing) <= new_parents_max:
         missing.append(parent)
         parent = os.path.dirname(parent)
     made = []
@@ -163,14 +156,6 @@ def _sync_parents(files: Files, path: str, made: list[str], new_parents_max: int
             if directory in made:
                 raise
         directory = parent
-
-
-def _exists(files: Files, path: str) -> bool:
-    try:
-        files.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _own_names(files: Files, path: str) -> set[str]:
@@ -241,7 +226,7 @@ def _write_files(effects: Effects, path: str, settings: Settings) -> None:
     link_segment(files, path, name)
     file = SegmentFile(files, os.path.join(path, name), writable=False)
     chain = first_chain(file, start_of(file))
-    _write_mark(files, os.path.join(path, MARK), chain)
+    write_new_mark(files, path, Mark(1, 0, 0, chain.segment_number, 0, chain.offset, chain.offset))
     # A power cut must not leave a manifest without the mark and the segment it stands for.
     files.sync_directory(path)
     write_manifest(
@@ -261,19 +246,3 @@ def _write_files(effects: Effects, path: str, settings: Settings) -> None:
             else settings.cool_after_hours,
         ),
     )
-
-
-def _write_mark(files: Files, path: str, chain: Chain) -> None:
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        data = bytearray(MARK_BYTES)
-        for sequence in (1, 2):
-            slot = encode_slot(
-                Mark(sequence, 0, 0, chain.segment_number, 0, chain.offset, chain.offset)
-            )
-            at = slot_offset(sequence)
-            data[at : at + len(slot)] = slot
-        write_all(files, fd, bytes(data), 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)

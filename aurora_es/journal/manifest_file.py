@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.errors import CorruptionError, UnsupportedFormatError
-from aurora_es.files.layer import open_regular, read_exactly, write_all
-from aurora_es.files.locks import acquire_flock, release_flock
+from aurora_es.files.layer import read_if_there, replace_file
+from aurora_es.files.locks import flocked
 from aurora_es.format.limits import MANIFEST_BYTES_MAX
 from aurora_es.format.manifest import (
     MANIFEST_HEADER_BYTES,
@@ -34,14 +34,9 @@ if TYPE_CHECKING:
 def read_manifest(files: Files, directory: str) -> Manifest | None:
     """Read the manifest of a journal; None when there is no such file."""
     path = os.path.join(directory, MANIFEST)
-    try:
-        fd = open_regular(files, path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
+    data = read_if_there(files, path, MANIFEST_HEADER_BYTES + MANIFEST_BYTES_MAX)
+    if data is None:
         return None
-    try:
-        data = read_exactly(files, fd, MANIFEST_HEADER_BYTES + MANIFEST_BYTES_MAX, 0)
-    finally:
-        files.close(fd)
     manifest = decode_manifest(data)
     if manifest is None:
         raise CorruptionError(
@@ -61,14 +56,7 @@ def read_manifest(files: Files, directory: str) -> Manifest | None:
 def write_manifest(files: Files, directory: str, manifest: Manifest) -> None:
     """Replace the manifest; the caller holds ``manifest.lock``, or ``lock`` during creation."""
     path = os.path.join(directory, MANIFEST)
-    fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        write_all(files, fd, encode_manifest(manifest), 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)
-    files.rename(path + NEW_SUFFIX, path)
-    files.sync_directory(directory)
+    replace_file(files, path, encode_manifest(manifest), draft=path + NEW_SUFFIX)
 
 
 def begun_epoch(manifest: Manifest, epoch: int, first_position: int) -> dict[str, object]:
@@ -97,22 +85,15 @@ def change_manifest(
     """
     files = effects.files
     lock_path = os.path.join(directory, MANIFEST_LOCK)
-    fd = open_regular(files, lock_path, os.O_RDWR | os.O_CREAT)
-    try:
-        acquire_flock(effects, fd, lock_path, effects.monotonic() + lock_timeout)
-        try:
-            current = read_manifest(files, directory)
-            if current is None:
-                raise CorruptionError(
-                    os.path.join(directory, MANIFEST), 0, expected="a manifest", found="no file"
-                )
-            changes = change(current)
-            if not changes:
-                return current
-            changed = msgspec.structs.replace(current, generation=current.generation + 1, **changes)
-            write_manifest(files, directory, changed)
-        finally:
-            release_flock(effects, fd)
-    finally:
-        files.close(fd)
+    with flocked(effects, lock_path, effects.monotonic() + lock_timeout):
+        current = read_manifest(files, directory)
+        if current is None:
+            raise CorruptionError(
+                os.path.join(directory, MANIFEST), 0, expected="a manifest", found="no file"
+            )
+        changes = change(current)
+        if not changes:
+            return current
+        changed = msgspec.structs.replace(current, generation=current.generation + 1, **changes)
+        write_manifest(files, directory, changed)
     return changed

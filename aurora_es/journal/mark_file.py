@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, write_all
 from aurora_es.format.mark import (
+    MARK_BYTES,
     SLOT_BYTES,
     SLOT_OFFSETS,
     SPAN_BYTES,
@@ -21,6 +22,7 @@ from aurora_es.format.mark import (
     decode_mark,
     decode_slot,
     encode_slot,
+    slot_offset,
 )
 from aurora_es.format.names import MARK
 
@@ -107,5 +109,20 @@ def read_mark(files: Files, directory: str) -> Mark:
         raise CorruptionError(path, 0, expected="the mark of a journal", found="no file") from error
     try:
         return MarkFile(files, path, fd).read()
+    finally:
+        files.close(fd)
+
+
+def write_new_mark(files: Files, directory: str, mark: Mark) -> None:
+    """Write the mark of a new journal, with both slots, and sync it; nobody reads it yet."""
+    fd = open_regular(files, os.path.join(directory, MARK), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        data = bytearray(MARK_BYTES)
+        for sequence in (mark.sequence, mark.sequence + 1):
+            slot = encode_slot(mark._replace(sequence=sequence))
+            at = slot_offset(sequence)
+            data[at : at + len(slot)] = slot
+        write_all(files, fd, bytes(data), 0)
+        files.fsync(fd)
     finally:
         files.close(fd)

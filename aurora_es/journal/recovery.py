@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError
-from aurora_es.files.layer import open_regular, read_exactly, write_all
+from aurora_es.files.layer import read_exactly, write_all, write_synced
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
     ALIGNMENT,
@@ -335,12 +335,7 @@ def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:
             files.sync_directory(handle.path)
         except FileExistsError:
             _drop_old_copies(handle, directory, len(data))
-        fd = open_regular(files, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            write_all(files, fd, data, 0)
-            files.fsync(fd)
-        finally:
-            files.close(fd)
+        write_synced(files, path, data)
         files.sync_directory(directory)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}:

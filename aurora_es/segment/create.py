@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Effects, Files
     from aurora_es.segment.walk import Chain
 
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def write_segment(  # noqa: PLR0913 - each is one field of the header
@@ -119,7 +119,7 @@ def link_segment(files: Files, directory: str, name: str) -> None:
     try:
         files.link(path + NEW_SUFFIX, path)
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         # No hard links on this file system: checked, then renamed; the caller holds the lock.
         if name in files.listdir(directory):

@@ -390,20 +390,33 @@ MUTANTS = (
         (
             (
                 "journal/creation.py",
-                "            _sync_parents(files, path, made, new_parents_max)\n",
+                "        _sync_parents(files, path, made, new_parents_max)\n",
                 "",
             ),
         ),
     ),
     Mutant(
         "the manifest is not synced before it is renamed",
-        (("journal/manifest_file.py", "        files.fsync(fd)\n", "        pass\n"),),
+        (
+            (
+                "journal/manifest_file.py",
+                "    replace_file(files, path, encode_manifest(manifest), draft=path + NEW_SUFFIX)\n",
+                """    from aurora_es.files.layer import open_regular, write_all
+
+    fd = open_regular(files, path + NEW_SUFFIX, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    write_all(files, fd, encode_manifest(manifest), 0)
+    files.close(fd)
+    files.rename(path + NEW_SUFFIX, path)
+    files.sync_directory(directory)
+""",
+            ),
+        ),
     ),
     Mutant(
         "the first mark is not synced",
         (
             (
-                "journal/creation.py",
+                "journal/mark_file.py",
                 "        write_all(files, fd, bytes(data), 0)\n        files.fsync(fd)\n",
                 "        write_all(files, fd, bytes(data), 0)\n",
             ),

@@ -44,16 +44,16 @@ TENDING_MUTANTS = (
         (
             (
                 _MANIFEST,
-                "    try:\n        acquire_flock(effects, fd, lock_path, effects",
+                "    with flocked(effects, lock_path, effects",
                 (
-                    "    try:\n        early = read_manifest(files, directory)\n"
-                    "        acquire_flock(effects, fd, lock_path, effects"
+                    "    early = read_manifest(files, directory)\n"
+                    "    with flocked(effects, lock_path, effects"
                 ),
             ),
             (
                 _MANIFEST,
-                "            current = read_manifest(files, directory)\n",
-                "            current = early\n",
+                "        current = read_manifest(files, directory)\n",
+                "        current = early\n",
             ),
         ),
         killed_by="journal/test_tending_faults.py::test_two_writers_of_the_manifest",
