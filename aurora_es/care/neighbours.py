@@ -8,7 +8,6 @@ damaged says nothing: of it only what the manifest says is compared with its nei
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aurora_es.care.findings import (
@@ -131,24 +130,11 @@ def _unlike_its_entry(
 
 
 def contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """What a manifest says that cannot be together: what was expected, and what was found."""
+    """What a manifest says that cannot be together: what was expected, and what was found.
+
+    One whose segments or runs do not follow each other is not read at all.
+    """
     segments = manifest.segments
     first = segments[0].base_position if segments else 1
     if manifest.retained_from != first:
         yield f"retained from position {first}", f"{manifest.retained_from}"
-    for before, after in pairwise(segments):
-        expected = (before.segment_number + 1, before.last_position + 1, before.last_commit + 1)
-        found = (after.segment_number, after.base_position, after.base_commit)
-        if expected != found:
-            text = "segment {} from position {}, commit {}"
-            yield text.format(*expected), text.format(*found)
-    runs = sorted(manifest.runs, key=lambda run: run.first_segment)
-    covered = [(run.first_segment, run.last_segment) for run in runs]
-    numbers = [segment.segment_number for segment in segments]
-    listed = [number for first, last in covered for number in range(first, last + 1)]
-    if listed != numbers:
-        yield f"index runs over segments {_span(numbers)}", f"over {_span(listed)}"
-
-
-def _span(numbers: Sequence[int]) -> str:
-    return f"{numbers[0]} to {numbers[-1]}" if numbers else "none"

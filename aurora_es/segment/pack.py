@@ -13,20 +13,18 @@ codec, under a higher revision.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.codecs.compression import compress
 from aurora_es.errors import CorruptionError
-from aurora_es.files.layer import open_regular
 from aurora_es.format.names import NEW_SUFFIX, REVISION_MAX, segment_name
 from aurora_es.format.packed import SealedEndPayload
 from aurora_es.segment.commits import CommitWalk, SegmentEnd, raw_payload
-from aurora_es.segment.create import new_salt, remove_if_there
+from aurora_es.segment.create import new_salt
 from aurora_es.segment.digest import LogicalDigest, logical_digest
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.packed_writer import PackedWriter
+from aurora_es.segment.packed_writer import PackedWriter, packed_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -74,23 +72,12 @@ def write_packed(  # noqa: PLR0913 - a source, and how it is to be written
     files, header = effects.files, source.header
     compress(codec, b"")  # a missing package is to be noticed before a file is made
     name = segment_name(header.segment_number, header.base_position, revision)
-    path = os.path.join(directory, name + NEW_SUFFIX)
-    remove_if_there(files, path)
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        try:
-            cooled = header._replace(
-                salt=new_salt(effects), created_at=effects.clock(), codec=codec, compatible_flags=0
-            )
-            writer = PackedWriter(files, fd, cooled)
-            walk, end = _copy_commits(source, writer, lost)
-            files.fsync(fd)
-        finally:
-            files.close(fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove_if_there(files, path)
-        raise
+    with packed_file(files, directory, name) as fd:
+        cooled = header._replace(
+            salt=new_salt(effects), created_at=effects.clock(), codec=codec, compatible_flags=0
+        )
+        writer = PackedWriter(files, fd, cooled)
+        walk, end = _copy_commits(source, writer, lost)
     identity = walk.identity(revision)._replace(
         end_offset=end.end_offset, last_checksum=end.last_checksum
     )

@@ -7,10 +7,12 @@ of its own. Whoever writes syncs the file, and reads it back before anybody reli
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_NONE, compress
-from aurora_es.files.layer import write_all
+from aurora_es.files.layer import open_regular, write_all
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
     FRAME_VERSION,
@@ -22,11 +24,15 @@ from aurora_es.format.frame import (
     encode_frame,
 )
 from aurora_es.format.limits import FRAME_BYTES_TARGET, FRAME_RAW_BYTES_MAX
+from aurora_es.format.names import NEW_SUFFIX
 from aurora_es.format.packed import COMMIT_ENTRY_BYTES, NIL, encode_packed
 from aurora_es.format.segment_header import encode_segment_header
+from aurora_es.segment.create import remove_if_there
 from aurora_es.segment.frame_table import FramePlaces
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import msgspec
 
     from aurora_es.files.layer import Files
@@ -35,6 +41,24 @@ if TYPE_CHECKING:
     from aurora_es.segment.commits import SegmentCommit
 
 _WRITE_BYTES = 1 << 20
+
+
+@contextmanager
+def packed_file(files: Files, directory: str, name: str) -> Iterator[int]:
+    """Make ``<name>.new`` anew and sync it behind the block; after an error in it nothing is left."""
+    path = os.path.join(directory, name + NEW_SUFFIX)
+    remove_if_there(files, path)
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        try:
+            yield fd
+            files.fsync(fd)
+        finally:
+            files.close(fd)
+    except BaseException:
+        with suppress(OSError):
+            remove_if_there(files, path)
+        raise
 
 
 class PackedWriter:

@@ -11,14 +11,11 @@ caller reads the copy back before anybody relies on it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.codecs.compression import CODEC_LZ4
-from aurora_es.files.layer import open_regular
 from aurora_es.format.frame_table import SegmentIdentity
-from aurora_es.format.names import NEW_SUFFIX, REVISION_MAX, segment_name
+from aurora_es.format.names import REVISION_MAX, segment_name
 from aurora_es.format.packed import LostPayload, SealedEndPayload
 from aurora_es.format.payload import encode_payload
 from aurora_es.format.segment_header import (
@@ -28,10 +25,10 @@ from aurora_es.format.segment_header import (
     SegmentHeader,
 )
 from aurora_es.segment.commits import SegmentEnd
-from aurora_es.segment.create import new_salt, remove_if_there
+from aurora_es.segment.create import new_salt
 from aurora_es.segment.digest import LogicalDigest
 from aurora_es.segment.pack import PackedSegment
-from aurora_es.segment.packed_writer import PackedWriter
+from aurora_es.segment.packed_writer import PackedWriter, packed_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,23 +76,10 @@ def write_repaired(  # noqa: PLR0913 - what a segment is made from
     ``parts`` raises, after which nothing is left.
     """
     assert 0 < revision <= REVISION_MAX
-    files = effects.files
     name = segment_name(place.segment_number, place.base_position, revision)
-    path = os.path.join(directory, name + NEW_SUFFIX)
-    remove_if_there(files, path)
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        try:
-            writer = PackedWriter(files, fd, _header(effects, place))
-            repaired = _write_parts(writer, place, parts, checkpoint, name, revision)
-            files.fsync(fd)
-        finally:
-            files.close(fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove_if_there(files, path)
-        raise
-    return repaired
+    with packed_file(effects.files, directory, name) as fd:
+        writer = PackedWriter(effects.files, fd, _header(effects, place))
+        return _write_parts(writer, place, parts, checkpoint, name, revision)
 
 
 def _header(effects: Effects, place: RepairedPlace) -> SegmentHeader:

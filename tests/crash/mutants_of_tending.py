@@ -65,7 +65,7 @@ TENDING_MUTANTS = (
     ),
     Mutant(
         "a cooled copy is not synced",
-        (("segment/pack.py", "            files.fsync(fd)\n", "            pass\n"),),
+        (("segment/packed_writer.py", "            files.fsync(fd)\n", "            pass\n"),),
     ),
     Mutant(
         "a cooled copy is not read back",
