@@ -34,10 +34,18 @@ from aurora_es.care.copying import (
     copy_file,
     is_left_over,
     is_linked,
-    journals_below,
     make_directories,
     remove_tree,
     write_empty,
+)
+from aurora_es.care.layout import (
+    JournalCut,
+    Part,
+    journal_at,
+    journals_in,
+    open_part,
+    parts_at,
+    walk_of,
 )
 from aurora_es.care.verify import verify as verify_journal
 from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
@@ -47,25 +55,17 @@ from aurora_es.format.names import (
     LOCK,
     NEW_SUFFIX,
     TURN,
-    frames_name,
-    parse_cooled_name,
-    parse_segment_name,
-    segment_name,
 )
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, write_manifest
 from aurora_es.journal.mark_file import read_mark, write_new_mark
 from aurora_es.journal.sealed_index import file_name_of
-from aurora_es.segment.commits import CommitWalk
-from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.walk import Walk, start_of, stop_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aurora_es.files.layer import Effects, Files
-    from aurora_es.format.manifest import Manifest
-    from aurora_es.format.mark import Mark
 
     Progress = Callable[[int, int], object]
 
@@ -78,11 +78,19 @@ class Cut(NamedTuple):
     """A journal at the moment of the backup."""
 
     path: str  # relative
-    manifest: Manifest
-    mark: Mark
-    tail: str  # name of its newest segment
-    names: tuple[str, ...]  # of segments and runs below it
-    caches: frozenset[str]  # of these, what readers can do without
+    at: JournalCut
+    parts: list[Part]
+
+    @property
+    def caches(self) -> list[str]:
+        """Tables and runs: what readers can do without."""
+        tables = [part.table_name for part in self.parts if part.entry is not None]
+        return tables + [file_name_of(run) for run in self.at.manifest.runs]
+
+    @property
+    def names(self) -> list[str]:
+        """All files that never change: closed segments, tables and runs."""
+        return [part.name for part in self.parts[:-1]] + self.caches
 
 
 class _DroppedError(Exception):
@@ -112,7 +120,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
     if os.path.commonpath((source, place)) in {source, place}:
         message = f"{place}: expected a target outside of {source}, and not above it"
         raise ArgumentError(message)
-    if not journals_below(effects.files, source):
+    if not journals_in(effects.files, source):
         message = (
             f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
         )
@@ -209,9 +217,9 @@ def _refuse_other(target: str, before: BackupReport | None, cuts: list[Cut]) -> 
     known = {one.path: one.genesis_id for one in before.journals}
     common = [cut for cut in cuts if cut.path in known]
     for cut in common:
-        if known[cut.path] != cut.manifest.genesis_id:
+        if known[cut.path] != cut.at.manifest.genesis_id:
             message = (
-                f"{target}: expected a backup of journal {cut.manifest.genesis_id} at {cut.path},"
+                f"{target}: expected a backup of journal {cut.at.manifest.genesis_id} at {cut.path},"
                 f" found one of {known[cut.path]}; nothing was changed. Give this source another"
                 " target (`aurora-es doctor` looks at what is there)"
             )
@@ -229,12 +237,12 @@ def take_cuts(effects: Effects, source: str, *, lock_timeout: float) -> list[Cut
     files = effects.files
     deadline = effects.monotonic() + lock_timeout
     while True:
-        paths = journals_below(files, source)
+        paths = journals_in(files, source)
         with ExitStack() as stack:
             for path in paths:
                 stack.enter_context(_append_lock(effects, os.path.join(source, path), deadline))
             # One that was made meanwhile may be tracked already.
-            if journals_below(files, source) == paths:
+            if journals_in(files, source) == paths:
                 return [_cut(files, source, path) for path in paths]
 
 
@@ -260,30 +268,8 @@ def _append_lock(effects: Effects, directory: str, deadline: float) -> Iterator[
 
 
 def _cut(files: Files, source: str, path: str) -> Cut:
-    directory = os.path.normpath(os.path.join(source, path))
-    manifest = read_manifest(files, directory)
-    assert manifest is not None, "it has just been found"
-    mark = read_mark(files, directory)
-    listed = manifest.segments[-1].segment_number if manifest.segments else 0
-    names: list[str] = []
-    caches: list[str] = []
-    for segment in manifest.segments:
-        place = segment.segment_number, segment.base_position, segment.revision
-        names.append(segment_name(*place))
-        caches.append(frames_name(*place))
-    caches += [file_name_of(run) for run in manifest.runs]
-    tail = ""
-    for name in sorted(files.listdir(directory)):
-        parsed = parse_segment_name(name)
-        if parsed and listed < parsed[0] < mark.segment_number:
-            names.append(name)
-        elif parsed and parsed[0] == mark.segment_number:
-            tail = name
-    if not tail:
-        raise CorruptionError(
-            directory, 0, expected=f"segment {mark.segment_number}, as the mark says", found="none"
-        )
-    return Cut(path, manifest, mark, tail, (*names, *caches), frozenset(caches))
+    at = journal_at(files, os.path.normpath(os.path.join(source, path)))
+    return Cut(path, at, parts_at(files, at))
 
 
 class _Copying:
@@ -336,7 +322,7 @@ class _Copying:
             os.path.normpath(os.path.join(root, cut.path)) if root else ""
             for root in (self.source, self.root, self.before)
         )
-        if anew or self.epochs.get(cut.path) != cut.manifest.epoch:
+        if anew or self.epochs.get(cut.path) != cut.at.manifest.epoch:
             before = ""  # names of another history may stand for other bytes
         copied_bytes, copied, linked = 0, 0, 0
         left_out = []
@@ -349,7 +335,7 @@ class _Copying:
                 size = self._place(*paths, is_before=is_same)
             except FileNotFoundError as error:
                 newest = read_manifest(files, source)
-                if newest is None or newest.generation != cut.manifest.generation:
+                if newest is None or newest.generation != cut.at.manifest.generation:
                     raise _DroppedError from error
                 if name not in cut.caches:
                     raise CorruptionError(
@@ -361,17 +347,19 @@ class _Copying:
             linked += size is None
             copied_bytes += size or 0
         tail_bytes = self._place_tail(cut, source, target, before)
-        kept = msgspec.structs.replace(cut.manifest, obsolete=msgspec.UNSET)
+        kept = msgspec.structs.replace(cut.at.manifest, obsolete=msgspec.UNSET)
         write_new_mark(
-            files, target, cut.mark._replace(sequence=2, durable_offset=cut.mark.visible_offset)
+            files,
+            target,
+            cut.at.mark._replace(sequence=2, durable_offset=cut.at.mark.visible_offset),
         )
         write_manifest(files, target, kept)  # syncs the directory
         return BackedUpJournal(
             path=cut.path,
-            genesis_id=cut.manifest.genesis_id,
-            epoch=cut.manifest.epoch,
-            position=cut.mark.visible_position,
-            commit=cut.mark.visible_commit,
+            genesis_id=cut.at.manifest.genesis_id,
+            epoch=cut.at.manifest.epoch,
+            position=cut.at.mark.visible_position,
+            commit=cut.at.mark.visible_commit,
             linked_files=linked + (tail_bytes is None),
             copied_files=copied + (tail_bytes is not None),
             copied_bytes=copied_bytes + (tail_bytes or 0),
@@ -384,16 +372,12 @@ class _Copying:
         It never changes: so one of the two is damaged. Raises CorruptionError if it is the source's,
         and then the copy before stays the current one.
         """
-        parsed = parse_segment_name(name) or parse_cooled_name(name)
-        directory = os.path.dirname(before)
-        if parsed is None or not exists(self.files, before):
+        part = next((one for one in cut.parts if one.name == name), None)
+        if part is None or not exists(self.files, before):
             return
-        if parsed[0] == read_mark(self.files, directory).segment_number:
+        if part.number == read_mark(self.files, os.path.dirname(before)).segment_number:
             return  # it was the newest one then, and copied as far as it went
-        entries = {one.segment_number: one.lost for one in cut.manifest.segments}
-        file = SegmentFile(self.files, source, writable=False)
-        check_segment(bytes.fromhex(cut.manifest.genesis_id), file, *parsed[:2])
-        for _ in CommitWalk(file, lost=entries.get(parsed[0]) or ()):
+        for _ in walk_of(self.files, cut.at, part):
             pass
         logger.warning("%s: differs from %s and is whole; it is copied again", before, source)
 
@@ -426,26 +410,25 @@ class _Copying:
 
     def _place_tail(self, cut: Cut, source: str, target: str, before: str) -> int | None:
         """Copy the newest segment up to the mark, and check it; linked if nothing came since."""
-        files, path = self.files, os.path.join(target, cut.tail)
+        files, path = self.files, os.path.join(target, cut.parts[-1].name)
         if (
             before
-            and read_mark(files, before)[1:6] == cut.mark[1:6]
-            and is_linked(files, os.path.join(before, cut.tail), path)
+            and read_mark(files, before)[1:6] == cut.at.mark[1:6]
+            and is_linked(files, os.path.join(before, cut.parts[-1].name), path)
         ):
             return None
-        size = copy_file(files, os.path.join(source, cut.tail), path, until=cut.mark.visible_offset)
-        file = SegmentFile(files, path, writable=False)
-        parsed = parse_segment_name(cut.tail)
-        assert parsed is not None
-        check_segment(bytes.fromhex(cut.manifest.genesis_id), file, *parsed)
+        size = copy_file(
+            files, os.path.join(source, cut.parts[-1].name), path, until=cut.at.mark.visible_offset
+        )
+        file = open_part(files, cut.at._replace(path=target), cut.parts[-1])
         chain = start_of(file)
-        walk = Walk(file, chain, cut.mark.visible_offset)
+        walk = Walk(file, chain, cut.at.mark.visible_offset)
         for _ in walk:
             pass
         if (chain.offset, chain.commit_number, chain.position) != (
-            cut.mark.visible_offset,
-            cut.mark.visible_commit,
-            cut.mark.visible_position,
+            cut.at.mark.visible_offset,
+            cut.at.mark.visible_commit,
+            cut.at.mark.visible_position,
         ):
             raise stop_error(file, walk.stop)
         return size

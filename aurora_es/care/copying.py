@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from aurora_es.files.layer import DIRECTORY_MODE, open_regular, read_exactly, write_all
-from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
-from aurora_es.journal.creation import is_unborn
 from aurora_es.segment.create import NO_HARD_LINKS
 
 if TYPE_CHECKING:
@@ -17,33 +14,6 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _NO_LINKS = NO_HARD_LINKS | {errno.EXDEV, errno.EACCES}
-_LEVELS_MAX = 2  # application, purpose
-
-
-def journals_below(files: Files, path: str) -> list[str]:
-    """Paths, relative to ``path``, of the journals at most two levels below it, sorted."""
-    found: list[str] = []
-    _search(files, path, ".", _LEVELS_MAX, found)
-    return sorted(found)
-
-
-def _search(files: Files, root: str, relative: str, levels: int, found: list[str]) -> None:
-    directory = os.path.normpath(os.path.join(root, relative))
-    names = files.listdir(directory)
-    if MANIFEST in names:
-        found.append(relative)
-        return
-    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
-        if not is_unborn(files, directory):
-            found.append(relative)  # not even its manifest is there: whoever reads it says so
-        return
-    for name in names if levels else ():
-        try:
-            status = files.stat(os.path.join(directory, name))
-        except FileNotFoundError:
-            continue  # a link that leads nowhere, or removed meanwhile
-        if stat.S_ISDIR(status.st_mode):
-            _search(files, root, os.path.normpath(os.path.join(relative, name)), levels - 1, found)
 
 
 def is_linked(files: Files, source: str, target: str) -> bool:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.errors import CorruptionError
-from aurora_es.format.names import frames_name, parse_segment_name, segment_name
+from aurora_es.errors import CorruptionError, NeedsRecoveryError, StorageError
+from aurora_es.format.names import MANIFEST, frames_name, parse_segment_name, segment_name
+from aurora_es.journal.creation import is_unborn
+from aurora_es.journal.discovery import journals_below
+from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.mark_file import read_mark
 from aurora_es.segment.commits import CommitWalk
 from aurora_es.segment.file import SegmentFile, check_segment
 
@@ -47,6 +51,40 @@ class Part(NamedTuple):
     def table_name(self) -> str:
         """Name of the table of frames, if it has one."""
         return frames_name(self.number, self.base_position, self.revision)
+
+
+def journals_in(files: Files, path: str) -> list[str]:
+    """Paths, relative to ``path``, of the finished journals below it, in order.
+
+    Raises CorruptionError for one that has lost its manifest, StorageError for a directory that
+    cannot be read: there may be more.
+    """
+    found = journals_below(path, files)
+    for directory in found.unreadable:
+        message = f"{directory}: cannot be read; `aurora-es doctor` looks at rights"
+        raise StorageError(message)
+    return sorted(
+        os.path.relpath(journal, path)
+        for journal in found.journals
+        if read_manifest(files, journal) is not None or not is_unborn(files, journal)
+    )
+
+
+def journal_at(files: Files, path: str) -> JournalCut:
+    """A journal as it is now; raises CorruptionError, NeedsRecoveryError."""
+    manifest = read_manifest(files, path)
+    if manifest is None:
+        raise CorruptionError(
+            os.path.join(path, MANIFEST), 0, expected="a manifest", found="no file"
+        )
+    mark = read_mark(files, path)
+    if manifest.segments and mark.segment_number <= manifest.segments[-1].segment_number:
+        message = (
+            f"{path}: its mark names segment {mark.segment_number}, which is sealed, as after a power"
+            " cut; nothing was changed. Open it for appending once (`Journal.open`), which recovers it"
+        )
+        raise NeedsRecoveryError(message)
+    return JournalCut(path, manifest, mark)
 
 
 def parts_at(files: Files, at: JournalCut) -> list[Part]:

@@ -20,11 +20,10 @@ import msgspec
 from aurora_es.care.backup_record import RECORD, read_record
 from aurora_es.care.copying import (
     is_left_over,
-    journals_below,
     make_directories,
     remove_tree,
 )
-from aurora_es.care.layout import JournalCut, parts_at
+from aurora_es.care.layout import journal_at, journals_in, parts_at
 from aurora_es.care.restore_point import Point, cut_at
 from aurora_es.care.truncated_copy import copy_up_to
 from aurora_es.care.verify import verify
@@ -37,8 +36,7 @@ from aurora_es.errors import (
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular
 from aurora_es.files.locks import acquire_flock, flocked
 from aurora_es.format.names import LOCK
-from aurora_es.journal.manifest_file import read_manifest
-from aurora_es.journal.mark_file import read_mark, write_new_mark
+from aurora_es.journal.mark_file import write_new_mark
 from aurora_es.journal.records import timestamp_of
 
 if TYPE_CHECKING:
@@ -212,13 +210,11 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
     """The journals of a backup, verified, each with its cut at its end."""
     files = effects.files
     points = []
-    for path in journals_below(files, root) if exists(effects.files, root) else ():
+    for path in journals_in(files, root) if exists(effects.files, root) else ():
         directory = os.path.normpath(os.path.join(root, path))
-        manifest, mark = read_manifest(files, directory), read_mark(files, directory)
-        assert manifest is not None, "it was found by its manifest"
-        at = JournalCut(directory, manifest, mark)
-        parts = parts_at(files, at)
-        points.append(Point(path, at, parts, mark.visible_commit, mark.visible_position))
+        at = journal_at(files, directory)
+        commit, position = at.mark.visible_commit, at.mark.visible_position
+        points.append(Point(path, at, parts_at(files, at), commit, position))
     if not points:
         message = f"{backup}: expected a backup made by `aurora-es backup`, found no journal in it"
         raise ArgumentError(message)

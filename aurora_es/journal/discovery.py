@@ -11,10 +11,16 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import MANIFEST_MAGIC
 from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
+
+if TYPE_CHECKING:
+    from aurora_es.files.layer import Files
 
 _LEVELS_MAX = 2  # application, purpose
 SET_ASIDE = re.compile(r"(?P<journal>.+)\.broken-[0-9]+")  # by a repair, beside the journal
@@ -28,17 +34,17 @@ class Findings:
     unreadable: list[str] = field(default_factory=list)
 
 
-def journals_below(path: str) -> Findings:
+def journals_below(path: str, files: Files = SYSTEM_EFFECTS.files) -> Findings:
     """Find the journal ``path``, or all journals up to two levels below it."""
     findings = Findings()
-    _search(path, _LEVELS_MAX, findings)
+    _search(files, path, _LEVELS_MAX, findings)
     return findings
 
 
-def _search(path: str, levels: int, findings: Findings) -> None:
+def _search(files: Files, path: str, levels: int, findings: Findings) -> None:
     try:
-        names = sorted(os.listdir(path))
-        if _is_journal(path, names):
+        names = sorted(files.listdir(path))
+        if _is_journal(files, path, names):
             findings.journals.append(path)
             return
     except (FileNotFoundError, NotADirectoryError):
@@ -49,15 +55,26 @@ def _search(path: str, levels: int, findings: Findings) -> None:
     if levels:
         for name in names:
             below = os.path.join(path, name)
-            if os.path.isdir(below) and not SET_ASIDE.fullmatch(name):
-                _search(below, levels - 1, findings)
+            if not SET_ASIDE.fullmatch(name) and stat.S_ISDIR(_mode(files, below)):
+                _search(files, below, levels - 1, findings)
 
 
-def _is_journal(path: str, names: list[str]) -> bool:
+def _is_journal(files: Files, path: str, names: list[str]) -> bool:
     if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
         return True
     manifest = os.path.join(path, MANIFEST)
-    if MANIFEST not in names or not os.path.isfile(manifest):
+    if MANIFEST not in names or not stat.S_ISREG(_mode(files, manifest)):
         return False
-    with open(manifest, "rb") as file:
-        return file.read(len(MANIFEST_MAGIC)) == MANIFEST_MAGIC
+    fd = files.open(manifest, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return files.pread(fd, len(MANIFEST_MAGIC), 0) == MANIFEST_MAGIC
+    finally:
+        files.close(fd)
+
+
+def _mode(files: Files, path: str) -> int:
+    """Type of what a name leads to; 0 where that is nothing, or cannot be known."""
+    try:
+        return files.stat(path).st_mode
+    except OSError:
+        return 0

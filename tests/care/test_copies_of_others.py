@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from aurora_es import CorruptionError, ForeignDirectoryError, Journal, LockTimeoutError, RollCycle
+from aurora_es import (
+    CorruptionError,
+    ForeignDirectoryError,
+    Journal,
+    LockTimeoutError,
+    NeedsRecoveryError,
+    RollCycle,
+)
 from aurora_es.care import backup, restore
 from aurora_es.care.backup_record import RECORD
 from aurora_es.files.layer import Effects, SystemFiles
@@ -143,6 +150,34 @@ def test_a_link_that_leads_nowhere_is_no_journal(tmp_path: Path) -> None:
     (store / "old").symlink_to("/nonexistent")
     (journal,) = backup(store, tmp_path / "target").journals
     assert journal.path == "journal"
+
+
+def test_an_old_mark_is_told(tmp_path: Path) -> None:
+    """After a power cut the mark may name a segment that is sealed: recovery is due, not a backup."""
+    path = tmp_path / "journal"
+    with Journal.open(path, roll_cycle=RollCycle.events(50), background=False) as journal:
+        journal.append([message()])
+        mark = (path / "mark").read_bytes()
+        for _ in range(3):
+            journal.append(message() for _ in range(50))
+    background.seal(str(path))
+    (path / "mark").write_bytes(mark)
+    with pytest.raises(NeedsRecoveryError, match="Open it for appending"):
+        backup(path, tmp_path / "target")
+    with Journal.open(path) as journal:
+        assert journal.last_position == 151
+    assert backup(path, tmp_path / "target").journals[0].position == 151
+
+
+def test_a_missing_closed_segment_is_told(tmp_path: Path) -> None:
+    """Also where no manifest lists it: a backup without it could not be restored."""
+    path = tmp_path / "journal"
+    with Journal.open(path, roll_cycle=RollCycle.events(50), background=False) as journal:
+        for _ in range(4):
+            journal.append(message() for _ in range(50))
+    sorted(path.glob("*.segment"))[1].unlink()
+    with pytest.raises(CorruptionError, match="segment 2"):
+        backup(path, tmp_path / "target")
 
 
 class _Held(SystemFiles):
