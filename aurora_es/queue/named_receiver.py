@@ -31,6 +31,15 @@ class Cursor:
             self._version = state.version
         self.name = name
 
+    def place(self, reader: MessageReader, position: int | None) -> int:
+        """What a commit of ``position`` commits: all received by default, and no message to come."""
+        position = reader.position if position is None else position
+        return max(min(position, reader.last_position()), 0)
+
+    def lag(self, reader: MessageReader) -> int:
+        """How many messages are not committed."""
+        return max(reader.last_position() - self.committed, 0)
+
     def draft(self, position: int) -> Draft:
         """What to append to commit ``position``."""
         return versioned_draft(Commit(self.name, position), name_id(self.name), self._version + 1)
@@ -91,7 +100,7 @@ class NamedReceiver(Receiver):
     def lag(self) -> int:
         """How many messages are not committed."""
         self._check_open()
-        return max(self._reader.last_position() - self._cursor.committed, 0)
+        return self._cursor.lag(self._reader)
 
     async def commit(self, position: int | None = None) -> None:
         """Commit all messages up to ``position``, by default all that were received.
@@ -100,8 +109,7 @@ class NamedReceiver(Receiver):
         one takes it back. Raises CursorMovedError, and what an append of the journal raises.
         """
         self._check_open()
-        position = self._reader.position if position is None else position
-        position = max(min(position, self._reader.last_position()), 0)
+        position = self._cursor.place(self._reader, position)
         if position == self._cursor.committed:
             return
         try:

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Self, overload
 
-from aurora_es.errors import ConflictError, ReadOnlyError
+from aurora_es.errors import ConflictError
 from aurora_es.queue.appender import Appender
 from aurora_es.queue.cursor_records import GROUP, RECEIVER
 from aurora_es.queue.cursor_writer import CursorWriter
@@ -17,7 +17,7 @@ from aurora_es.queue.group_member import (
 )
 from aurora_es.queue.group_receiver import GroupReceiver
 from aurora_es.queue.named_receiver import Cursor, NamedReceiver
-from aurora_es.queue.queue_errors import QueueClosedError
+from aurora_es.queue.queue_base import QueueBase
 from aurora_es.queue.reader import START, MessageReader
 from aurora_es.queue.receiver import LoopReceiver, Receiver
 from aurora_es.queue.retaining import QueueRetentionReport, retain_queue
@@ -27,13 +27,12 @@ from aurora_es.weak_sets import members_of
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from aurora_es.queue.cursor_state import NameState
     from aurora_es.queue.cursors import CursorLog
     from aurora_es.queue.reader import Target
     from aurora_es.queue.settings import QueueSettings
 
 
-class Queue:
+class Queue(QueueBase):
     """A queue as the tasks of one event loop use it; ``QueueBuilder`` and ``open_queue`` open one.
 
     Any number of processes may have the same queue open. A queue belongs to the loop that opened it;
@@ -44,10 +43,7 @@ class Queue:
         self, settings: QueueSettings, log: CursorLog, loop: asyncio.AbstractEventLoop
     ) -> None:
         """Use the open journals of ``log`` in ``loop``."""
-        self.settings = settings
-        self.messages = log.messages
-        self.closed = False
-        self._log = log
+        super().__init__(settings, log)
         self._loop = loop
         self._appender = Appender(
             log.messages, loop, unsynced_bytes_max=settings.unsynced_bytes_max
@@ -57,26 +53,8 @@ class Queue:
         self._senders: weakref.WeakSet[Sender] = weakref.WeakSet()
         self._receivers: weakref.WeakSet[LoopReceiver] = weakref.WeakSet()
 
-    @property
-    def path(self) -> str:
-        """Directory of the queue."""
-        return self.settings.path
-
-    @property
-    def last_position(self) -> int:
-        """Position of the newest message; 0 when there is none."""
-        self._check_open()
-        return self.messages.last_position
-
-    @property
-    def first_position(self) -> int:
-        """Position of the first message that retention has left."""
-        self._check_open()
-        return self.messages.first_position
-
     async def acquire_sender(self) -> Sender:
         """Return a new sender. Raises QueueClosedError, ReadOnlyError."""
-        self._check_open()
         self._check_writable()
         sender = Sender(self._appender)
         self._senders.add(sender)
@@ -130,7 +108,6 @@ class Queue:
 
         Raises ArgumentError, QueueClosedError, NameKindError, ReadOnlyError.
         """
-        self._check_open()
         await self._begin(name, GROUP, start)
         member = GroupMember(
             self._log,
@@ -154,14 +131,8 @@ class Queue:
             await asyncio.to_thread(self._log.journal.sync)
             return
 
-    def names(self) -> dict[str, NameState]:
-        """The names of receivers and groups, with what is known of each."""
-        self._check_open()
-        return self._log.names()
-
     async def forget(self, name: str) -> None:
         """Forget a named receiver or a group: its messages are not kept for it any more."""
-        self._check_open()
         self._check_writable()
         while (draft := self._log.forget(name)) is not None:
             try:
@@ -179,7 +150,6 @@ class Queue:
         dry_run: bool = False,
     ) -> QueueRetentionReport:
         """Drop old messages, or say which would be: see ``retain_queue``."""
-        self._check_open()
         self._check_writable()
         return await asyncio.to_thread(
             retain_queue,
@@ -207,19 +177,6 @@ class Queue:
             self._cursor_appender.stop()
             await asyncio.to_thread(self._log.close)
 
-    def _check_open(self) -> None:
-        if self.closed:
-            message = f"the queue {self.path} was closed; open it again"
-            raise QueueClosedError(message)
-
-    def _check_writable(self) -> None:
-        if self.settings.read_only:
-            message = (
-                f"{self.path} was opened read-only; open it for sending, which names need, too: without"
-                " read_only=True (AURORA_READ_ONLY is for applications)"
-            )
-            raise ReadOnlyError(message)
-
     async def __aenter__(self) -> Self:
         """Return the queue itself."""
         return self
@@ -227,7 +184,3 @@ class Queue:
     async def __aexit__(self, *_: object) -> None:
         """Close."""
         await self.close()
-
-    def __repr__(self) -> str:
-        """Name the path and the state."""
-        return f"<{type(self).__name__} {self.path!r} {'closed' if self.closed else 'open'}>"

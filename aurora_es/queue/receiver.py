@@ -11,9 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from aurora_es.queue.messages import message_of
-from aurora_es.queue.queue_errors import ReceiverClosedError, ReceiveTimeoutError
+from aurora_es.queue.queue_errors import ReceiverClosedError
 from aurora_es.queue.reader import value_or_message
-from aurora_es.queue.waiting import LoopWaiting
+from aurora_es.queue.waiting import LoopWaiting, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,14 +62,8 @@ class LoopReceiver:
         self._in_a_row = 0
         deadline = None if timeout is None else self._loop.time() + timeout
         while True:
-            seconds = None if patience is None else patience()
-            if deadline is not None:
-                remaining = deadline - self._loop.time()
-                if remaining <= 0:
-                    message = f"no message came within {timeout} s"
-                    raise ReceiveTimeoutError(message)
-                seconds = remaining if seconds is None else min(seconds, remaining)
-            await self._waiting.wait(seconds)
+            remaining = None if deadline is None else deadline - self._loop.time()
+            await self._waiting.wait(seconds_to_wait(remaining, timeout, patience))
             self._check_open()
             found = look()
             if found is not None:

@@ -16,10 +16,11 @@ from aurora_es.files.loop_wakeups import LoopWaiter
 from aurora_es.files.wakeups import process_wakeups
 from aurora_es.format.names import MARK
 from aurora_es.journal.following import POLL_SECONDS_DEFAULT, POLL_SECONDS_MIN
+from aurora_es.queue.queue_errors import ReceiveTimeoutError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aurora_es.files.wakeups import Waiter
     from aurora_es.journal.journal import Journal
@@ -145,3 +146,20 @@ class ThreadWaiting:
     def close(self) -> None:
         """End the wait and watch nothing any more."""
         self._waiter.close()
+
+
+def seconds_to_wait(
+    remaining: float | None, timeout: float | None, patience: Callable[[], float | None] | None
+) -> float | None:
+    """How long to wait for news at most, None: for ever; raises ReceiveTimeoutError at the end.
+
+    ``remaining`` is what is left of ``timeout``; ``patience`` tells in how many seconds something may
+    be found without any news.
+    """
+    seconds = None if patience is None else patience()
+    if remaining is None:
+        return seconds
+    if remaining <= 0:
+        message = f"no message came within {timeout} s"
+        raise ReceiveTimeoutError(message)
+    return remaining if seconds is None else min(seconds, remaining)

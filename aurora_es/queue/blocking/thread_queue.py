@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Self, overload
 
-from aurora_es.errors import ConflictError, ReadOnlyError
+from aurora_es.errors import ConflictError
 from aurora_es.queue.blocking.thread_group import GroupReceiver
 from aurora_es.queue.blocking.thread_receiver import NamedReceiver, Receiver, ThreadReceiver
 from aurora_es.queue.blocking.thread_sender import Sender
@@ -17,9 +17,7 @@ from aurora_es.queue.group_member import (
     GroupMember,
 )
 from aurora_es.queue.named_receiver import Cursor
-from aurora_es.queue.queue_errors import (
-    QueueClosedError,
-)
+from aurora_es.queue.queue_base import QueueBase
 from aurora_es.queue.reader import START, MessageReader
 from aurora_es.queue.retaining import QueueRetentionReport, retain_queue
 from aurora_es.weak_sets import members_of
@@ -29,43 +27,22 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from aurora_es.options import CompressionFormat, RollCycle, Sync
-    from aurora_es.queue.cursor_state import NameState
     from aurora_es.queue.reader import Target
     from aurora_es.queue.settings import QueueSettings
 
 
-class Queue:
+class Queue(QueueBase):
     """A queue as threads use it; ``open_queue`` opens one."""
 
     def __init__(self, settings: QueueSettings) -> None:
         """Open the journals, and recover them if need be; raises AuroraError."""
-        self.settings = settings
-        self._log = settings.open()
-        self.messages = self._log.messages
-        self.closed = False
+        super().__init__(settings, settings.open())
         self._senders: weakref.WeakSet[Sender] = weakref.WeakSet()
         self._receivers: weakref.WeakSet[ThreadReceiver] = weakref.WeakSet()
 
-    @property
-    def path(self) -> str:
-        """Directory of the queue."""
-        return self.settings.path
-
-    @property
-    def last_position(self) -> int:
-        """Position of the newest message; 0 when there is none."""
-        self._check_open()
-        return self.messages.last_position
-
-    @property
-    def first_position(self) -> int:
-        """Position of the first message that retention has left."""
-        self._check_open()
-        return self.messages.first_position
-
     def acquire_sender(self) -> Sender:
         """Return a new sender. Raises QueueClosedError, ReadOnlyError."""
-        self._check_open(to_write=True)
+        self._check_writable()
         sender = Sender(self.messages)
         self._senders.add(sender)
         return sender
@@ -76,11 +53,12 @@ class Queue:
     def subscribe(self, name: str, *, start: Target = START) -> NamedReceiver: ...
     def subscribe(self, name: str | None = None, *, start: Target = START) -> Receiver:
         """Return a receiver that sees every message; see ``aurora_es.queue.Queue.subscribe``."""
-        self._check_open(to_write=name is not None)
+        self._check_open()
         receiver: Receiver
         if name is None:
             receiver = Receiver(MessageReader(self.messages, start), self._log)
         else:
+            self._check_writable()
             self._begin(name, RECEIVER, start)
             cursor = Cursor(self._log, name)
             reader = MessageReader(self.messages, cursor.committed + 1)
@@ -99,7 +77,7 @@ class Queue:
         prefetch: int = 1,
     ) -> GroupReceiver:
         """Return a member of the group ``name``; see ``aurora_es.queue.Queue.join``."""
-        self._check_open(to_write=True)
+        self._check_writable()
         self._begin(name, GROUP, start)
         member = GroupMember(
             self._log,
@@ -121,14 +99,9 @@ class Queue:
                 continue  # somebody else has begun with it
             self._log.journal.sync()
 
-    def names(self) -> dict[str, NameState]:
-        """The names of receivers and groups, with what is known of each."""
-        self._check_open()
-        return self._log.names()
-
     def forget(self, name: str) -> None:
         """Forget a named receiver or a group: its messages are not kept for it any more."""
-        self._check_open(to_write=True)
+        self._check_writable()
         while (draft := self._log.forget(name)) is not None:
             try:
                 self._log.append(draft)
@@ -144,7 +117,7 @@ class Queue:
         dry_run: bool = False,
     ) -> QueueRetentionReport:
         """Drop old messages, or say which would be: see ``retain_queue``."""
-        self._check_open(to_write=True)
+        self._check_writable()
         return retain_queue(
             self._log,
             older_than=older_than,
@@ -163,17 +136,6 @@ class Queue:
         for receiver in members_of(self._receivers):
             receiver.close()
         self._log.close()
-
-    def _check_open(self, *, to_write: bool = False) -> None:
-        if self.closed:
-            message = f"the queue {self.path} was closed; open it again"
-            raise QueueClosedError(message)
-        if to_write and self.settings.read_only:
-            message = (
-                f"{self.path} was opened read-only; open it for sending, which names need, too: without"
-                " read_only=True (AURORA_READ_ONLY is for applications)"
-            )
-            raise ReadOnlyError(message)
 
     def __enter__(self) -> Self:
         """Return the queue itself."""

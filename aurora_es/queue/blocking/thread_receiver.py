@@ -10,10 +10,9 @@ from aurora_es.queue.messages import message_of
 from aurora_es.queue.named_receiver import Cursor, taken_already
 from aurora_es.queue.queue_errors import (
     ReceiverClosedError,
-    ReceiveTimeoutError,
 )
 from aurora_es.queue.reader import MessageReader, value_or_message
-from aurora_es.queue.waiting import ThreadWaiting
+from aurora_es.queue.waiting import ThreadWaiting, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,14 +50,8 @@ class ThreadReceiver:
                 found = look()
                 if found is not None:
                     return found
-                seconds = None if patience is None else patience()
-                if deadline is not None:
-                    remaining = deadline - self._monotonic()
-                    if remaining <= 0:
-                        message = f"no message came within {timeout} s"
-                        raise ReceiveTimeoutError(message)
-                    seconds = remaining if seconds is None else min(seconds, remaining)
-                self._waiting.wait(seconds)
+                remaining = None if deadline is None else deadline - self._monotonic()
+                self._waiting.wait(seconds_to_wait(remaining, timeout, patience))
             except ClosedError:
                 self._check_open()  # another thread has closed the queue in the middle of this
                 raise
@@ -170,13 +163,12 @@ class NamedReceiver(Receiver):
     def lag(self) -> int:
         """How many messages are not committed."""
         self._check_open()
-        return max(self._reader.last_position() - self._cursor.committed, 0)
+        return self._cursor.lag(self._reader)
 
     def commit(self, position: int | None = None) -> None:
         """Commit all messages up to ``position``, by default all that were received."""
         self._check_open()
-        position = self._reader.position if position is None else position
-        position = max(min(position, self._reader.last_position()), 0)
+        position = self._cursor.place(self._reader, position)
         if position != self._cursor.committed:
             try:
                 self._log.append(self._cursor.draft(position))
