@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aurora_es import ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es import ForeignDirectoryError, Journal, LockTimeoutError, RollCycle, Sync
 from aurora_es.care import backup, verify
+from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.journal import background
-from tests.journal.support import message, states
+from tests.journal.support import Call, ScriptedFiles, message, states
 
 
 def _fill(path: Path, count: int) -> None:
@@ -70,3 +72,33 @@ def test_a_target_is_of_one_source(tmp_path: Path) -> None:
     with pytest.raises(ForeignDirectoryError):
         backup(tmp_path / "one", tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["letter"]
+
+
+def test_nobody_appends_while_marks_are_read(tmp_path: Path) -> None:
+    """Else a journal whose mark is read later could track what is behind another one's mark."""
+    store, target = tmp_path / "store", tmp_path / "target"
+    paths = [store / name / "events" for name in ("A", "B")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        with Journal.open(path) as journal:
+            journal.append([message()])
+    files = ScriptedFiles(SystemFiles())
+    refused: list[Exception] = []
+
+    def intrude(call: Call, path: str, *_: Any) -> Any:
+        if path == str(paths[1] / "mark") and not refused:  # that of A has been read
+            try:
+                with Journal.open(paths[0], lock_timeout=0.05) as first:
+                    last = first.append([message()]).start
+                with Journal.open(paths[1], lock_timeout=0.05) as second:
+                    second.append([], tracking=("A", last))
+            except LockTimeoutError as error:
+                refused.append(error)
+        return call()
+
+    files.reactions["open"] = intrude
+    report = backup(store, target, effects=Effects(files.files))
+    with Journal.open(target / report.directory / "B" / "events", read_only=True) as copy:
+        tracked = copy.tracking().get("A", 0)
+    assert tracked <= report.journals[0].position
+    assert refused

@@ -12,15 +12,17 @@ import pytest
 
 from aurora_es import (
     ArgumentError,
+    CorruptionError,
     ForeignDirectoryError,
     HistoryChangedError,
     LockTimeoutError,
 )
 from aurora_es.care import RepairReport, repair, verify
 from aurora_es.files.layer import Effects
+from aurora_es.journal.manifest_file import read_manifest
 from tests.care.repairing import DAMAGES, Truth, check_repaired, fill
 from tests.face.support import events, factory_on
-from tests.journal.support import effects_with, event, open_with, snapshot
+from tests.journal.support import effects_with, event, garbling_copies, open_with, snapshot
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -205,3 +207,17 @@ def test_a_link_in_the_place_of_a_segment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ForeignDirectoryError):
         repair(path, effects=effects)
     assert snapshot(path) == before
+
+
+def test_a_copy_that_was_written_wrong_is_not_listed(tmp_path: Path) -> None:
+    """What the disk holds is read back: the journal stays as it was, and a second try repairs it."""
+    path = str(tmp_path / "journal")
+    truth = fill(effects_with(), path)
+    DAMAGES["frame of middle"](effects_with().files, path)
+    before = read_manifest(effects_with().files, path)
+    files = garbling_copies()
+    with pytest.raises(CorruptionError):
+        repair(path, effects=effects_with(files))
+    assert files.garbled
+    assert read_manifest(effects_with().files, path) == before
+    check_repaired(effects_with(), path, truth, repair(path, effects=effects_with()))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from aurora_es import ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es import CorruptionError, ForeignDirectoryError, Journal, RollCycle, Sync
 from aurora_es.care import backup, restore, verify
-from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.care.restore_point import Point
+from aurora_es.care.truncated_copy import copy_up_to
+from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
+from aurora_es.format.mark import Mark
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
 from tests.journal.support import message, states
@@ -79,3 +84,24 @@ def test_a_target_with_files_is_refused(tmp_path: Path) -> None:
     backup(tmp_path / "journal", tmp_path / "backup")
     with pytest.raises(ForeignDirectoryError):
         restore(tmp_path / "backup", tmp_path / "journal")
+
+
+def test_what_lacks_a_commit_is_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that is whole by itself and says less than the backup is found by its digest."""
+    _fill(tmp_path / "journal", 4)
+    backup(tmp_path / "journal", tmp_path / "backup")
+
+    def copy_less(effects: Effects, point: Point, target: str, *, epoch: int) -> Mark:
+        less = replace(point, commit=point.commit - 1, position=point.position - 1)
+        return copy_up_to(effects, less, target, epoch=epoch)
+
+    # The package has a function of the module's name.
+    module = sys.modules["aurora_es.care.restore"]
+    monkeypatch.setattr(module, "copy_up_to", copy_less)
+    with pytest.raises(CorruptionError, match="as the backup has it"):
+        restore(tmp_path / "backup", tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+    monkeypatch.undo()
+    assert restore(tmp_path / "backup", tmp_path / "restored").journals[0].position == 4

@@ -11,6 +11,7 @@ from aurora_es.care import backup, restore, verify
 from aurora_es.care.repair import repair
 from aurora_es.files.layer import Effects
 from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.mark_file import read_mark
 from tests.care.repairing import DAMAGES, fill
 from tests.journal.support import QuickFiles, event, open_with
 
@@ -32,6 +33,8 @@ def test_every_position_can_be_restored(tmp_path: Path, damage: str | None) -> N
     for position in range(whole[-1].position + 1):
         done = restore(tmp_path / "backup", target, position=position, effects=EFFECTS)
         (restored,) = done.journals
+        mark = read_mark(EFFECTS.files, str(target))
+        assert (mark.epoch, mark.visible_position) == (restored.epoch, restored.position)
         checked = verify(target, digest=True, effects=EFFECTS)
         assert checked.is_whole, checked.findings
         original = verify(path, digest=True, until_commit=restored.commit, effects=EFFECTS)

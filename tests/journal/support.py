@@ -67,6 +67,7 @@ class ScriptedFiles:
         self.inner: Files = QuickFiles() if inner is None else inner
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.reactions: dict[str, Reaction] = {}
+        self.garbled = False  # set by ``garbling_copies``
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Give the call ``name``."""
@@ -324,3 +325,25 @@ class Crowd:
             return job()
 
         return run_threads([jobs[0], *(partial(wait_and, job) for job in jobs[1:])])
+
+
+def garbling_copies() -> ScriptedFiles:
+    """Files that write a wrong byte into every new segment that replaces another."""
+    files = ScriptedFiles()
+    copies: set[int] = set()
+
+    def note(call: Call, name: str, *_: object) -> Any:
+        fd = call()
+        if name.endswith(".segment.new"):
+            copies.add(fd)
+        return fd
+
+    def garble(call: Call, fd: int, data: bytes, offset: int) -> Any:
+        if fd in copies and len(data) > 200:
+            files.garbled = True
+            data = data[:200] + bytes([data[200] ^ 1]) + data[201:]
+            return os.pwrite(fd, data, offset)
+        return call()
+
+    files.reactions.update(open=note, pwrite=garble)
+    return files

@@ -10,10 +10,12 @@ import pytest
 from aurora_es import ConflictError, Journal, Record, RollCycle, StorageError, Sync, TruncatedError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.index.query import Condition, Query, QueryItem
-from aurora_es.journal import background
+from aurora_es.journal import background, conditions
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
+from aurora_es.journal.commit import PreparedCommit
 from aurora_es.journal.conditions import CONFLICTS_NAMED_MAX
+from aurora_es.journal.handle import Handle
 from aurora_es.journal.retention import retain
 from tests.journal.support import (
     Call,
@@ -184,3 +186,21 @@ def test_threads_on_conditions(tmp_path: Path) -> None:
 
         won = run_threads([work] * 4)
         assert sum(won) == journal.last_position
+
+
+def test_a_look_in_an_earlier_epoch_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen may have been taken back since, and other records may stand there."""
+
+    def look_before_recovery(handle: Handle, commit: PreparedCommit) -> None:
+        handle.keeps_postings = True
+        commit.looked_to, commit.looked_epoch = 100, -1
+
+    monkeypatch.setattr(conditions, "look", look_before_recovery)
+    with open_with(tmp_path / "journal") as journal:
+        journal.append([record("tag")])
+        with pytest.raises(ConflictError) as caught:
+            append_if(journal, TAGGED, 0)
+        assert positions_of(caught.value) == [1]
+        assert journal.last_position == 1

@@ -21,6 +21,7 @@ from tests.journal.support import (
     effects_with,
     event,
     flip,
+    garbling_copies,
     open_with,
     segment_paths,
     snapshot,
@@ -48,26 +49,11 @@ def path(tmp_path: Path) -> Path:
 def test_a_copy_that_was_written_wrong_is_not_listed(path: Path) -> None:
     """What the disk holds is read back and compared before it takes the segment's place."""
     background.seal(str(path), effects=EFFECTS)
-    files = ScriptedFiles()
-    copies: set[int] = set()
-
-    def note(call: Call, name: str, *rest: object) -> object:
-        fd = call()
-        if name.endswith(".segment.new"):
-            copies.add(fd)
-        return fd
-
-    def garble(call: Call, fd: int, data: bytes, offset: int) -> object:
-        if fd in copies and len(data) > 200:
-            data = data[:200] + bytes([data[200] ^ 1]) + data[201:]
-            return os.pwrite(fd, data, offset)
-        return call()
-
-    files.reactions.update(open=note, pwrite=garble)
+    files = garbling_copies()
     before = read_manifest(EFFECTS.files, str(path))
     with pytest.raises(CorruptionError):
         background.cool(str(path), older_than_hours=-1, effects=effects_with(files))
-    assert copies
+    assert files.garbled
     assert read_manifest(EFFECTS.files, str(path)) == before
     assert background.cool(str(path), older_than_hours=-1, effects=EFFECTS) == 2
     with open_with(path, EFFECTS) as journal:
