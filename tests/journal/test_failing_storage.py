@@ -1,6 +1,7 @@
 """Disks that are full or fail: what the caller is told, and what is there afterwards."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -86,6 +87,27 @@ def tear(files: ScriptedFiles, length: int, number: int) -> None:
         raise error_of(number)
 
     files.reactions["pwrite"] = write
+
+
+def test_closing_behind_a_refused_append_closes_every_descriptor(
+    tmp_path: Path, files: ScriptedFiles
+) -> None:
+    """At once: who unmounts a full disk next does not wait for the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = os.listdir("/dev/fd")
+        journal = open_with(tmp_path / "journal", effects_with(files))
+        journal.append([message(b"first")])
+        tear(files, 5, errno.ENOSPC)
+        with pytest.raises(StorageFullError):
+            journal.append(COMMIT)
+        files.obey()
+        journal.close()
+        del journal
+        assert os.listdir("/dev/fd") == before
+    finally:
+        gc.enable()
 
 
 # A failed sync
