@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from tests.fault.figures import ROOT, all_figures
-from tests.fault.rules import EXPERIMENTS, RULES, Experiment
+from tests.fault.rules import EXPERIMENTS, RULES, TOOLS, Experiment
 
 PAGE = ROOT / "docs" / "reliability.md"
 _CHOSEN = {"E2", "E6"}  # their trials are enumerated, not drawn
@@ -38,7 +38,7 @@ def render() -> str:
     figures = all_figures()
     parts = [_HEAD, _summary(figures)]
     parts += [_section(one, figures) for one in EXPERIMENTS]
-    parts.append(_rules())
+    parts += [_rules(), _tools()]
     return "\n".join(parts)
 
 
@@ -94,6 +94,14 @@ def _rules() -> str:
     for number, rule in enumerate(RULES, 1):
         tests = ", ".join(f"`{name}`" for name in rule.tests) or "not built yet"
         lines.append(f"| R{number} | {rule.says} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def _tools() -> str:
+    lines = ["## Tools\n", "| tool | what for | tests |", "|---|---|---|"]
+    for tool in TOOLS:
+        tests = ", ".join(f"`{name}`" for name in tool.tests) or "-"
+        lines.append(f"| {tool.name} | {tool.use} | {tests} |")
     return "\n".join(lines) + "\n"
 
 

@@ -160,8 +160,13 @@ EXPERIMENTS = (
         "Every call fails, or is the last",
         "`strace` lets the first call of a kind fail, then the second, and so on through the whole life of a"
         " journal; or kills the process at it. A library that is loaded before others tears writes and"
-        " makes them short.",
-        (_INJECTION, "fault/test_torn_writes.py", "journal/test_every_call_fails.py"),
+        " makes them short. libfiu lets any number of calls of one life fail, with any error.",
+        (
+            _INJECTION,
+            "fault/test_torn_writes.py",
+            "fault/test_random_faults.py",
+            "journal/test_every_call_fails.py",
+        ),
     ),
     Experiment(
         "E6",
@@ -233,5 +238,78 @@ EXPERIMENTS = (
         "`strace` counts the syncs of a process that appends one event at a time, and those of SQLite with"
         " `synchronous=FULL` doing the same.",
         ("fault/test_syncs.py",),
+    ),
+)
+
+
+class Tool(NamedTuple):
+    """A tool, what it is used for, and where; without tests, why it is not used."""
+
+    name: str
+    use: str
+    tests: tuple[str, ...]
+
+
+TOOLS = (
+    Tool("`strace -e inject`", "errors and `SIGKILL` at the n-th call of a real process", (_INJECTION,)),
+    Tool(
+        "`strace` as a recorder",
+        "every disk that a power cut may leave, from the calls alone; syncs counted",
+        (_STATES, "fault/test_syncs.py"),
+    ),
+    Tool(
+        "`LD_PRELOAD`",
+        "writes that are really short, or torn by the death of the process",
+        ("fault/test_torn_writes.py",),
+    ),
+    Tool(
+        "libfiu (`fiu-run`)",
+        "many faults of any kind in one life; the test is skipped where it is not installed",
+        ("fault/test_random_faults.py",),
+    ),
+    Tool(
+        "small tmpfs and ext4, `ulimit -f`",
+        "disks and limits of every size (root and loop devices)",
+        ("fault/test_full_disk.py",),
+    ),
+    Tool("`kill -9`", "writers and workers that die at drawn moments", ("processes/test_kills.py",)),
+    Tool(
+        "a block device of ours, by FUSE",
+        "blocks and flushes recorded, replayed through ext4 and XFS (root)",
+        ("fault/test_block_replay.py",),
+    ),
+    Tool(
+        "the shutdown ioctl of ext4 and XFS",
+        "power cuts under running processes (root)",
+        ("fault/test_power_cuts.py",),
+    ),
+    Tool(
+        "faketime",
+        "not used: the clock is one of the effects that are given to a journal, so tests let it jump"
+        " without a library between the process and its clock",
+        ("fault/test_followers.py::test_clocks",),
+    ),
+    Tool(
+        "Hypothesis state machines over files in memory",
+        "histories on a disk that loses what was not synced; recorders, views, DCB and queues against"
+        " plain models",
+        ("crash/test_histories.py", "face/test_recorders_model.py", "queue/test_queue_model.py"),
+    ),
+    Tool(
+        "atheris (libFuzzer)",
+        "coverage-guided bytes for every parser; in the extra `fuzz`, since it has no wheels for all"
+        " versions of Python",
+        ("fault/fuzz.py",),
+    ),
+    Tool(
+        "a scheduler at the file layer",
+        "two writers, a reader and a worker interleaved, with switches and deaths at chosen calls",
+        ("fault/test_interleavings.py",),
+    ),
+    Tool(
+        "a machine that loses its power",
+        "not to be had: what a drive's own cache does with a flush is out of reach here, see"
+        " [assumptions](internals/assumptions.md)",
+        (),
     ),
 )
