@@ -111,7 +111,9 @@ class NamedReceiver(Receiver):
         """Commit all messages up to ``position``, by default all that were received.
 
         Returns when that is durable under the queue's sync mode. A position before the committed
-        one takes it back. Raises CursorMovedError, and what an append of the journal raises.
+        one takes it back. Cancelled in the middle it commits all the same; the messages of a ``take``
+        are received again nevertheless, as after any block that did not end well. Raises
+        CursorMovedError, and what an append of the journal raises.
         """
         self._check_open()
         await self._settle()

@@ -251,7 +251,11 @@ class Tool(NamedTuple):
 
 
 TOOLS = (
-    Tool("`strace -e inject`", "errors and `SIGKILL` at the n-th call of a real process", (_INJECTION,)),
+    Tool(
+        "`strace -e inject`",
+        "errors and `SIGKILL` at the n-th call of a real process",
+        (_INJECTION,),
+    ),
     Tool(
         "`strace` as a recorder",
         "every disk that a power cut may leave, from the calls alone; syncs counted",
@@ -272,7 +276,9 @@ TOOLS = (
         "disks and limits of every size (root and loop devices)",
         ("fault/test_full_disk.py",),
     ),
-    Tool("`kill -9`", "writers and workers that die at drawn moments", ("processes/test_kills.py",)),
+    Tool(
+        "`kill -9`", "writers and workers that die at drawn moments", ("processes/test_kills.py",)
+    ),
     Tool(
         "a block device of ours, by FUSE",
         "blocks and flushes recorded, replayed through ext4 and XFS (root)",
