@@ -43,7 +43,12 @@ def render() -> str:
 
 
 def _summary(figures: list[dict[str, Any]]) -> str:
-    lines = ["## Summary\n", "| | experiment | trials | hours |", "|---|---|---:|---:|"]
+    lines = [
+        "## Summary\n",
+        "What was planned as one long run, and what was run; both cores were shared with other work.\n",
+        "| | experiment | planned | trials | hours |",
+        "|---|---|---|---:|---:|",
+    ]
     for one in EXPERIMENTS:
         told = [each for each in figures if each["experiment"] == one.key]
         trials = sum(each["trials"] for each in told)
@@ -51,7 +56,9 @@ def _summary(figures: list[dict[str, Any]]) -> str:
         cells = f"{trials:,} | {hours:.2f}" if told else "not run yet | "
         anchor = f"{one.key}: {one.title}".lower()
         anchor = "".join(letter for letter in anchor if letter.isalnum() or letter in " -")
-        lines.append(f"| {one.key} | [{one.title}](#{anchor.replace(' ', '-')}) | {cells} |")
+        lines.append(
+            f"| {one.key} | [{one.title}](#{anchor.replace(' ', '-')}) | {one.planned} | {cells} |"
+        )
     return "\n".join(lines) + "\n"
 
 

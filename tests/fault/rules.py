@@ -114,6 +114,7 @@ class Experiment(NamedTuple):
 
     key: str
     title: str
+    planned: str  # trials
     text: str
     tests: tuple[str, ...]
 
@@ -122,6 +123,7 @@ EXPERIMENTS = (
     Experiment(
         "E1",
         "Kill -9",
+        "10,000 kills",
         "Writers append and roll in processes of their own, and are killed at random moments, one or all"
         " of them. After each kill a new process opens, appends and reads everything: no acknowledged"
         " commit is missing, none is there in part, no position is left out. A kill cannot show a missing"
@@ -131,6 +133,7 @@ EXPERIMENTS = (
     Experiment(
         "E2",
         "Every disk that a power cut may leave",
+        "100,000 disks",
         "A real process runs under `strace`. From what the kernel was asked to do (`pwrite64`, `fsync`,"
         " `link`, ...) and from nothing else, the disks are built that a power cut may leave at each place:"
         " every unsynced piece of 64 bytes of a write, cut, size and name is kept or dropped on its own, in"
@@ -142,6 +145,7 @@ EXPERIMENTS = (
     Experiment(
         "E3",
         "Block devices replayed through the file system's own recovery",
+        "5,000 images of ext4, 1,000 of XFS",
         "A file system on a device that records every block written and every flush. At a random place the"
         " power goes: all blocks before the last flush are kept, of the others each sector or not (the"
         " superblock whole or not). The image is mounted by the kernel, which replays its journal, and then"
@@ -152,6 +156,7 @@ EXPERIMENTS = (
     Experiment(
         "E4",
         "Power cuts by shutting the file system down",
+        "500 power cuts",
         "Four processes append and two follow on a file system that is shut down under them by its ioctl,"
         " without the log being written. It is mounted again and everything compared with what had been"
         " acknowledged and followed before.",
@@ -160,6 +165,7 @@ EXPERIMENTS = (
     Experiment(
         "E5",
         "Every call fails, or is the last",
+        "every call",
         "`strace` lets the first call of a kind fail, then the second, and so on through the whole life of a"
         " journal; or kills the process at it. A library that is loaded before others tears writes and"
         " makes them short. libfiu lets any number of calls of one life fail, with any error.",
@@ -173,6 +179,7 @@ EXPERIMENTS = (
     Experiment(
         "E6",
         "Full disks",
+        "every size",
         "A whole life of a journal on file systems of every size, and under every limit of the size of a"
         " file.",
         ("fault/test_full_disk.py",),
@@ -180,6 +187,7 @@ EXPERIMENTS = (
     Experiment(
         "E7",
         "Rot",
+        "every bit",
         "Each bit of a small journal is flipped, one after the other, and the journal opened and read from"
         " the beginning. *Detected*: refused with a typed error. *Harmless*: everything is there as it was"
         " appended. *Silent* would be anything else.",
@@ -193,6 +201,7 @@ EXPERIMENTS = (
     Experiment(
         "E8",
         "Contention",
+        "1,000,000 inserts",
         "Eight processes of four threads each append the next version of the same few originators,"
         " optimistically. Every version has one winner, every position one record, and two followers saw"
         " the same order.",
@@ -201,6 +210,7 @@ EXPERIMENTS = (
     Experiment(
         "E9",
         "Followers",
+        "none skipped, none repeated",
         "Processes follow a journal while it rolls, is sealed, merged, cooled and cleared, while writers are"
         " killed and clocks jump. Nothing is skipped and nothing comes twice.",
         ("fault/test_followers.py", "face/test_subscriptions_processes.py"),
@@ -208,6 +218,7 @@ EXPERIMENTS = (
     Experiment(
         "E10",
         "Signals, forks and cancellation",
+        "10,000 interrupts",
         "Signals whose handlers raise land anywhere in an append, processes fork beside busy threads, and"
         " holders of the lock are stopped. Tasks of asyncio and of uvloop that send, receive, take, follow"
         " and append are cancelled at drawn moments; only cancellations that ended a task are counted.",
@@ -222,6 +233,7 @@ EXPERIMENTS = (
     Experiment(
         "E11",
         "Damaged caches",
+        "no wrong answer",
         "Index runs and tables of frames are deleted, cut, garbled, swapped and replaced by those of another"
         " journal; then everything is asked again.",
         ("fault/test_caches.py", "journal/test_index_damage.py", "index/test_run_damage.py"),
@@ -229,6 +241,7 @@ EXPERIMENTS = (
     Experiment(
         "E12",
         "Hostile bytes",
+        "10,000,000 of each parser, or as many as can be had",
         "Every parser gets bytes that Hypothesis and atheris made up, with valid checksums where those would"
         " stop them too early. No crash, no other error than the documented ones, no memory beyond the"
         " limits.",
@@ -237,6 +250,7 @@ EXPERIMENTS = (
     Experiment(
         "E15",
         "Syncs for a commit",
+        "all",
         "`strace` counts the syncs of a process that appends one event at a time, and those of SQLite with"
         " `synchronous=FULL` doing the same.",
         ("fault/test_syncs.py",),

@@ -89,18 +89,23 @@ def tear(files: ScriptedFiles, length: int, number: int) -> None:
     files.reactions["pwrite"] = write
 
 
-def test_closing_behind_a_refused_append_closes_every_descriptor(
-    tmp_path: Path, files: ScriptedFiles
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+def test_closing_behind_a_failed_append_closes_every_descriptor(
+    tmp_path: Path, files: ScriptedFiles, call: str
 ) -> None:
-    """At once: who unmounts a full disk next does not wait for the garbage collector."""
+    """At once: who unmounts the disk next does not wait for the garbage collector."""
+
+    def fail(*_: object) -> None:
+        raise error_of(errno.EIO)  # a new one: an error that is kept keeps what it knows
+
     gc.collect()
     gc.disable()
     try:
         before = os.listdir("/dev/fd")
         journal = open_with(tmp_path / "journal", effects_with(files))
         journal.append([message(b"first")])
-        tear(files, 5, errno.ENOSPC)
-        with pytest.raises(StorageFullError):
+        files.reactions[call] = fail
+        with pytest.raises(AuroraError):
             journal.append(COMMIT)
         files.obey()
         journal.close()
