@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.crash.mutant import Mutant
 
 _BACKUP, _RESTORE, _COPYING = "care/backup.py", "care/restore.py", "care/copying.py"
-_EXECUTION, _BROKEN, _PLAN = "care/execution.py", "care/broken_copy.py", "care/plan.py"
+_EXECUTION, _PLAN = "care/execution.py", "care/plan.py"
 _OTHERS, _KILLED = "care/test_copies_of_others.py", "care/test_copies_killed.py"
 _REPAIR_KILLED = "care/test_repair_killed.py"
 
@@ -112,8 +112,8 @@ CARE_MUTANTS = (
         (
             (
                 _RESTORE,
-                "        files.sync_directory(building)\n        if exists",
-                "        if exists",
+                "            files.sync_directory(building)\n        except (",
+                "        except (",
             ),
             (
                 _RESTORE,
