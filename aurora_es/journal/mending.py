@@ -94,6 +94,7 @@ def _build(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: st
     source = bytes.fromhex(entry.source_digest)
     merge_runs(effects, path, parts, level=entry.level, source_digest=source)
     publish_run(effects.files, path)
+    # Killed before this: the parts are unlisted files, which the next background run removes.
     for part in parts:
         effects.files.unlink(part.path)
     return Run(effects.files, path, genesis_id=sealed.genesis_id, source_digest=source)

@@ -114,6 +114,7 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     run = write_segment_run(
         effects, path, genesis_id, entry, found, rises=lambda columns: rises_above(columns, sealed)
     )
+    # Killed before this: unlisted files, which the next run writes again under the same names.
     change_manifest(
         effects,
         path,
