@@ -79,7 +79,7 @@ def find_to_change(path: str) -> list[str]:
     """
     found = []
     for journal in find_journals(path).journals:
-        if not network_allowed():
+        if not _network_allowed():
             refuse_network(journal)
         if read_manifest(SYSTEM_EFFECTS.files, journal) is not None:
             found.append(journal)
@@ -91,7 +91,7 @@ def find_to_change(path: str) -> list[str]:
 def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
     journals = find_journals(path).journals
-    if not network_allowed():
+    if not _network_allowed():
         for journal in journals:
             refuse_network(journal)
     return journals
@@ -99,7 +99,7 @@ def find_to_repair(path: str) -> list[str]:
 
 def open_to_read(path: str) -> Journal:
     """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
-    journal = Journal.open(path, read_only=True, allow_network_file_system=network_allowed())
+    journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
     if not journal.attach():
         journal.close()
         raise unfinished(path)
@@ -114,6 +114,5 @@ def unfinished(path: str) -> PathError:
     )
 
 
-def network_allowed() -> bool:
-    """Whether journals on network file systems may be opened."""
+def _network_allowed() -> bool:
     return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)

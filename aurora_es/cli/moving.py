@@ -13,7 +13,6 @@ import typer
 
 from aurora_es.cli.arguments import AsJson, epilog
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import network_allowed
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable
 from aurora_es.moving import (
@@ -204,7 +203,6 @@ def _import(source: OpenableSource, path: str, gaps: Gaps, *, dry_run: bool, as_
             gaps=gaps.value,
             dry_run=dry_run,
             progress=progress,
-            allow_network_file_system=network_allowed(),
         )
 
     _move(f"importing {printable(os.path.relpath(path))}", move, as_json=as_json)
@@ -224,7 +222,6 @@ def _export(
             target,
             without_extras=without_extras,
             progress=progress,
-            allow_network_file_system=network_allowed(),
         )
 
     what = f"exporting {printable(os.path.relpath(path))}"

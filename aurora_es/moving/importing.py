@@ -15,7 +15,7 @@ from aurora_es.moving.pages import EVENTS, TRACKING, Tracked
 from aurora_es.moving.stretches import SOURCE_IDS, position_of_source_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aurora_es.files.layer import Effects
     from aurora_es.moving.mover import MoveReport
@@ -33,8 +33,8 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
     gaps: Literal["refuse", "renumber"] = "refuse",
     dry_run: bool = False,
     progress: Progress | None = None,
+    env: Mapping[str, str] | None = None,
     effects: Effects = SYSTEM_EFFECTS,
-    allow_network_file_system: bool = False,
 ) -> MoveReport:
     """Import everything in ``source`` into the application's directory ``path``, AURORA_PATH/NAME.
 
@@ -46,7 +46,8 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
     The directory gets its name when all is read back, compared and on disk. An interrupted import
     is repeated by the same call, which goes on where it ended; so is a finished one, after which the
     source has more. ``progress`` is told of rows done, and of how many. ``dry_run`` reads and
-    checks the source and changes nothing.
+    checks the source and changes nothing. New journals get the settings that ``env`` (None: that of
+    the process) has for the application: AURORA_SYNC, AURORA_ROLL_CYCLE, AURORA_COMPRESSION.
 
     Raises SourceError, GapsError, TargetError if something else is there, NotMovedError,
     InUseError, and what ``Journal.append`` raises.
@@ -61,8 +62,8 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
         target = ApplicationJournals(
             os.fspath(path),
             "look" if dry_run else "append",
+            env=os.environ if env is None else env,
             effects=effects,
-            allow_network_file_system=allow_network_file_system,
         )
         stack.callback(target.close)
         root = os.path.dirname(target.path)
@@ -87,8 +88,8 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
     *,
     without_extras: bool = False,
     progress: Progress | None = None,
+    env: Mapping[str, str] | None = None,
     effects: Effects = SYSTEM_EFFECTS,
-    allow_network_file_system: bool = False,
 ) -> MoveReport:
     """Export everything in the application's directory ``path``, which may be in use, to ``target``.
 
@@ -100,8 +101,8 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
         source = ApplicationJournals(
             os.fspath(path),
             "read",
+            env=os.environ if env is None else env,
             effects=effects,
-            allow_network_file_system=allow_network_file_system,
         )
         stack.callback(source.close)
         source.extents()

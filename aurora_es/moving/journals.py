@@ -18,6 +18,7 @@ from fcntl import LOCK_EX, LOCK_NB
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
+from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import ArgumentError, InUseError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST, directory_name
@@ -39,15 +40,17 @@ from aurora_es.moving.pages import (
     Page,
     Tracked,
 )
+from aurora_es.options import CompressionFormat, RollCycle, Sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.payload import RecordData
     from aurora_es.moving.pages import Row
 
 BUILD_SUFFIX = "~importing"
+_NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
 _NEW_PARENTS_MAX = 2  # as of stores: AURORA_PATH and the application's directory
 
 
@@ -75,12 +78,13 @@ class ApplicationJournals:
         path: str,
         purpose: Literal["read", "append", "look"],
         *,
+        env: Mapping[str, str],
         effects: Effects = SYSTEM_EFFECTS,
-        allow_network_file_system: bool = False,
     ) -> None:
         """Open ``path``, the application's directory; to append, also one that is not there yet.
 
-        ``look`` only reads what would be appended to. Raises ArgumentError, TargetError, InUseError.
+        ``look`` only reads what would be appended to. ``env`` has the settings of the application.
+        Raises ArgumentError, AuroraConfigurationError, TargetError, InUseError.
         """
         self.path = self.name = os.path.abspath(path)
         self.application_name = application_name(self.path)
@@ -90,12 +94,26 @@ class ApplicationJournals:
         self._journals: dict[str, Journal] = {}
         self._until: dict[str, int] = {}  # last position at the time of opening, by part
         self._segments: dict[str, int] = {}
-        if not allow_network_file_system:
-            refuse_network(self.path)
+        self._settings = self._settings_of(env)
         self._building = self.path + BUILD_SUFFIX
         self._directory = self.path if purpose == "read" else self._find_directory()
         if purpose == "append":
             self._hold_directory()
+
+    def _settings_of(self, env: Mapping[str, str]) -> Settings:
+        name = self.application_name
+        if not read_setting(env, name, _NETWORK_SETTING, parse_flag, default=False):
+            refuse_network(self.path)
+        if self._read_only:
+            return Settings()
+        return Settings(
+            sync=read_setting(env, name, "AURORA_SYNC", Sync.parse, None),
+            roll_cycle=read_setting(env, name, "AURORA_ROLL_CYCLE", RollCycle.parse, None),
+            compression=read_setting(
+                env, name, "AURORA_COMPRESSION", CompressionFormat.parse, None
+            ),
+            name=name,
+        )
 
     def _find_directory(self) -> str:
         is_there = exists(self._effects.files, self.path)
@@ -142,7 +160,7 @@ class ApplicationJournals:
             journal = Journal(
                 self._effects,
                 os.path.join(self._directory, part),
-                Settings(name=self.application_name),
+                self._settings,
                 read_only=self._read_only,
                 new_parents_max=_NEW_PARENTS_MAX,
                 background=False,
@@ -218,6 +236,11 @@ class ApplicationJournals:
             if begin < end:
                 yield Page(part, rows[begin:end], ids[begin:end], times[begin:end])
             position = behind
+
+    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
+        """Rows of all ``parts``."""
+        for part in parts:
+            yield from self.pages(part)
 
     def is_keyed(self, part: str) -> bool:
         """Snapshots are: nobody follows them, and sources list them by id."""

@@ -22,6 +22,7 @@ from aurora_es.moving.json_lines_format import (
     encode_end,
     encode_header,
     encode_tracked,
+    start_of_line,
 )
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import (
@@ -239,14 +240,19 @@ class JsonLines:
 
     def pages(self, part: str) -> Iterator[Page]:
         """Rows of ``part`` that are there; a stream has none."""
+        return self.read_back((part,))
+
+    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
+        """Rows of all ``parts``, in the order of the file."""
         if self._stream is not None:
             return
         gathered = _Gathered()
+        starts = tuple(start_of_line(part) for part in parts)
         for number, data in enumerate(self._lines(), 1):
-            decoded = self._decode(number, data)
-            if not isinstance(decoded, Decoded) or decoded.part != part:
+            if not data.startswith(starts):
                 continue
-            if (page := gathered.add(decoded)) is not None:
+            decoded = self._decode(number, data)
+            if isinstance(decoded, Decoded) and (page := gathered.add(decoded)) is not None:
                 yield page
         if (page := gathered.take()) is not None:
             yield page
@@ -325,5 +331,5 @@ class _Gathered:
 
 
 def _counted(page: Page, digests: dict[str, Digest]) -> Page:
-    digests.setdefault(page.part, Digest()).add(page.rows)
+    digests.setdefault(page.part, Digest(page.part)).add(page.rows)
     return page

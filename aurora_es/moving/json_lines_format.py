@@ -199,6 +199,11 @@ class LineCoder:
         return key
 
 
+def start_of_line(part: str) -> bytes:
+    """How each line of ``part`` begins that was written here."""
+    return b'{"part":"%b"' % part.encode()
+
+
 def encode_header(application: str) -> bytes:
     """The first line."""
     return _encoder.encode_lines([Line(header=Header(FORMAT, VERSION, application))])

@@ -29,7 +29,7 @@ from aurora_es.moving.pages import (
 from aurora_es.moving.stretches import SOURCE_IDS, Stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aurora_es.moving.pages import Row
     from aurora_es.moving.sides import Source, Target
@@ -81,8 +81,7 @@ class _PartMove:
         self.is_keyed = target.is_keyed(part)
         self.reach: Reach | None = None if self.is_keyed else Reach(target.pages(part))
         self.count = self.moved = self.extras_left_out = 0
-        self.source_digest = Digest()
-        self.ids_digest = sha256()
+        self.source_digest = Digest(part)
         self.last_id = 0
         self.stretches = Stretches()
 
@@ -166,6 +165,8 @@ class Mover:
         self._parts: dict[str, _PartMove] = {}
         self._tracked: dict[str, dict[str, int]] = {}
         self._stretches: _PartMove | None = None
+        # Then digests are those of what is read back at the end.
+        self._reads_twice = source.can_repeat and target.can_repeat and not options.dry_run
         self._done = 0
         extents = source.extents().values()
         self._total = sum(extent.rows for extent in extents) * (1 if options.dry_run else 2)
@@ -220,7 +221,8 @@ class Mover:
             page, left_out = self._kept(item)
             move.extras_left_out += left_out
             self._check_ids(page, move)
-            move.source_digest.add(page.rows)
+            if move.is_keyed or not self._reads_twice:
+                move.source_digest.add(page.rows)
             move.take(page, self._options)
             self._tell(len(page.rows))
         for move in self._parts.values():
@@ -241,7 +243,7 @@ class Mover:
         if ids is None or move.part not in {EVENTS, DCB}:
             return
         position = move.count + 1
-        if ids[0] == position and ids[-1] == position + len(ids) - 1 == move.last_id + len(ids):
+        if move.last_id + 1 == position and list(ids) == [*range(position, position + len(ids))]:
             move.last_id = ids[-1]
             return
         for found in ids:
@@ -262,8 +264,7 @@ class Mover:
                 self._stretches = _PartMove(SOURCE_IDS, self._target)
             self._stretches.take(Page(SOURCE_IDS, rows), self._options)
 
-    def _gap(self, ids: object, position: int, part: str) -> GapsError:
-        assert isinstance(ids, list)
+    def _gap(self, ids: Sequence[int], position: int, part: str) -> GapsError:
         at, found = next((at, found) for at, found in enumerate(ids, position) if found != at)
         return GapsError(
             f"{self._source.name}: expected notification id {at} of {part}, found {found}: ids are"
@@ -295,36 +296,37 @@ class Mover:
 
     def _verify(self) -> dict[str, str]:
         """Read both sides again; returns digests by part. Raises NotMovedError."""
-        ordered = {part: _Both() for part, move in self._parts.items() if not move.is_keyed}
+        ordered = {part: _Both(part) for part, move in self._parts.items() if not move.is_keyed}
         if self._source.can_repeat:
             for item in self._source.stream():
                 if isinstance(item, Page) and item.part in ordered:
                     both = ordered[item.part]
                     both.source.add(self._kept(item)[0].rows)
                     both.add_ids(item, both.source_ids)
-        digests = {}
-        for part, move in self._parts.items():
-            expected = move.source_digest
-            digests[part] = expected.text()
-            if part in ordered:
-                both = ordered[part]
-                for page in self._target.pages(part):
-                    both.target.add(page.rows)
-                    both.add_ids(page, both.target_ids)
-                    self._tell(len(page.rows))
-                self._compare(part, both, expected)
-        return digests
+        for page in self._target.read_back(tuple(ordered)):
+            both = ordered[page.part]
+            both.target.add(page.rows)
+            both.add_ids(page, both.target_ids)
+            self._tell(len(page.rows))
+        for part, both in ordered.items():
+            if not self._source.can_repeat:
+                both.source = self._parts[part].source_digest
+            self._compare(part, both)
+        return {
+            part: ordered[part].source.text() if part in ordered else move.source_digest.text()
+            for part, move in self._parts.items()
+        }
 
-    def _compare(self, part: str, both: _Both, expected: Digest) -> None:
-        source = both.source if self._source.can_repeat else expected
-        found = (both.target.count, both.target.text())
-        wanted = (source.count, source.text())
+    def _compare(self, part: str, both: _Both) -> None:
+        source, target = both.source, both.target
+        moved = self._parts[part].count
         has_ids = self._source.can_repeat and self._target.keeps_ids and both.source_has_ids
-        if found != wanted or source.text() != expected.text():
+        if (target.count, target.text()) != (source.count, source.text()) or source.count != moved:
             message = (
-                f"{self._target.name}: expected {wanted[0]} {part} with digest {wanted[1]}, read back"
-                f" {found[0]} with {found[1]}; moved were {expected.count} with {expected.text()}."
-                " Did the source change meanwhile? Move to another target, and keep this one to look at"
+                f"{self._target.name}: expected {source.count} {part} with digest {source.text()}, as"
+                f" the source has now, read back {target.count} with {target.text()}; moved were"
+                f" {moved}. Did the source change meanwhile? Move to another target, and keep this one"
+                " to look at"
             )
             raise NotMovedError(message)
         if has_ids and both.source_ids.digest() != both.target_ids.digest():
@@ -338,8 +340,8 @@ class Mover:
 class _Both:
     """What is read back of a part on both sides."""
 
-    def __init__(self) -> None:
-        self.source, self.target = Digest(), Digest()
+    def __init__(self, part: str) -> None:
+        self.source, self.target = Digest(part), Digest(part)
         self.source_ids, self.target_ids = sha256(), sha256()
         self.source_has_ids = True
 

@@ -59,21 +59,31 @@ class Extent(NamedTuple):
 
 
 class Digest:
-    """SHA-256 of the canonical bytes of rows."""
+    """Digest of rows: SHA-256 of their canonical bytes.
 
-    def __init__(self) -> None:
+    Snapshots have no order of their own, and sides list them in different ones: of them, it is the
+    sum of the digests of all rows, modulo 2^256.
+    """
+
+    def __init__(self, part: str) -> None:
         """Of nothing yet."""
+        self._is_sum = part == SNAPSHOTS
         self._hash = sha256()
+        self._sum = 0
         self.count = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows."""
         self.count += len(rows)
-        self._hash.update(canonical_bytes(rows))
+        if not self._is_sum:
+            self._hash.update(canonical_bytes(rows))
+            return
+        for row in rows:
+            self._sum += int.from_bytes(sha256(canonical_bytes([row])).digest(), "big")
 
     def text(self) -> str:
         """Hexadecimal digits."""
-        return self._hash.hexdigest()
+        return f"{self._sum % (1 << 256):064x}" if self._is_sum else self._hash.hexdigest()
 
 
 def canonical_bytes(rows: Sequence[Row]) -> bytes:

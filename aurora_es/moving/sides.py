@@ -52,6 +52,9 @@ class Target(Protocol):
     def pages(self, part: str) -> Iterator[Page]:
         """What is there of ``part`` now, in order."""
 
+    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
+        """What is there of all ``parts``, each in order."""
+
     def is_keyed(self, part: str) -> bool:
         """Whether rows of ``part`` have no place in an order, but are found by id and version."""
 

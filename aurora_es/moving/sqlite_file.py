@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _MIGRATION = "__migration__"  # a row of the library's own in its tracking table
 _UUID_DIGITS = 32
+_ROWS_AT_ONCE = 16  # each may be as large as a state can be
 _TYPES = (str, int, str, bytes)
 _COLUMNS = ("originator_id", "originator_version", "topic", "state")
 _LOCK_TIMEOUT_SECONDS = 5.0
@@ -126,6 +127,21 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
+    def _page(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows up to the bound of a page; the rest of the query is not read."""
+        assert self._connection is not None
+        found: list[tuple[Any, ...]] = []
+        size = 0
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                cursor.execute(statement, parameters)
+                while size < BYTES_MAX and (rows := cursor.fetchmany(_ROWS_AT_ONCE)):
+                    found += rows
+                    size += sum([len(row[4]) for row in rows if type(row[4]) is bytes])
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+        return found
+
     def _refused(self, error: sqlite3.Error) -> SourceError:
         return SourceError(
             f"{self.path}: {error}; expected a database of the library's SQLite recorders. What was"
@@ -198,7 +214,7 @@ class SqliteFile:
         )
         after = -(1 << 63)
         last = (1 << 63) - 1 if until is None else until
-        while found := _bounded(self._rows(statement, (after, last, ROWS_MAX))):
+        while found := self._page(statement, (after, last, ROWS_MAX)):
             ids = [row[0] for row in found]
             after = ids[-1]
             yield Page(part, self._checked(part, [row[1:] for row in found], ids), ids)
@@ -207,11 +223,11 @@ class SqliteFile:
         start = f"SELECT NULL, {', '.join(_COLUMNS)} FROM {self._table(part)}"  # noqa: S608 - quoted
         order = " ORDER BY originator_id, originator_version LIMIT ?"
         where = " WHERE (originator_id, originator_version) > (?, ?)"
-        found = _bounded(self._rows(start + order, (ROWS_MAX,)))
+        found = self._page(start + order, (ROWS_MAX,))
         while found:
             yield Page(part, self._checked(part, [row[1:] for row in found], None))
             last = found[-1]
-            found = _bounded(self._rows(start + where + order, (last[1], last[2], ROWS_MAX)))
+            found = self._page(start + where + order, (last[1], last[2], ROWS_MAX))
 
     def _checked(
         self, part: str, rows: list[tuple[Any, ...]], ids: Sequence[int] | None
@@ -272,6 +288,11 @@ class SqliteFile:
     def pages(self, part: str) -> Iterator[Page]:
         """All rows of ``part``."""
         yield from self._part_pages(part, None)
+
+    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
+        """Rows of all ``parts``."""
+        for part in parts:
+            yield from self.pages(part)
 
     def is_keyed(self, part: str) -> bool:
         """Snapshots are found by id and version."""
@@ -380,17 +401,3 @@ def refuse_extras(name: str, page: Page) -> None:
                 " with --without-extras to leave them out, or `aurora-es export jsonl`, which keeps them"
             )
             raise TargetError(message)
-
-
-def _bounded(found: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows up to the bound of a page; the rest of a query is not read."""
-    rows = []
-    size = 0
-    for row in found:
-        rows.append(row)
-        state = row[4]
-        size += len(state) if type(state) is bytes else 0
-        if size >= BYTES_MAX:
-            break
-    found.close()  # type: ignore[attr-defined]
-    return rows
