@@ -12,7 +12,7 @@ from aurora_es.format.names import MANIFEST, directory_name
 from aurora_es.moving.journals import ApplicationJournals
 from aurora_es.moving.mover import MoveOptions, Mover
 from aurora_es.moving.pages import EVENTS, TRACKING, Tracked
-from aurora_es.moving.stretches import SOURCE_IDS, position_of_source_id
+from aurora_es.moving.stretches import SOURCE_IDS, position_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,16 +69,16 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
         root = os.path.dirname(target.path)
         options = MoveOptions(renumber=gaps == "renumber", dry_run=dry_run, progress=progress)
         mover = Mover(source, target, options)
-        return mover.move(lambda tracked: _translated(root, tracked), source.left_out())
+        return mover.move(lambda tracked: _translated(effects, root, tracked), source.left_out())
 
 
-def _translated(root: str, tracked: Tracked) -> Tracked:
+def _translated(effects: Effects, root: str, tracked: Tracked) -> Tracked:
     """Tracking records, with positions where the application that is followed was renumbered."""
     ids = {}
     for name, reached in tracked.ids.items():
         upstream = os.path.join(root, directory_name(name) or "")
-        renumbered = exists(SYSTEM_EFFECTS.files, os.path.join(upstream, SOURCE_IDS, MANIFEST))
-        ids[name] = position_of_source_id(upstream, reached) if renumbered else reached
+        renumbered = exists(effects.files, os.path.join(upstream, SOURCE_IDS, MANIFEST))
+        ids[name] = position_in(effects, upstream, reached) if renumbered else reached
     return Tracked(tracked.part, ids)
 
 

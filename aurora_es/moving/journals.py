@@ -283,7 +283,7 @@ class ApplicationJournals:
         assert chain is not None  # something was appended
         if chain.segment_number != self._segments.setdefault(part, chain.segment_number):
             self._segments[part] = chain.segment_number
-            background.seal(journal.handle.path)
+            background.seal(journal.handle.path, effects=self._effects)
             journal.renew()
 
     def tracked(self, part: str) -> dict[str, int]:
@@ -298,8 +298,10 @@ class ApplicationJournals:
 
     def finish(self, counts: dict[str, int], digests: dict[str, str]) -> None:
         """Sync everything, and give the directory its name if it has none yet."""
+        if not any(self.has(part) for part in (*PARTS, TRACKING)):
+            self.journal(EVENTS).create()  # an application without events is one, too
         for journal in self._journals.values():
-            if journal.attach() and not self._read_only:
+            if journal.attach():
                 journal.sync()
         files = self._effects.files
         if self.is_building:

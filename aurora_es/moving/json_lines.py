@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import UNSET
 
-from aurora_es.files.layer import SYSTEM_EFFECTS, open_regular, read_exactly, write_all
+from aurora_es.files.layer import (
+    SYSTEM_EFFECTS,
+    exists,
+    open_regular,
+    read_exactly,
+    replace_file,
+    write_all,
+)
+from aurora_es.format.names import NEW_SUFFIX
 from aurora_es.moving.json_lines_format import (
     LINE_BYTES_MAX,
     BadLineError,
@@ -65,7 +73,6 @@ class JsonLines:
         self._fd: int | None = None
         self._length = 0  # bytes of whole lines; where the next one is written
         self._tracked: dict[str, dict[str, int]] = {}
-        self._application_name = ""
         self._is_cut = False  # what stands behind the last row goes when the next one comes
 
     # As a source
@@ -182,48 +189,45 @@ class JsonLines:
     # As a target
 
     def open_target(self, application_name: str, *, is_process: bool) -> None:
-        """Open the file, or make it, and cut off a torn last line; raises TargetError."""
-        self._application_name = application_name
+        """Open the file, or make it; raises TargetError."""
         if self._stream is not None:
             self._stream.write(encode_header(application_name))
             return
-        self._fd = open_regular(self._files, self.name, os.O_RDWR | os.O_CREAT)
+        header = encode_header(application_name)
+        if not exists(self._files, self.name) or not self._files.stat(self.name).st_size:
+            # Whole and on disk, or not there: who was killed while writing rows left a header.
+            replace_file(self._files, self.name, header, draft=self.name + NEW_SUFFIX)
+        self._fd = open_regular(self._files, self.name, os.O_RDWR)
         size = self._length = self._files.fstat(self._fd).st_size
-        self._length = self._whole_lines(size)
+        if read_exactly(self._files, self._fd, len(header), 0) != header:
+            message = (
+                f"{self.name}: expected no file, or an earlier export of the same application, found"
+                " something else; nothing was changed. Name another one, or remove it, and run"
+                " `aurora-es export jsonl` again"
+            )
+            raise TargetError(message)
+        self._length = self._good_bytes()
         self._is_cut = self._length == size
 
-    def _whole_lines(self, size: int) -> int:
-        """Bytes up to the end line; raises TargetError for what is no export of ours.
+    def _good_bytes(self) -> int:
+        """Bytes of the header and of the rows behind it, up to the first line that is none.
 
-        An export that was killed has left a torn last line behind, perhaps.
+        That is a line that is written last, and anew; or one that a killed export, or a power cut
+        in the middle of one, has left: torn, or never on disk.
         """
-        length = 0
-        for number, data in enumerate(self._lines(), 1):
-            is_whole = length + len(data) < size
-            if not is_whole:
-                break
-            if number == 1 or data.startswith((b'{"end"', b'{"tracking"')):
-                try:
-                    line = self._coder.decode(data)
-                except BadLineError as error:
-                    raise self._foreign(number, str(error)) from error
-                if number == 1 and (isinstance(line, Decoded) or line.header is UNSET):
-                    raise self._foreign(number, "expected a header, found something else")
-                if isinstance(line, Decoded):
-                    raise self._foreign(number, "expected an end line, found something else")
-                if line.tracking is not UNSET or line.end is not UNSET:
-                    # They are written last, and anew.
+        size, good = self._length, 0
+        try:
+            for number, data in enumerate(self._lines(), 1):
+                is_whole = good + len(data) < size
+                if not is_whole or (
+                    number > 1 and not isinstance(self._coder.decode(data), Decoded)
+                ):
                     break
-            length += len(data) + 1
-        if size and not length:
-            raise self._foreign(1, "expected a header, found no whole line")
-        return length
-
-    def _foreign(self, number: int, why: str) -> TargetError:
-        return TargetError(
-            f"{self.name}, line {number}: {why}; nothing was changed. Give `aurora-es export jsonl`"
-            " a file that is not there yet, or that an earlier export of the same store has left"
-        )
+                good += len(data) + 1
+        except (BadLineError, SourceError):
+            # Left by a power cut; what is before it was written, and is compared.
+            pass
+        return good
 
     def _write(self, data: bytes) -> None:
         if self._stream is not None:
@@ -233,8 +237,6 @@ class JsonLines:
         if not self._is_cut:
             self._files.ftruncate(self._fd, self._length)
             self._is_cut = True
-        if not self._length:
-            data = encode_header(self._application_name) + data
         write_all(self._files, self._fd, data, self._length)
         self._length += len(data)
 

@@ -17,12 +17,14 @@ import msgspec
 from aurora_es.errors import ArgumentError, CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST
+from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
 from aurora_es.moving.pages import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aurora_es.files.layer import Effects
     from aurora_es.moving.pages import Row
 
 SOURCE_IDS = "source_ids"
@@ -70,16 +72,24 @@ def position_of_source_id(path: str | os.PathLike[str], source_id: int) -> int:
     follower had tracked the source up to it, it goes on behind this position. 0 if no event is that
     old. Equal to ``source_id`` where no ids were missing. Raises ArgumentError if nothing is there.
     """
-    directory = os.path.abspath(os.fspath(path))
-    if not exists(SYSTEM_EFFECTS.files, os.path.join(directory, EVENTS, MANIFEST)):
+    return position_in(SYSTEM_EFFECTS, os.path.abspath(os.fspath(path)), source_id)
+
+
+def position_in(effects: Effects, directory: str, source_id: int) -> int:
+    """See ``position_of_source_id``."""
+    if not exists(effects.files, os.path.join(directory, EVENTS, MANIFEST)):
         message = f"{directory}: expected an application that was imported, found no events there"
         raise ArgumentError(message)
-    with Journal.open(os.path.join(directory, EVENTS), read_only=True) as events:
+    with _open(effects, os.path.join(directory, EVENTS)) as events:
         last = events.last_position
-    if not exists(SYSTEM_EFFECTS.files, os.path.join(directory, SOURCE_IDS, MANIFEST)):
+    if not exists(effects.files, os.path.join(directory, SOURCE_IDS, MANIFEST)):
         return max(min(source_id, last), 0)
-    with Journal.open(os.path.join(directory, SOURCE_IDS), read_only=True) as journal:
+    with _open(effects, os.path.join(directory, SOURCE_IDS)) as journal:
         return max(min(_look_up(journal, source_id, last), last), 0)
+
+
+def _open(effects: Effects, path: str) -> Journal:
+    return Journal(effects, path, Settings(), read_only=True)
 
 
 def _look_up(journal: Journal, source_id: int, last: int) -> int:
