@@ -256,21 +256,26 @@ class Mover:
             move.last_id = found
         if self._target.keeps_ids:
             return
-        if not self._options.renumber:
+        if not self._options.renumber or move.part != EVENTS:
             raise self._gap(ids, position, move.part)
         rows = move.stretches.rows_of(position, ids)
-        if rows and move.part == EVENTS:
+        if rows:
             if self._stretches is None:
                 self._stretches = _PartMove(SOURCE_IDS, self._target)
             self._stretches.take(Page(SOURCE_IDS, rows), self._options)
 
     def _gap(self, ids: Sequence[int], position: int, part: str) -> GapsError:
         at, found = next((at, found) for at, found in enumerate(ids, position) if found != at)
+        cure = (
+            "Run `aurora-es import` again with --gaps renumber to number events anew from there on: a"
+            " record of it is kept, by which tracking records of followers that are imported later are"
+            " translated"
+            if part == EVENTS
+            else "Fill them in, in the source, or leave the ids out: `aurora-es import jsonl`"
+        )
         return GapsError(
             f"{self._source.name}: expected notification id {at} of {part}, found {found}: ids are"
-            " missing, and positions of a journal have no gaps. Run `aurora-es import` again with"
-            " --gaps renumber to number events anew from there on: a record of it is kept, by which"
-            " tracking records of followers that are imported later are translated"
+            f" missing, and positions of a journal have no gaps. {cure}"
         )
 
     def _tell(self, count: int) -> None:

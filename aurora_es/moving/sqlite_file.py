@@ -286,8 +286,9 @@ class SqliteFile:
     # As a target
 
     def pages(self, part: str) -> Iterator[Page]:
-        """All rows of ``part``."""
-        yield from self._part_pages(part, None)
+        """All rows of ``part``; none of what these recorders do not hold."""
+        if part in self._tables:
+            yield from self._part_pages(part, None)
 
     def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
         """Rows of all ``parts``."""

@@ -93,7 +93,7 @@ def read_store(root: Path, name: str = "Shop", **env: str) -> Contents:
     try:
         recorder = factory.process_recorder()
         found = recorder.select_notifications(start=1, limit=1 << 30)
-        with Journal.open(root / name / "snapshots", read_only=True) as journal:
+        with Journal.open(root / name / "snapshots", read_only=True) as journal:  # perhaps none
             ids = {stored.record.originator_id for stored in journal.read()}
         with Journal.open(root / name / "events", read_only=True) as journal:
             names = journal.tracking()
