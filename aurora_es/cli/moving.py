@@ -18,10 +18,12 @@ from aurora_es.cli.text import encodable, json_bytes, printable
 from aurora_es.moving import (
     JsonLines,
     MoveReport,
+    PostgresDatabase,
     SqliteFile,
     export_events,
     import_events,
 )
+from aurora_es.moving.journals import application_name
 from aurora_es.moving.sides import OpenableSource, OpenableTarget
 
 STANDARD = "-"
@@ -79,6 +81,24 @@ _JsonFile = Annotated[
         metavar="FILE", show_default=False, help="A file of JSON lines; - is the standard stream."
     ),
 ]
+_Dsn = Annotated[
+    str,
+    typer.Argument(
+        metavar="DSN",
+        show_default=False,
+        help="A database, as libpq names it; keep passwords in ~/.pgpass or PGPASSWORD.",
+    ),
+]
+_ApplicationThere = Annotated[
+    str | None,
+    typer.Option(
+        "--application",
+        metavar="NAME",
+        show_default=False,
+        help="Whose tables there; the application of PATH if unset, '' for those without a name.",
+    ),
+]
+_Schema = Annotated[str, typer.Option("--schema", help="The schema of the tables.")]
 _Gaps = Annotated[
     Gaps,
     typer.Option(
@@ -139,6 +159,33 @@ def import_sqlite(  # noqa: PLR0913 - a user's choices, all by name
 
 
 @importing.command(
+    "postgres",
+    epilog=epilog(
+        "aurora-es import postgres postgresql://app@db.local/bank store/Bank",
+        "aurora-es import postgres service=bank store/Bank --gaps renumber",
+    ),
+)
+def import_postgres(  # noqa: PLR0913 - a user's choices, all by name
+    dsn: _Dsn,
+    path: _Application,
+    *,
+    gaps: _Gaps = Gaps.REFUSE,
+    application: _ApplicationThere = None,
+    schema: _Schema = "public",
+    originator_id_type: _IdType = IdType.UUID,
+    dry_run: _DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import from tables of the library's PostgreSQL recorders, which are only read."""
+    with errors_told():
+        name = application_name(os.path.abspath(path)) if application is None else application
+    source = PostgresDatabase(
+        dsn, application_name=name, schema=schema, originator_id_type=originator_id_type
+    )
+    _import(source, path, gaps, dry_run=dry_run, as_json=as_json)
+
+
+@importing.command(
     "jsonl",
     epilog=epilog(
         "aurora-es import jsonl bank.jsonl store/Bank",
@@ -175,6 +222,32 @@ def export_sqlite(
 ) -> None:
     """Export to a database of the library's SQLite recorders, which is made if it is absent."""
     target = SqliteFile(file, originator_id_type=originator_id_type)
+    _export(path, target, without_extras=without_extras, as_json=as_json)
+
+
+@exporting.command(
+    "postgres",
+    epilog=epilog(
+        "aurora-es export postgres postgresql://app@db.local/bank store/Bank",
+        "aurora-es export postgres service=bank store/Bank --schema events",
+    ),
+)
+def export_postgres(  # noqa: PLR0913 - a user's choices, all by name
+    dsn: _Dsn,
+    path: _Application,
+    *,
+    without_extras: _WithoutExtras = False,
+    application: _ApplicationThere = None,
+    schema: _Schema = "public",
+    originator_id_type: _IdType = IdType.UUID,
+    as_json: AsJson = False,
+) -> None:
+    """Export to tables of the library's PostgreSQL recorders, which are made if they are absent."""
+    with errors_told():
+        name = application_name(os.path.abspath(path)) if application is None else application
+    target = PostgresDatabase(
+        dsn, application_name=name, schema=schema, originator_id_type=originator_id_type
+    )
     _export(path, target, without_extras=without_extras, as_json=as_json)
 
 

@@ -10,6 +10,7 @@ from aurora_es.moving.moving_errors import (
     SourceError,
     TargetError,
 )
+from aurora_es.moving.postgres_database import PostgresDatabase
 from aurora_es.moving.sqlite_file import SqliteFile
 from aurora_es.moving.stretches import position_of_source_id
 
@@ -20,6 +21,7 @@ __all__ = [
     "MovedPart",
     "MovingError",
     "NotMovedError",
+    "PostgresDatabase",
     "SourceError",
     "SqliteFile",
     "TargetError",
