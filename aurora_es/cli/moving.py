@@ -17,6 +17,8 @@ from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable
 from aurora_es.moving import (
     JsonLines,
+    LibraryDcbRecorder,
+    LibraryRecorders,
     MoveReport,
     PostgresDatabase,
     SqliteFile,
@@ -89,6 +91,24 @@ _Dsn = Annotated[
         help="A database, as libpq names it; keep passwords in ~/.pgpass or PGPASSWORD.",
     ),
 ]
+_Topic = Annotated[
+    str,
+    typer.Argument(
+        metavar="TOPIC",
+        show_default=False,
+        help="A persistence module or factory of the library, as for PERSISTENCE_MODULE.",
+    ),
+]
+_Upstreams = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--upstream",
+        metavar="NAME",
+        show_default=False,
+        help="An application that is followed: move its tracking record; give it again for more.",
+    ),
+]
+_Dcb = Annotated[bool, typer.Option("--dcb", help="Events of dynamic consistency boundaries.")]
 _ApplicationThere = Annotated[
     str | None,
     typer.Option(
@@ -262,6 +282,60 @@ def export_jsonl(file: _JsonFile, path: _Application, *, as_json: AsJson = False
     """Export to a file of JSON lines, which keeps everything; a report for - goes to stderr."""
     target = JsonLines(_stream(file, sys.stdout.buffer))
     _export(path, target, as_json=as_json, to_errors=file == STANDARD)
+
+
+@importing.command(
+    "recorder",
+    epilog=epilog(
+        "aurora-es import recorder eventsourcing.sqlite store/Bank",
+        "aurora-es import recorder eventsourcing.dcb.postgres_tt store/Bank --dcb",
+    ),
+)
+def import_recorder(  # noqa: PLR0913 - a user's choices, all by name
+    topic: _Topic,
+    path: _Application,
+    *,
+    gaps: _Gaps = Gaps.REFUSE,
+    application: _ApplicationThere = None,
+    upstream: _Upstreams = None,
+    dcb: _Dcb = False,
+    dry_run: _DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import from any recorders of the library, with the settings that the environment has for them."""
+    source = _recorders(topic, path, application, upstream or [], dcb=dcb)
+    _import(source, path, gaps, dry_run=dry_run, as_json=as_json)
+
+
+@exporting.command(
+    "recorder",
+    epilog=epilog(
+        "SQLITE_DBNAME=bank.db aurora-es export recorder eventsourcing.sqlite store/Bank",
+        "aurora-es export recorder eventsourcing.dcb.postgres_tt store/Bank --dcb",
+    ),
+)
+def export_recorder(  # noqa: PLR0913 - a user's choices, all by name
+    topic: _Topic,
+    path: _Application,
+    *,
+    without_extras: _WithoutExtras = False,
+    application: _ApplicationThere = None,
+    dcb: _Dcb = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export to any recorders of the library, with the settings that the environment has for them."""
+    target = _recorders(topic, path, application, [], dcb=dcb)
+    _export(path, target, without_extras=without_extras, as_json=as_json)
+
+
+def _recorders(
+    topic: str, path: str, application: str | None, upstreams: list[str], *, dcb: bool
+) -> LibraryRecorders | LibraryDcbRecorder:
+    with errors_told():
+        name = application_name(os.path.abspath(path)) if application is None else application
+    env = dict(os.environ) | {"PERSISTENCE_MODULE": topic}
+    env.pop(f"{name.upper()}_PERSISTENCE_MODULE", None)
+    return (LibraryDcbRecorder if dcb else LibraryRecorders)(env, name, upstreams)
 
 
 def _stream(file: str, standard: BinaryIO) -> str | BinaryIO:

@@ -2,6 +2,7 @@
 
 from aurora_es.moving.importing import export_events, import_events
 from aurora_es.moving.json_lines import JsonLines
+from aurora_es.moving.library_recorders import LibraryDcbRecorder, LibraryRecorders
 from aurora_es.moving.mover import MovedPart, MoveReport
 from aurora_es.moving.moving_errors import (
     GapsError,
@@ -17,6 +18,8 @@ from aurora_es.moving.stretches import position_of_source_id
 __all__ = [
     "GapsError",
     "JsonLines",
+    "LibraryDcbRecorder",
+    "LibraryRecorders",
     "MoveReport",
     "MovedPart",
     "MovingError",
