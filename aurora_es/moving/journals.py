@@ -93,6 +93,7 @@ class ApplicationJournals:
         self._stack = ExitStack()
         self._journals: dict[str, Journal] = {}
         self._until: dict[str, int] = {}  # last position at the time of opening, by part
+        self._tracking: dict[str, dict[str, int]] = {}  # at that time
         self._segments: dict[str, int] = {}
         self._settings = self._settings_of(env)
         self._building = self.path + BUILD_SUFFIX
@@ -168,6 +169,9 @@ class ApplicationJournals:
             self._stack.callback(journal.close)
             self._journals[part] = journal
             self._until[part] = journal.last_position
+            # As of that position: asked for later, it might be ahead of the events.
+            tracked = journal.handle.state.index.tracking
+            self._tracking[part] = {name: tracked[name].notification_id for name in sorted(tracked)}
             if not self._read_only and journal.attach():
                 self._stack.enter_context(alone(journal.handle, purpose="run `aurora-es import`"))
         return journal
@@ -181,7 +185,8 @@ class ApplicationJournals:
     def extents(self) -> dict[str, Extent]:
         """Counts of what can be read."""
         found = {}
-        for part in PARTS:
+        # Events last: a snapshot must not be ahead of them where the store is in use.
+        for part in reversed(PARTS):
             if self.has(part):
                 journal = self.journal(part)
                 first, last = journal.first_position, self._until[part]
@@ -197,11 +202,12 @@ class ApplicationJournals:
     def stream(self) -> Iterator[Page | Tracked]:
         """Events, snapshots, DCB events, then tracking records."""
         parts = self.extents()
-        for part in parts:
-            yield from self.pages(part)
+        for part in PARTS:
+            if part in parts:
+                yield from self.pages(part)
         for part in (EVENTS, TRACKING):
-            if self.has(part) and (tracked := self.journal(part).tracking()):
-                yield Tracked(part, tracked)
+            if self.has(part) and self.journal(part) and self._tracking[part]:
+                yield Tracked(part, self._tracking[part])
 
     def left_out(self) -> list[str]:
         """What is there and is not moved."""

@@ -4,7 +4,7 @@ Theory of operation: only what the library's interfaces offer is used. Notificat
 do DCB events. Snapshots cannot be listed: each was taken at the version of an event, so those of the
 versions that a page of events holds are asked for, page by page, in a second walk over the events; so
 memory stays bounded. Tracking records cannot be listed either: the names of the applications that are
-followed are given. As a target, recorders choose the ids themselves: they are compared with those
+followed are given. Nothing makes all this of one moment: the application should be stopped. As a target, recorders choose the ids themselves: they are compared with those
 wanted after each insert.
 """
 
@@ -15,13 +15,12 @@ from uuid import UUID
 
 from eventsourcing.persistence import (
     InfrastructureFactory,
-    PersistenceError,
     StoredEvent,
     Tracking,
 )
 from eventsourcing.utils import Environment
 
-from aurora_es.compat import IS_10, DCBEvent, DCBInfrastructureFactory, extras_of
+from aurora_es.compat import IS_10, DCBEvent, DCBInfrastructureFactory, extras_of, library_errors
 from aurora_es.index.keys import originator_key
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import DCB, EVENTS, SNAPSHOTS, Extent, Page, Tracked
@@ -96,7 +95,7 @@ class _LibrarySide:
     def _asked(self, ask: Callable[..., Any], *arguments: Any, **more: Any) -> list[Any]:
         try:
             return [*ask(*arguments, **more)]
-        except PersistenceError as error:
+        except library_errors.PersistenceError as error:
             message = (
                 f"{self.name}: {error!r}; expected a page of records. What was read before is in the"
                 " target; run `aurora-es import recorder` again to go on"
@@ -123,7 +122,7 @@ class _LibrarySide:
         """Insert all rows of a page; raises TargetError if they get other ids than wanted."""
         try:
             ids = self._insert(page)
-        except PersistenceError as error:
+        except library_errors.PersistenceError as error:
             message = (
                 f"{self.name}: {error!r}; nothing of this page was written. See what the database"
                 " says, and run `aurora-es export recorder` again: it goes on there"

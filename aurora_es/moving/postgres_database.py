@@ -1,8 +1,8 @@
 """A database of the library's PostgreSQL recorders as a side of a move.
 
 Theory of operation: pages are read one by one, through a cursor of the server, so that no more rows
-are in memory than a page holds; each in a transaction of its own, up to the last row that was there
-at the beginning. Tables are made by the library's own recorders. Rows are copied with the ids that
+are in memory than a page holds; a source in one transaction, so that events, snapshots and tracking
+records are of one moment. Tables are made by the library's own recorders. Rows are copied with the ids that
 they have, and at the end the sequence goes on behind the last one.
 """
 
@@ -83,6 +83,7 @@ class PostgresDatabase:
         psycopg = _psycopg()
         try:
             self._connection = psycopg.connect(self._dsn, autocommit=True)
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except psycopg.Error as error:
             message = (
                 f"{self.name}: {error}; expected a database that can be reached: name another DSN"

@@ -2,8 +2,8 @@
 
 Theory of operation: an application recorder's table has a rowid, which is the notification id; an
 aggregate recorder's table has none, and is read in the order of its primary key. Pages are read one
-by one, each in a transaction of its own, up to the last row that was there at the beginning: an
-application that goes on meanwhile is not held up. SQLite lets any value be in any column, so types
+by one, all in one transaction, so that events, snapshots and tracking records are of one moment: an
+application that goes on meanwhile, in the library's WAL mode, is not held up. SQLite lets any value be in any column, so types
 are looked at. Tables are made by the library's own recorders, rows are inserted with the ids that
 they have.
 """
@@ -86,6 +86,8 @@ class SqliteFile:
             raise SourceError(message)
         try:
             self._connect("mode=ro")
+            assert self._connection is not None
+            self._connection.execute("BEGIN")
             self._table_names()
         except sqlite3.Error as error:
             raise self._refused(error) from error

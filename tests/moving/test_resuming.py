@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from aurora_es import InUseError, Journal
+from aurora_es import InUseError, Journal, Record
 from aurora_es.files.layer import Files
 from aurora_es.moving import (
     JsonLines,
@@ -314,7 +314,7 @@ def test_an_export_is_repeated_and_catches_up(tmp_path: Path) -> None:
     assert read_store(tmp_path / "again") == read_sqlite(path)
 
 
-def test_a_source_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+def test_a_source_that_does_not_say_the_same_twice_is_noticed(tmp_path: Path) -> None:
     """What is read back at the end is compared with the source as it is then."""
     path = _database(tmp_path / "shop.db")
 
@@ -323,13 +323,57 @@ def test_a_source_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
 
         def stream(self) -> Iterator[Page | Tracked]:
             self.streams += 1
-            if self.streams == 2:
-                execute(path, "UPDATE stored_events SET topic = 'other' WHERE rowid = 5")
-            yield from super().stream()
+            for item in super().stream():
+                if self.streams == 2 and isinstance(item, Page) and item.part == "events":
+                    yield item._replace(rows=item.rows[::-1])
+                else:
+                    yield item
 
     with pytest.raises(NotMovedError, match="Did the source change"):
         import_events(Changing(path), tmp_path / "store" / "Shop")
     assert not (tmp_path / "store" / "Shop").exists()
+
+
+def test_a_database_in_use_is_moved_as_of_one_moment(tmp_path: Path) -> None:
+    """What is recorded during an import comes with the next one, tracking records as well."""
+    path = _database(tmp_path / "shop.db")
+    target = tmp_path / "store" / "Shop"
+    before = read_sqlite(path)
+
+    class InUse(SqliteFile):
+        streams = 0
+
+        def stream(self) -> Iterator[Page | Tracked]:
+            self.streams += 1
+            for at, item in enumerate(super().stream()):
+                if self.streams == 1 and at == 1:
+                    more = [StoredEvent(ORDER, 1, "s", b"0")]
+                    make_sqlite(path, events(5, 19), snapshots=more, tracking=[("Up", 50)])
+                yield item
+
+    import_events(InUse(path), target)
+    assert read_store(target.parent) == before
+    report = import_events(SqliteFile(path), target)
+    assert [part.moved for part in report.parts] == [5, 1]
+    assert read_store(target.parent) == read_sqlite(path) != before
+
+
+def test_a_store_in_use_is_exported_as_of_one_moment(tmp_path: Path) -> None:
+    """A tracking record that comes meanwhile is not ahead of the events."""
+    path = _database(tmp_path / "shop.db")
+    target = tmp_path / "store" / "Shop"
+    import_events(SqliteFile(path), target)
+
+    class Meanwhile(SqliteFile):
+        def append(self, page: Page) -> None:
+            with Journal.open(target / "events") as journal:
+                last = journal.tracking()["Up"]
+                journal.append([Record(topic="t", state=b"")], tracking=("Up", last + 1))
+            super().append(page)
+
+    report = export_events(target, Meanwhile(tmp_path / "back.db"))
+    assert report.tracking == {"Up": 42}
+    assert read_sqlite(tmp_path / "back.db") == read_sqlite(path)
 
 
 def test_two_imports_exclude_each_other(tmp_path: Path) -> None:
