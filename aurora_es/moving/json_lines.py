@@ -30,7 +30,6 @@ from aurora_es.moving.json_lines_format import (
     encode_end,
     encode_header,
     encode_tracked,
-    start_of_line,
 )
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import (
@@ -98,28 +97,46 @@ class JsonLines:
 
     def stream(self) -> Iterator[Page | Tracked]:
         """Pages of consecutive lines of one part; raises SourceError, which names a bad line."""
-        gathered = _Gathered()
         digests: dict[str, Digest] = {}
         has_header, end, number = False, None, 0
-        for number, data in enumerate(self._lines(), 1):
-            decoded = self._decode(number, data)
+        for number, item in self._items():
             if end is not None:
                 message = f"{self.name}, line {number}: expected nothing behind the end line"
                 raise SourceError(message + ", found more. Export again, or cut it off")
-            if isinstance(decoded, Decoded):
-                if (page := gathered.add(decoded)) is not None:
-                    yield _counted(page, digests)
+            if isinstance(item, Page):
+                digests.setdefault(item.part, Digest(item.part)).add(item.rows)
+                yield item
                 continue
-            if (page := gathered.take()) is not None:
-                yield _counted(page, digests)
-            has_header = has_header or decoded.header is not UNSET
-            if decoded.tracking is not UNSET:
-                yield Tracked(decoded.tracking.part, decoded.tracking.ids)
-            if decoded.end is not UNSET:
-                end = decoded.end
-        if (page := gathered.take()) is not None:
-            yield _counted(page, digests)
+            has_header = has_header or item.header is not UNSET
+            if item.tracking is not UNSET:
+                yield Tracked(item.tracking.part, item.tracking.ids)
+            if item.end is not UNSET:
+                end = item.end
         self._check_end(number, end, digests, has_header=has_header)
+
+    def _items(self) -> Iterator[tuple[int, Page | Line]]:
+        """Pages of consecutive rows, and other lines, each with the number of a line so far."""
+        gathered = _Gathered()
+        number = 0
+        for lines in self._line_lists():
+            if (plain := self._coder.decode_plain(lines)) is not None:
+                if (page := gathered.take()) is not None:
+                    yield number, page
+                number += len(lines)
+                for at in range(0, len(lines), ROWS_MAX):
+                    end = at + ROWS_MAX
+                    yield number, Page(plain.part, plain.rows[at:end], plain.ids[at:end])
+                continue
+            for data in lines:
+                number += 1
+                decoded = self._decode(number, data)
+                page = gathered.add(decoded) if isinstance(decoded, Decoded) else gathered.take()
+                if page is not None:
+                    yield number, page
+                if not isinstance(decoded, Decoded):
+                    yield number, decoded
+        if (page := gathered.take()) is not None:
+            yield number, page
 
     def _decode(self, number: int, data: bytes) -> Decoded | Line:
         try:
@@ -153,14 +170,15 @@ class JsonLines:
             )
             raise SourceError(message)
 
-    def _lines(self) -> Iterator[bytes]:
+    def _line_lists(self) -> Iterator[list[bytes]]:
         """All whole lines; the last one may lack its newline. Raises SourceError for a long one."""
         rest = b""
         number = 0
         for block in self._blocks():
             *lines, rest = (rest + block).split(b"\n")
             number += len(lines)
-            yield from lines
+            if lines:
+                yield lines
             if len(rest) > LINE_BYTES_MAX:
                 message = (
                     f"{self.name}, line {number + 1}: expected at most {LINE_BYTES_MAX} bytes, found"
@@ -168,7 +186,7 @@ class JsonLines:
                 )
                 raise SourceError(message)
         if rest:
-            yield rest
+            yield [rest]
 
     def _blocks(self) -> Iterator[bytes]:
         if self._stream is not None:
@@ -217,7 +235,8 @@ class JsonLines:
         """
         size, good = self._length, 0
         try:
-            for number, data in enumerate(self._lines(), 1):
+            lines = (data for part in self._line_lists() for data in part)
+            for number, data in enumerate(lines, 1):
                 is_whole = good + len(data) < size
                 if not is_whole or (
                     number > 1 and not isinstance(self._coder.decode(data), Decoded)
@@ -248,16 +267,9 @@ class JsonLines:
         """Rows of all ``parts``, in the order of the file."""
         if self._stream is not None:
             return
-        gathered = _Gathered()
-        starts = tuple(start_of_line(part) for part in parts)
-        for number, data in enumerate(self._lines(), 1):
-            if not data.startswith(starts):
-                continue
-            decoded = self._decode(number, data)
-            if isinstance(decoded, Decoded) and (page := gathered.add(decoded)) is not None:
-                yield page
-        if (page := gathered.take()) is not None:
-            yield page
+        for _, item in self._items():
+            if isinstance(item, Page) and item.part in parts:
+                yield item
 
     def is_keyed(self, part: str) -> bool:
         """All lines are in order."""
@@ -330,8 +342,3 @@ class _Gathered:
         page = Page(self._part, self._rows, self._ids or None)
         self._rows, self._ids, self._size = [], [], 0
         return page
-
-
-def _counted(page: Page, digests: dict[str, Digest]) -> Page:
-    digests.setdefault(page.part, Digest(page.part)).add(page.rows)
-    return page

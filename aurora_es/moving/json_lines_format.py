@@ -87,8 +87,29 @@ class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=Fa
     end: End | UnsetType = UNSET
 
 
+class PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A line of a record that has nothing but what most records have."""
+
+    part: str
+    id: int
+    originator_id: str
+    originator_version: int
+    topic: str
+    state: msgspec.Raw | UnsetType = UNSET
+    state_base64: bytes | UnsetType = UNSET
+    timestamp: datetime | UnsetType = UNSET
+
+
 class BadLineError(Exception):
     """What was expected of a line, and what was found."""
+
+
+class PlainLines(NamedTuple):
+    """Lines of records of one part."""
+
+    part: str
+    rows: list[Row]
+    ids: list[int]
 
 
 class Decoded(NamedTuple):
@@ -101,6 +122,7 @@ class Decoded(NamedTuple):
 
 _encoder = msgspec.json.Encoder()
 _decode_line = msgspec.json.Decoder(Line).decode
+_decode_plain_lines = msgspec.json.Decoder(PlainLine).decode_lines
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_metadata = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -154,6 +176,35 @@ class LineCoder:
         text = self._texts[originator_id] = str(UUID(bytes=originator_id))
         return text
 
+    def decode_plain(self, lines: list[bytes]) -> PlainLines | None:
+        """All ``lines`` in one call; None if they are not all of one part and of the plain kind.
+
+        Then ``decode`` looks at them one by one, and finds out what is wrong, if anything is.
+        """
+        try:
+            decoded = _decode_plain_lines(b"\n".join(lines))
+        except UNDECODABLE:
+            return None
+        part = decoded[0].part if decoded else ""
+        if part not in PARTS or len(decoded) != len(lines):
+            return None
+        # A hot loop (benchmarks/moving.py, row "import from JSON lines").
+        rows: list[Row] = []
+        keys = self._keys
+        for line in decoded:
+            given, state, coded = line.originator_id, line.state, line.state_base64
+            if line.part != part or (state is UNSET) == (coded is UNSET):
+                return None
+            rows.append(
+                (
+                    keys.get(given) or self._key_of(given),
+                    line.originator_version,
+                    line.topic,
+                    bytes(state) if state is not UNSET else coded,
+                )
+            )
+        return PlainLines(part, rows, [line.id for line in decoded])
+
     def decode(self, data: bytes) -> Decoded | Line:
         """A line, without its newline; raises BadLineError."""
         try:
@@ -197,11 +248,6 @@ class LineCoder:
             self._keys.clear()
         key = self._keys[text] = text_key(text)
         return key
-
-
-def start_of_line(part: str) -> bytes:
-    """How each line of ``part`` begins that was written here."""
-    return b'{"part":"%b"' % part.encode()
 
 
 def encode_header(application: str) -> bytes:
