@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import copies, doctor, lists, repairing, settings, upkeep, verify
+from aurora_es.cli import copies, doctor, lists, moving, repairing, settings, upkeep, verify
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -260,6 +260,9 @@ app.command(
         "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
     )
 )(copies.restore)
+
+app.add_typer(moving.importing)
+app.add_typer(moving.exporting)
 
 
 def _open(path: str) -> Journal:

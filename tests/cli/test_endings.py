@@ -8,7 +8,9 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -29,7 +31,7 @@ from tests.cli.terminal import run_at_terminal
 READING = ("info", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
-ALL_COMMANDS = (*COMMANDS, "backup", "doctor", "restore")
+ALL_COMMANDS = (*COMMANDS, "backup", "doctor", "export", "import", "restore")
 BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
 
 
@@ -181,16 +183,25 @@ def test_help_names_every_command_and_option() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert sorted(commands) == sorted(ALL_COMMANDS)
     for name, command in commands.items():
-        done = run(name, "--help", COLUMNS="200")
-        assert done.returncode == 0
-        for option in (option for parameter in command.params for option in parameter.opts):
-            shown = option if option.startswith("-") else option.upper()
-            assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
-        assert f"$ aurora-es {name} " in done.stdout
-        for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
-            assert text in done.stdout
+        for words, leaf in _leaves((name,), command):
+            done = run(*words, "--help", COLUMNS="200")
+            assert done.returncode == 0
+            for option in (option for parameter in leaf.params for option in parameter.opts):
+                shown = option if option.startswith("-") else option.upper()
+                assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
+            assert f"$ aurora-es {' '.join(words)} " in done.stdout
+            for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
+                assert text in done.stdout
     overview = run("--help", COLUMNS="200").stdout
     assert all(re.search(rf"^. {name} ", overview, re.MULTILINE) for name in ALL_COMMANDS)
+
+
+def _leaves(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A command, or all commands of a group."""
+    for name, leaf in getattr(command, "commands", {}).items():
+        yield from _leaves((*words, name), leaf)
+    if not hasattr(command, "commands"):
+        yield words, command
 
 
 def test_the_installed_script_is_the_same_command() -> None:
