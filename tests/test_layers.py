@@ -20,6 +20,7 @@ FACE = {
     "async_subscription",
     "compat",
     "dcb",
+    "decoding",
     "factory",
     "mapper",
     "notification_log",
@@ -51,6 +52,7 @@ LAYERS = (
     {"care"},
     {"face", "queue"},
     {PACKAGE},
+    {"inspection"},
     {"__main__", "cli"},
     {"testing"},
 )

@@ -20,14 +20,14 @@ from aurora_es.cli.arguments import (
 )
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
-from aurora_es.cli.inspection import inspect, survey
 from aurora_es.cli.rendering import (
     print_details,
     print_position,
     print_summaries,
     record_printer,
 )
-from aurora_es.cli.selection import Filter, newest_records, parse_time, records_between
+from aurora_es.inspection.overview import inspect, survey
+from aurora_es.inspection.selection import Filter, newest_records, parse_time, records_between
 from aurora_es.journal.journal import Journal
 
 app = typer.Typer(

@@ -17,8 +17,8 @@ from aurora_es.cli.arguments import AsJson, PathToLookAt
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.inspection.selection import parse_time
 
 
 def _time(text: str) -> datetime:

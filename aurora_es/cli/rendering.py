@@ -10,7 +10,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aurora_es.cli.inspection import Details, SegmentInfo, Summary
 from aurora_es.cli.text import (
     encodable,
     json_bytes,
@@ -22,6 +21,7 @@ from aurora_es.cli.text import (
     state_text,
     time_text,
 )
+from aurora_es.inspection.overview import Details, SegmentInfo, Summary
 from aurora_es.journal.records import StoredRecord
 
 _POSITION_WIDTH = 8

@@ -13,7 +13,20 @@ from uuid import UUID
 
 import msgspec
 
+from aurora_es.inspection.plain import encodable
 from aurora_es.journal.records import StoredRecord
+
+__all__ = [
+    "encodable",
+    "json_bytes",
+    "json_line",
+    "originator_texts",
+    "plain_line",
+    "printable",
+    "size_text",
+    "state_text",
+    "time_text",
+]
 
 # DEL, C1 controls, line separators and marks of text direction.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -41,11 +54,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def encodable(path: str) -> str:
-    """Escape the bytes of a path that are no UTF-8, which JSON could not hold."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def time_text(time: datetime) -> str:
