@@ -9,12 +9,10 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli.arguments import AsJson, PathToRead
+from aurora_es.cli.arguments import AsJson, AsJsonLines, PathToRead
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_journal, open_to_read
 from aurora_es.cli.text import json_bytes, printable
-
-_AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 def streams(
@@ -33,7 +31,7 @@ def streams(
     limit: Annotated[
         int | None, typer.Option(min=0, show_default=False, help="Print at most so many.")
     ] = None,
-    as_json: _AsJsonLines = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """List originators (aggregates), in no useful order; memory does not grow with their number.
 

@@ -64,10 +64,15 @@ class DecodedState(msgspec.Struct, frozen=True):
     problem: str | None = None  # why the application could not decode it
 
     @property
+    def is_text(self) -> bool:
+        """Whether the value is a text, or digits, and no JSON of the application's own."""
+        return self.coding.endswith((TEXT, HEXADECIMAL))
+
+    @property
     def text(self) -> str:
         """For people and for searches: JSON, but text without quotes, and no escapes."""
         raw = bytes(self.value)
-        if self.coding.endswith((TEXT, HEXADECIMAL)):
+        if self.is_text:
             return str(_decode_json(raw))
         return (_encode_json(_decode_json(raw)) if b"\\" in raw else raw).decode()
 
