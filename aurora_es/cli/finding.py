@@ -9,6 +9,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.inspection.finding import (
     PathError,
     check_directory,
+    copy_in,
     find_journal,
     find_journals,
     network_allowed,
@@ -23,6 +24,7 @@ __all__ = [
     "check_directory",
     "find_journal",
     "find_journals",
+    "find_one_to_change",
     "find_to_change",
     "find_to_repair",
     "open_to_read",
@@ -34,6 +36,7 @@ def find_to_change(path: str) -> list[str]:
 
     One whose creation was not finished is left out, but refused where it is ``path`` itself.
     """
+    _refuse_backup(path)
     found = []
     for journal in find_journals(path).journals:
         if not network_allowed():
@@ -45,8 +48,26 @@ def find_to_change(path: str) -> list[str]:
     return found
 
 
+def find_one_to_change(path: str) -> str:
+    """Find the one journal that ``path`` stands for and a command is to work on; raises PathError."""
+    _refuse_backup(path)
+    (journal,) = find_to_change(find_journal(path))
+    return journal
+
+
+def _refuse_backup(path: str) -> None:
+    copy = copy_in(path)
+    if copy is not None:
+        message = (
+            f"{path}: expected a store, found a target of backups; nothing was changed. Restore it"
+            f" (`aurora-es restore`) and work on that; its current copy is {copy}"
+        )
+        raise PathError(message)
+
+
 def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
+    _refuse_backup(path)
     journals = find_journals(path).journals
     if not network_allowed():
         for journal in journals:

@@ -8,6 +8,7 @@ JSON the same holds for the characters that JSON itself lets through.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -21,9 +22,11 @@ __all__ = [
     "encodable",
     "json_bytes",
     "json_line",
+    "lost_text",
     "originator_texts",
     "plain_line",
     "printable",
+    "ranges_text",
     "size_text",
     "state_text",
     "time_text",
@@ -150,3 +153,21 @@ def _json_state(state: bytes) -> msgspec.Raw | dict[str, bytes]:
 def _is_base64(state: bytes) -> bool:
     value = _decode_json(state)
     return isinstance(value, dict) and value.keys() == {_BASE64_KEY}
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Positions such as ``3, 7-9``."""
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def lost_text(lost: Sequence[tuple[int, int]], lost_behind: int | None) -> str:
+    """What is lost of a journal, as a line; ``lost_behind``: behind that, nobody knows."""
+    count = sum(last - first + 1 for first, last in lost)
+    text = f"{count:,} position{'s' * (count != 1)}: {ranges_text(lost)}" if lost else "nothing"
+    if lost_behind is None:
+        return f"lost: {text}"
+    unknown = (
+        f"not known behind position {lost_behind:,}: the mark is gone, and what was last cannot be"
+        " read"
+    )
+    return f"lost: {text}; {unknown}" if lost else f"lost: {unknown}"

@@ -1,7 +1,8 @@
 """Finds the journals under a path that a user gave, and opens one for reading.
 
 Theory of operation: a path is a journal, the directory of an application or a whole AURORA_PATH; see
-``aurora_es/journal/discovery.py``. What is left here is which of them somebody looks at.
+``aurora_es/journal/discovery.py``. To read, the target of a backup stands for its current copy. What
+is left here is which of them somebody looks at.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import os
 
 from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
+from aurora_es.files.layer import SYSTEM_EFFECTS, exists
+from aurora_es.format.names import BACKUP
 from aurora_es.journal.discovery import Findings, journals_below
 from aurora_es.journal.journal import Journal
+from aurora_es.late_imports import fork_waits
 from aurora_es.store import EVENTS
 
 _EXPECTED = (
@@ -29,17 +33,29 @@ class PathError(AuroraError):
 def find_journals(path: str) -> Findings:
     """Find the journal ``path``, or all journals up to two levels below it.
 
-    Raises PathError if there is none, and OSError if ``path`` itself cannot be listed.
+    A target of backups stands for its current copy. Raises PathError if there is none, and OSError
+    if ``path`` itself cannot be listed.
     """
     check_directory(path)
     os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
-    findings = journals_below(path)
+    findings = journals_below(copy_in(path) or path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
         if findings.unreadable:
             message += f". Not readable: {', '.join(findings.unreadable)}"
         raise PathError(message)
     return findings
+
+
+def copy_in(path: str) -> str | None:
+    """The current copy in a target of backups; None for what is none. Raises CorruptionError."""
+    if not exists(SYSTEM_EFFECTS.files, os.path.join(path, BACKUP)):
+        return None
+    # All that looks after stores comes with it, which takes longer than most looks.
+    with fork_waits:
+        from aurora_es.care.backup_record import current_copy
+
+    return current_copy(SYSTEM_EFFECTS.files, path)
 
 
 def check_directory(path: str, *, may_be_missing: bool = False) -> None:
