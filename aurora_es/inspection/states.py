@@ -24,7 +24,7 @@ from aurora_es.format.event_state import (
     TUPLE_EXTENSION,
     UUID_EXTENSION,
 )
-from aurora_es.inspection.plain import attributes_of, encodable, plain
+from aurora_es.inspection.plain import attributes_of, escaped, plain
 
 if TYPE_CHECKING:
     from aurora_es.journal.records import Record
@@ -87,7 +87,7 @@ def decode_state(record: Record, decoder: StateDecoder | None = None) -> Decoded
         return DecodedState(APPLICATION, msgspec.Raw(_encode_json(plain(attributes))))
     except Exception as error:  # noqa: BLE001 - code of the application; what it said is shown
         found = _decode(record.state)
-        problem = encodable(f"{type(error).__name__}: {error}")
+        problem = escaped(f"{type(error).__name__}: {error}")
         return msgspec.structs.replace(found, problem=problem)
 
 
