@@ -91,6 +91,19 @@ def decode_state(record: Record, decoder: StateDecoder | None = None) -> Decoded
         return msgspec.structs.replace(found, problem=problem)
 
 
+def searched_text(record: Record, decoder: StateDecoder | None = None) -> str:
+    """As ``decode_state(record, decoder).text``, faster for JSON without escapes (row "grep")."""
+    state = record.state
+    if decoder is None and state[:1] == b"{" and b"\\" not in state:
+        try:
+            text = state.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if text.isprintable() and text:
+            return text
+    return decode_state(record, decoder).text
+
+
 def _decode(state: bytes) -> DecodedState:
     """Decode without an application."""
     inflated = _inflated(state) if state[:1] == bytes([_ZLIB_BYTE]) else None

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from aurora_es import Record
 from aurora_es.inspection.plain import plain
-from aurora_es.inspection.states import decode_state
+from aurora_es.inspection.states import decode_state, searched_text
 from aurora_es.state_coding import StateCoder
 from tests.inspection.bank import Iban, IbanAsText
 
@@ -116,10 +116,21 @@ def test_json_keeps_its_digits_and_searches_see_no_escapes() -> None:
     assert decode_state(Record(topic="t", state=b'say "no"')).text == 'say "no"'
 
 
-@given(st.binary(max_size=80) | st.binary(max_size=40).map(zlib.compress))
+jsons = st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.integers(), max_size=3)
+states = (
+    st.binary(max_size=80)
+    | st.binary(max_size=40).map(zlib.compress)
+    | st.binary(max_size=9).map(lambda data: b"{" + data)
+    | jsons.map(lambda value: json.dumps(value, ensure_ascii=False, indent=1).encode())
+    | jsons.map(msgspec.json.encode)
+)
+
+
+@given(states)
 def test_no_bytes_are_too_strange(state: bytes) -> None:
-    """The result is JSON on one line, whatever was stored."""
+    """The result is JSON on one line, whatever was stored; and it is what searches see."""
     found = decode_state(Record(topic="t", state=state))
+    assert searched_text(Record(topic="t", state=state)) == found.text
     assert b"\n" not in bytes(found.value)
     json.loads(bytes(found.value))
     assert isinstance(found.text, str)
