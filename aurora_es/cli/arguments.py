@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from aurora_es.cli.endings import EXIT_CODES_HELP
+from aurora_es.inspection.selection import parse_time
 
 PathToLookAt = Annotated[
     str,
@@ -43,6 +44,91 @@ OriginatorId = Annotated[
         metavar="ID",
         show_default=False,
         help="Only records of this originator (the id of an aggregate).",
+    ),
+]
+
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+RecordsAsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help='Print JSON, one object per line; a state that is no JSON as {"base64": …}, with --app'
+        " as the application decodes it.",
+    ),
+]
+Start = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="Position of the first record; oldest if unset."),
+]
+Stop = Annotated[
+    int | None,
+    typer.Option(min=0, show_default=False, help="Position of the last record; newest if unset."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
+]
+
+
+def parsed_time(text: str) -> datetime:
+    """A time as ``parse_time`` reads it; raises typer.BadParameter."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def parsed_pattern(text: str) -> re.Pattern[str]:
+    """A regular expression; raises typer.BadParameter."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        message = f"expected a regular expression as of Python's re; found {text!r}: {error}"
+        raise typer.BadParameter(message) from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or after TIME: ISO 8601 with a zone.",
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or before TIME.",
+    ),
+]
+SearchedText = Annotated[
+    re.Pattern[str] | None,
+    typer.Option(
+        "--text",
+        parser=parsed_pattern,
+        metavar="PATTERN",
+        show_default=False,
+        help="Only records in whose topic or state this regular expression is found.",
+    ),
+]
+ApplicationClass = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:CLASS",
+        show_default=False,
+        help="Decode states with the mapper of this application, which is imported, not started.",
+    ),
+]
+Projector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        show_default=False,
+        help="The function that rebuilds aggregates whose events have no mutate; with --app.",
     ),
 ]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 import typer
 
-from aurora_es.care.settings import SettingsReport, change_settings
 from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
@@ -18,6 +17,9 @@ from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, printable
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+
+if TYPE_CHECKING:
+    from aurora_es.care.settings import SettingsReport
 
 _T = TypeVar("_T")
 _NEVER = "never"
@@ -88,6 +90,8 @@ def change(  # noqa: PLR0913 - a user's choices, all by name
     under the old settings. (Seen are appenders by the lock that they hold on the journal's mark;
     readers need not be closed.) Of an application or an AURORA_PATH all journals, one by one.
     """
+    from aurora_es.care.settings import change_settings
+
     with errors_told():
         path = os.path.abspath(path)
         with reports_told(path, as_json=as_json) as reports:
