@@ -5,6 +5,7 @@ from aurora_es.care.backup import backup
 from aurora_es.care.backup_record import BackedUpJournal, BackupReport
 from aurora_es.care.doctor import DoctorReport, doctor
 from aurora_es.care.findings import Finding
+from aurora_es.care.fork import ForkedJournal, ForkReport, fork
 from aurora_es.care.rebuild import RebuildReport, rebuild
 from aurora_es.care.repair import Repair, RepairReport, repair
 from aurora_es.care.restore import RestoredJournal, RestoreReport, restore
@@ -17,6 +18,8 @@ __all__ = [
     "BackupReport",
     "DoctorReport",
     "Finding",
+    "ForkReport",
+    "ForkedJournal",
     "RebuildReport",
     "Repair",
     "RepairReport",
@@ -28,6 +31,7 @@ __all__ = [
     "backup",
     "change_settings",
     "doctor",
+    "fork",
     "rebuild",
     "repair",
     "restore",

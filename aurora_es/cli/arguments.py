@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from aurora_es.cli.endings import EXIT_CODES_HELP
+from aurora_es.cli.selection import parse_time
 
 PathToLookAt = Annotated[
     str,
@@ -50,6 +51,14 @@ _AGE = re.compile(r"(\d{1,9})([smhdw]?)")
 _SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB|)")
 _BYTES_OF = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def time_of(text: str) -> datetime:
+    """A time in ISO 8601 with a zone; raises typer.BadParameter."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_age(text: str) -> timedelta:

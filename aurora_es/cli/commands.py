@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from aurora_es.cli import copies, doctor, lists, repairing, settings, upkeep, verify
+from aurora_es.cli import (
+    copies,
+    doctor,
+    forking,
+    lists,
+    projections,
+    repairing,
+    settings,
+    upkeep,
+    verify,
+)
 from aurora_es.cli.arguments import (
     AsJson,
     OriginatorId,
@@ -17,6 +27,7 @@ from aurora_es.cli.arguments import (
     PathToRead,
     Topics,
     epilog,
+    time_of,
 )
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
@@ -27,7 +38,7 @@ from aurora_es.cli.rendering import (
     print_summaries,
     record_printer,
 )
-from aurora_es.cli.selection import Filter, newest_records, parse_time, records_between
+from aurora_es.cli.selection import Filter, newest_records, records_between
 from aurora_es.journal.journal import Journal
 
 app = typer.Typer(
@@ -160,13 +171,6 @@ def tail(  # noqa: PLR0913 - as cat
             raise
 
 
-def _time(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 @app.command(
     epilog=epilog(
         "aurora-es at store/Bank 2026-11-25T20:00:00Z",
@@ -179,7 +183,7 @@ def at(
         datetime,
         typer.Argument(
             metavar="TIME",
-            parser=_time,
+            parser=time_of,
             show_default=False,
             help="ISO 8601 with a zone, as 2026-11-25T20:00:00Z.",
         ),
@@ -260,6 +264,14 @@ app.command(
         "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
     )
 )(copies.restore)
+app.command(
+    epilog=epilog(
+        "aurora-es fork store /forks/store --time 2026-11-25T20:00:00Z",
+        "aurora-es fork store/Bank /forks/Bank --position 1000 --copy",
+    )
+)(forking.fork)
+
+app.add_typer(projections.app)
 
 
 def _open(path: str) -> Journal:

@@ -13,19 +13,11 @@ import typer
 from aurora_es.care import BackupReport, RestoreReport
 from aurora_es.care import backup as back_up
 from aurora_es.care import restore as restore_backup
-from aurora_es.cli.arguments import AsJson, PathToLookAt
+from aurora_es.cli.arguments import AsJson, PathToLookAt, time_of
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
-
-
-def _time(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def backup(
@@ -84,7 +76,7 @@ def restore(
     time: Annotated[
         datetime | None,
         typer.Option(
-            parser=_time,
+            parser=time_of,
             metavar="TIME",
             show_default=False,
             help="Leave out what was committed later: ISO 8601 with a zone.",
