@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from aurora_es.cli.endings import EXIT_CODES_HELP
 from aurora_es.cli.selection import parse_time
+from aurora_es.cli.text import printable
 
 PathToLookAt = Annotated[
     str,
@@ -28,6 +30,9 @@ PathToRead = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
 Topics = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,6 +82,13 @@ def parse_size(text: str) -> int:
         message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
         raise typer.BadParameter(message)
     return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def confirmed(question: str, *, yes: bool, can_ask: bool) -> bool:
+    """Whether the user wants that to be done; no where nobody can be asked."""
+    if yes or not can_ask or not sys.stdin.isatty():
+        return yes
+    return typer.confirm(question[0].upper() + printable(question[1:]))
 
 
 def epilog(*examples: str) -> str:

@@ -15,6 +15,7 @@ from aurora_es.cli import (
     forking,
     lists,
     projections,
+    queues,
     repairing,
     settings,
     upkeep,
@@ -272,6 +273,7 @@ app.command(
 )(forking.fork)
 
 app.add_typer(projections.app)
+app.add_typer(queues.app)
 
 
 def _open(path: str) -> Journal:

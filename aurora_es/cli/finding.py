@@ -79,7 +79,7 @@ def find_to_change(path: str) -> list[str]:
     """
     found = []
     for journal in find_journals(path).journals:
-        if not _network_allowed():
+        if not network_allowed():
             refuse_network(journal)
         if read_manifest(SYSTEM_EFFECTS.files, journal) is not None:
             found.append(journal)
@@ -91,7 +91,7 @@ def find_to_change(path: str) -> list[str]:
 def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
     journals = find_journals(path).journals
-    if not _network_allowed():
+    if not network_allowed():
         for journal in journals:
             refuse_network(journal)
     return journals
@@ -99,11 +99,41 @@ def find_to_repair(path: str) -> list[str]:
 
 def open_to_read(path: str) -> Journal:
     """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
-    journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
+    journal = Journal.open(path, read_only=True, allow_network_file_system=network_allowed())
     if not journal.attach():
         journal.close()
         raise unfinished(path)
     return journal
+
+
+def find_queue(path: str) -> str:
+    """The queue ``path``, or that which its journal of messages or cursors is; raises PathError."""
+    check_directory(path)
+    for directory in (path, os.path.dirname(path)):
+        messages, cursors = _journals_of_queue(directory)
+        found = journals_below(directory).journals
+        if messages in found and path in {directory, messages, cursors}:
+            return directory
+    message = f"{path}: expected a queue (a directory with the journal `messages`), found none"
+    raise PathError(message)
+
+
+def refuse_queue(path: str) -> None:
+    """Raise PathError for a queue with names, and for its journals: some may be needed yet."""
+    for directory in (path, os.path.dirname(path)):
+        journals = _journals_of_queue(directory)
+        if path in {directory, *journals} and {*journals} <= {*journals_below(directory).journals}:
+            message = (
+                f"{path}: expected no queue, found one with names, some of which may have yet to"
+                f" receive what would be dropped; run `aurora-es queue retain {directory}`"
+            )
+            raise PathError(message)
+
+
+def _journals_of_queue(directory: str) -> tuple[str, str]:
+    from aurora_es.queue.settings import CURSORS, MESSAGES  # with asyncio, which few commands need
+
+    return os.path.join(directory, MESSAGES), os.path.join(directory, CURSORS)
 
 
 def unfinished(path: str) -> PathError:
@@ -114,5 +144,6 @@ def unfinished(path: str) -> PathError:
     )
 
 
-def _network_allowed() -> bool:
+def network_allowed() -> bool:
+    """Whether the environment allows journals on a network file system."""
     return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)

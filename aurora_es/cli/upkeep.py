@@ -16,7 +16,7 @@ import typer
 
 from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, parse_age, parse_size
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_journal, find_to_change
+from aurora_es.cli.finding import find_journal, find_to_change, refuse_queue
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 from aurora_es.journal import background, compaction, retention
@@ -121,6 +121,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
     Refused while an application in the same AURORA_PATH has yet to read them.
     """
     with errors_told():
+        refuse_queue(os.path.abspath(path))
         (journal,) = find_to_change(find_journal(os.path.abspath(path)))
         report = retention.retain(
             journal,
