@@ -6,6 +6,7 @@ from aurora_es.care.backup_record import BackedUpJournal, BackupReport
 from aurora_es.care.doctor import DoctorReport, doctor
 from aurora_es.care.findings import Finding
 from aurora_es.care.fork import ForkedJournal, ForkReport, fork
+from aurora_es.care.init import InitReport, init
 from aurora_es.care.rebuild import RebuildReport, rebuild
 from aurora_es.care.repair import Repair, RepairReport, repair
 from aurora_es.care.restore import RestoredJournal, RestoreReport, restore
@@ -20,6 +21,7 @@ __all__ = [
     "Finding",
     "ForkReport",
     "ForkedJournal",
+    "InitReport",
     "RebuildReport",
     "Repair",
     "RepairReport",
@@ -32,6 +34,7 @@ __all__ = [
     "change_settings",
     "doctor",
     "fork",
+    "init",
     "rebuild",
     "repair",
     "restore",

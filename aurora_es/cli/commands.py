@@ -18,6 +18,7 @@ from aurora_es.cli import (
     queues,
     repairing,
     settings,
+    starting,
     upkeep,
     verify,
 )
@@ -272,6 +273,12 @@ app.command(
     )
 )(forking.fork)
 
+app.command(
+    epilog=epilog(
+        'eval "$(aurora-es init store)"',
+        "aurora-es init store --app Bank --sync 100ms --roll-cycle 64MiB --form env",
+    )
+)(starting.init)
 app.add_typer(projections.app)
 app.add_typer(queues.app)
 

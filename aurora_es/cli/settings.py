@@ -37,6 +37,35 @@ def _parser(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     return parsed
 
 
+SyncMode = Annotated[
+    Sync | None,
+    typer.Option(
+        parser=_parser(Sync.parse),
+        metavar="MODE",
+        show_default=False,
+        help="always, never or <n>ms: when an append is forced to disk.",
+    ),
+]
+Cycle = Annotated[
+    RollCycle | None,
+    typer.Option(
+        parser=_parser(RollCycle.parse),
+        metavar="CYCLE",
+        show_default=False,
+        help="day, 64MiB, 1000events, or several joined by +; holds from the next roll.",
+    ),
+]
+Codec = Annotated[
+    CompressionFormat | None,
+    typer.Option(
+        parser=_parser(CompressionFormat.parse),
+        metavar="CODEC",
+        show_default=False,
+        help="none, lz4 or snappy, for what is written from now on.",
+    ),
+]
+
+
 def _parse_cool_after(text: str) -> timedelta | str:
     return _NEVER if text.strip().lower() == _NEVER else parse_age(text)
 
@@ -44,33 +73,9 @@ def _parse_cool_after(text: str) -> timedelta | str:
 def change(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToLookAt,
     *,
-    sync: Annotated[
-        Sync | None,
-        typer.Option(
-            parser=_parser(Sync.parse),
-            metavar="MODE",
-            show_default=False,
-            help="always, never or <n>ms: when an append is forced to disk.",
-        ),
-    ] = None,
-    roll_cycle: Annotated[
-        RollCycle | None,
-        typer.Option(
-            parser=_parser(RollCycle.parse),
-            metavar="CYCLE",
-            show_default=False,
-            help="day, 64MiB, 1000events, or several joined by +; holds from the next roll.",
-        ),
-    ] = None,
-    compression: Annotated[
-        CompressionFormat | None,
-        typer.Option(
-            parser=_parser(CompressionFormat.parse),
-            metavar="CODEC",
-            show_default=False,
-            help="none, lz4 or snappy, for what is written from now on.",
-        ),
-    ] = None,
+    sync: SyncMode = None,
+    roll_cycle: Cycle = None,
+    compression: Codec = None,
     cool_after: Annotated[
         timedelta | None,
         typer.Option(
