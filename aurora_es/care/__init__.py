@@ -3,6 +3,7 @@
 from aurora_es.care.advice import Advice
 from aurora_es.care.backup import backup
 from aurora_es.care.backup_record import BackedUpJournal, BackupReport
+from aurora_es.care.bench import BenchReport, BenchRow, bench
 from aurora_es.care.doctor import DoctorReport, doctor
 from aurora_es.care.findings import Finding
 from aurora_es.care.fork import ForkedJournal, ForkReport, fork
@@ -17,6 +18,8 @@ __all__ = [
     "Advice",
     "BackedUpJournal",
     "BackupReport",
+    "BenchReport",
+    "BenchRow",
     "DoctorReport",
     "Finding",
     "ForkReport",
@@ -31,6 +34,7 @@ __all__ = [
     "VerifiedSegment",
     "VerifyReport",
     "backup",
+    "bench",
     "change_settings",
     "doctor",
     "fork",

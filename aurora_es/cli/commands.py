@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aurora_es.cli import (
+    benching,
     copies,
     doctor,
     forking,
@@ -279,6 +280,9 @@ app.command(
         "aurora-es init store --app Bank --sync 100ms --roll-cycle 64MiB --form env",
     )
 )(starting.init)
+app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --seconds 60 --json"))(
+    benching.bench
+)
 app.add_typer(projections.app)
 app.add_typer(queues.app)
 

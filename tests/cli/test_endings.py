@@ -31,7 +31,17 @@ from tests.cli.terminal import run_at_terminal
 READING = ("info", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
-ALL_COMMANDS = (*COMMANDS, "backup", "doctor", "fork", "init", "projection", "queue", "restore")
+ALL_COMMANDS = (
+    *COMMANDS,
+    "backup",
+    "bench",
+    "doctor",
+    "fork",
+    "init",
+    "projection",
+    "queue",
+    "restore",
+)
 BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
 
 
