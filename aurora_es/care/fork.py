@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.backup import take_cuts
-from aurora_es.care.copying import copy_file, is_linked, make_directories, remove_tree
+from aurora_es.care.copying import (
+    copy_file,
+    is_linked,
+    make_directories,
+    refuse_no_place,
+    remove_tree,
+)
 from aurora_es.care.restore import (
     BUILD_SUFFIX,
     LOCK_TIMEOUT_SECONDS_DEFAULT,
@@ -105,6 +111,7 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     if os.path.commonpath((origin, place)) in {origin, place}:
         message = f"{place}: expected a target outside of {origin}, and not above it"
         raise ArgumentError(message)
+    refuse_no_place(effects.files, place)
     refuse_taken(effects, place)
     timestamp = None if time is None else timestamp_of(time)
     building = place + BUILD_SUFFIX

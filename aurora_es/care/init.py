@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.backup_record import RECORD
-from aurora_es.care.copying import is_directory
+from aurora_es.care.copying import refuse_no_place
 from aurora_es.care.settings import SettingsReport, change_settings
 from aurora_es.environment import PERSISTENCE_MODULE
-from aurora_es.errors import ArgumentError, AuroraConfigurationError, ForeignDirectoryError
+from aurora_es.errors import AuroraConfigurationError, ForeignDirectoryError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists
 from aurora_es.format.names import directory_name
 from aurora_es.journal.creation import Settings, whole_hours
@@ -99,26 +99,19 @@ def _directory_of(name: str) -> str:
 
 def _make(files: Files, path: str) -> bool:
     """Make the directory, or see that what is there may be a store; whether it was made."""
-    parent = os.path.dirname(path)
-    if not is_directory(files, os.path.realpath(parent)):
-        message = (
-            f"{path}: expected the directory {parent} to make it in, found none; make that first"
-        )
-        raise ArgumentError(message)
+    refuse_no_place(files, path)
     try:
         files.mkdir(path, DIRECTORY_MODE)
     except FileExistsError:
         _refuse_foreign(files, path)
         return False
-    files.sync_directory(parent)
+    files.sync_directory(os.path.dirname(path))
     return True
 
 
 def _refuse_foreign(files: Files, path: str) -> None:
     found = ""
-    if not is_directory(files, os.path.realpath(path)):
-        found = "another kind of file"
-    elif exists(files, os.path.join(path, RECORD)):
+    if exists(files, os.path.join(path, RECORD)):
         found = "a target of backups"
     elif names := set(files.listdir(path)) - _OF_FILE_SYSTEMS:
         journals = journals_below(path, files).journals

@@ -115,8 +115,8 @@ def make_foreign(tmp_path: Path) -> dict[Path, str]:
         journal.parent: "found the directory of an application",
         tmp_path / "backup": "found a target of backups",
         tmp_path / "home": "found 'letter.txt', and no journal",
-        tmp_path / "file": "found another kind of file",
-        tmp_path / "missing" / "store": f"expected the directory {tmp_path}/missing to make it in",
+        tmp_path / "file": "expected a directory, or nothing, found another kind of file",
+        tmp_path / "missing" / "store": "expected a directory to make 'store' in, found nothing",
     }
 
 
