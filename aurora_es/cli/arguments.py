@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
 from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import printable
@@ -18,6 +19,7 @@ PathToLookAt = Annotated[
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, the directory of an application, or a whole AURORA_PATH.",
     ),
 ]
@@ -26,6 +28,7 @@ PathToRead = Annotated[
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, or the directory of an application, which stands for its events.",
     ),
 ]

@@ -13,6 +13,7 @@ import typer
 from aurora_es.care import ForkReport
 from aurora_es.care import fork as fork_store
 from aurora_es.cli.arguments import AsJson, time_of
+from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.progress import progress_shown
@@ -25,6 +26,7 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
         typer.Argument(
             metavar="SOURCE",
             show_default=False,
+            autocompletion=complete_stores,
             help="A journal, the directory of an application, or a whole AURORA_PATH.",
         ),
     ],

@@ -25,6 +25,7 @@ from aurora_es.cli.arguments import (
     parse_age,
     parse_size,
 )
+from aurora_es.cli.completing import complete_groups, complete_names, complete_queues
 from aurora_es.cli.endings import EXIT_REFUSED, errors_told, tell
 from aurora_es.cli.finding import find_queue, network_allowed
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text, time_text
@@ -44,10 +45,22 @@ app = typer.Typer(
 )
 
 QueuePath = Annotated[
-    str, typer.Argument(metavar="QUEUE", show_default=False, help="The directory of a queue.")
+    str,
+    typer.Argument(
+        metavar="QUEUE",
+        show_default=False,
+        autocompletion=complete_queues,
+        help="The directory of a queue.",
+    ),
 ]
 Group = Annotated[
-    str, typer.Argument(metavar="GROUP", show_default=False, help="The name of a group.")
+    str,
+    typer.Argument(
+        metavar="GROUP",
+        show_default=False,
+        autocompletion=complete_groups,
+        help="The name of a group.",
+    ),
 ]
 Positions = Annotated[
     list[int] | None,
@@ -91,7 +104,10 @@ def lag(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", show_default=False, help="Print the number of this name alone."
+            metavar="[NAME]",
+            show_default=False,
+            autocompletion=complete_names,
+            help="Print the number of this name alone.",
         ),
     ] = None,
     *,
@@ -130,7 +146,10 @@ def parked(
     group: Annotated[
         str | None,
         typer.Argument(
-            metavar="[GROUP]", show_default=False, help="The name of a group; all groups if unset."
+            metavar="[GROUP]",
+            show_default=False,
+            autocompletion=complete_groups,
+            help="The name of a group; all groups if unset.",
         ),
     ] = None,
     *,
@@ -212,7 +231,12 @@ def forget(
     queue: QueuePath,
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", show_default=False, help="Of a named receiver or a group."),
+        typer.Argument(
+            metavar="NAME",
+            show_default=False,
+            autocompletion=complete_names,
+            help="Of a named receiver or a group.",
+        ),
     ],
     *,
     dry_run: DryRun = False,
