@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,6 +14,9 @@ from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
 from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import printable
+from aurora_es.errors import AuroraConfigurationError
+
+_T = TypeVar("_T")
 
 PathToLookAt = Annotated[
     str,
@@ -85,6 +89,18 @@ def parse_size(text: str) -> int:
         message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
         raise typer.BadParameter(message)
     return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def parser_of(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """``parse`` as typer wants it: what is no setting is a wrong argument."""
+
+    def parsed(text: str) -> _T:
+        try:
+            return parse(text)
+        except AuroraConfigurationError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
 
 
 def confirmed(question: str, *, yes: bool, can_ask: bool) -> bool:

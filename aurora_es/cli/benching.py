@@ -22,10 +22,10 @@ _NAME_WIDTH = 28
 
 
 def bench(
-    path: Annotated[
+    directory: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DIR]",
+            metavar="DIRECTORY",
             show_default=False,
             help="A directory on the disk to measure; if unset, the AURORA_PATH of the environment,"
             " or else the current directory.",
@@ -39,12 +39,12 @@ def bench(
 ) -> None:
     """Measure what this disk and machine give: a write with a sync, appends, reads.
 
-    Writes a directory .aurora-es-bench-… in DIR, of some hundred MiB at most, and removes it at the
+    Writes a directory .aurora-es-bench-… in DIRECTORY, of some hundred MiB at most, and removes it at the
     end. Events are of about 200 bytes, by one thread, without an application's mapper. "x floor" compares a call that
     syncs with a plain write and fdatasync of the same size into a file filled with zeros.
     """
     with errors_told():
-        place = os.path.abspath(path or os.environ.get("AURORA_PATH") or ".")
+        place = os.path.abspath(directory or os.environ.get("AURORA_PATH") or ".")
         check_directory(place)
         signal(SIGTERM, _end)
         with progress_shown(f"measuring {printable(place)}") as progress:

@@ -34,6 +34,7 @@ from aurora_es.cli.arguments import (
 )
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
+from aurora_es.cli.help import finish_help
 from aurora_es.cli.inspection import inspect, survey
 from aurora_es.cli.rendering import (
     print_details,
@@ -48,10 +49,10 @@ app = typer.Typer(
     name="aurora-es",
     help=(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
-        "info, cat, tail, streams, topics and verify only read: they take no lock and disturb no writer,"
-        " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
-        " writers and readers, and no event changes. retain and compact drop what is old."
-        " repair and rebuild mend what is damaged."
+        "All commands work on a store in use, unless their help says otherwise. Those that look"
+        " inside, doctor and verify only read: they take no lock, disturb no writer, and need no right"
+        " to write. The others say what they change; no event ever does. retain and compact drop what"
+        " is old, repair may lose what is damaged."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -285,6 +286,7 @@ app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --s
 )
 app.add_typer(projections.app)
 app.add_typer(queues.app)
+finish_help(app)
 
 
 def _open(path: str) -> Journal:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aurora_es.cli.arguments import AsJson, epilog
-from aurora_es.cli.endings import errors_told
+from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import json_bytes, printable
 from aurora_es.cli.topics import find_class, parse_topic
@@ -16,6 +16,7 @@ from aurora_es.cli.topics import find_class, parse_topic
 app = typer.Typer(
     name="projection",
     help="Look after projections whose views are journals (JournaledView).",
+    epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
 )
 

@@ -26,7 +26,7 @@ from aurora_es.cli.arguments import (
     parse_size,
 )
 from aurora_es.cli.completing import complete_groups, complete_names, complete_queues
-from aurora_es.cli.endings import EXIT_REFUSED, errors_told, tell
+from aurora_es.cli.endings import EXIT_CODES_HELP, EXIT_REFUSED, errors_told, tell
 from aurora_es.cli.finding import find_queue, network_allowed
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text, time_text
 
@@ -41,6 +41,7 @@ app = typer.Typer(
         "names, lag and parked only read. redeliver, discard, forget and retain change something, and"
         " tell with --dry-run what that would be."
     ),
+    epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
 )
 
@@ -104,7 +105,7 @@ def lag(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             show_default=False,
             autocompletion=complete_names,
             help="Print the number of this name alone.",
@@ -146,7 +147,7 @@ def parked(
     group: Annotated[
         str | None,
         typer.Argument(
-            metavar="[GROUP]",
+            metavar="GROUP",
             show_default=False,
             autocompletion=complete_groups,
             help="The name of a group; all groups if unset.",

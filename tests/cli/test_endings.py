@@ -42,7 +42,10 @@ ALL_COMMANDS = (
     "queue",
     "restore",
 )
-BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
+BEHIND_THE_PATH = {
+    "at": ("2026-11-25T20:00:00Z",),
+    "retain": ("--bytes-max", "0"),
+}  # what some have to be given as well
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
@@ -198,12 +201,17 @@ def commands_of(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]
 
 
 def test_help_names_every_command_and_option() -> None:
-    """Each --help tells all options, an example of the command itself, and the exit codes."""
+    """Each --help tells all options, an example of the command itself, and the exit codes.
+
+    All report as JSON, too; and no line break of the source is left in a paragraph.
+    """
     group: Any = typer.main.get_command(app)
     assert sorted(group.commands) == sorted(ALL_COMMANDS)
     for names, command in commands_of(group):
         done = run(*names, "--help", COLUMNS="200")
         assert done.returncode == 0
+        assert "\n" not in command.help.replace("\n\n", "")
+        assert any("--json" in parameter.opts for parameter in command.params), names
         for option in (option for parameter in command.params for option in parameter.opts):
             shown = option if option.startswith("-") else option.upper()
             assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
