@@ -30,6 +30,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS, SystemFiles
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.retention import retain
+from aurora_es.queue.blocking import open_queue
 from aurora_es.testing.faulty import Fault, FaultyFiles
 from tests.journal.support import SECOND, ManualClock, effects_with, message, open_with, states
 
@@ -126,6 +127,9 @@ def test_a_position_is_one_of_the_events(tmp_path: Path) -> None:
     _clocked(root / "Up" / "events", clock, [(at, None) for at in range(10, 20)])
     _clocked(root / "Up" / "snapshots", clock, [(at, None) for at in (11, 13, 14, 19)])
     _clocked(root / "Down" / "tracking", clock, [(at, ("Up", at - 9)) for at in range(10, 20)])
+    # A machine whose clock is late, as far as times are concerned.
+    (root / "Late").mkdir()
+    _clocked(root / "Late" / "tracking", ManualClock(), [(at, ("Up", at)) for at in range(1, 11)])
     report = fork(root / "Up", tmp_path / "fork", position=4)
     assert {one.path: one.position for one in report.journals} == {"events": 4, "snapshots": 2}
     report = fork(root / "Up", tmp_path / "end", position=10)
@@ -133,14 +137,15 @@ def test_a_position_is_one_of_the_events(tmp_path: Path) -> None:
     report = fork(root, tmp_path / "both", position=4)
     assert {one.path: one.position for one in report.journals} == {
         "Down/tracking": 4,
+        "Late/tracking": 4,
         "Up/events": 4,
         "Up/snapshots": 2,
     }
     time = datetime.fromtimestamp(13, UTC)
     report = fork(root, tmp_path / "timed", time=time)
-    assert [one.position for one in report.journals] == [4, 4, 2]
+    assert [one.position for one in report.journals] == [4, 4, 4, 2]
     _clocked(root / "Down" / "events", clock, [(30, None)])
-    with pytest.raises(ArgumentError, match="expected one application, found 4 journals"):
+    with pytest.raises(ArgumentError, match="expected one application, found 5 journals"):
         fork(root, tmp_path / "new", position=1)
 
 
@@ -171,6 +176,23 @@ def test_an_application_goes_on_in_its_fork(tmp_path: Path) -> None:
         assert down.tracking_recorder().max_tracking_id("Up") == tracked
         up.close()
         down.close()
+
+
+def test_a_queue_is_forked(tmp_path: Path) -> None:
+    """At a position of its messages; a name goes on where it was when the next message came."""
+    with open_queue(tmp_path / "queue", sync=Sync.NEVER) as queue:
+        sender, receiver = queue.acquire_sender(), queue.subscribe("audit")
+        for number in range(1, 6):
+            sender.send(number)
+            assert receiver.next(int) == number
+            receiver.commit()
+    report = fork(tmp_path / "queue", tmp_path / "fork", position=3)
+    assert {one.path: one.position for one in report.journals}["messages"] == 3
+    with open_queue(tmp_path / "fork") as queue:
+        forked = queue.subscribe("audit")
+        queue.acquire_sender().send(40)
+        assert forked.next(int) == 40
+        assert queue.last_position == 4
 
 
 def test_a_store_in_use_is_forked(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from aurora_es import RollCycle, Sync
+from aurora_es.care import backup, restore
 from aurora_es.queue.blocking import Queue, open_queue
 from tests.cli.support import refused, run
 from tests.cli.terminal import answer_at_terminal
@@ -201,6 +203,18 @@ def test_what_cannot_be_meant_is_told(path: Path) -> None:
         ("redeliver", path),
     ):
         assert run("queue", *arguments).returncode == 2
+
+
+def test_messages_that_were_taken_back(path: Path) -> None:
+    """Looking shows nothing of them, and whoever opens the queue next takes cursors back, too."""
+    messages = path / "messages"
+    backup(messages, path.parent / "backup")
+    shutil.rmtree(messages)
+    restore(path.parent / "backup", messages, position=4)
+    assert [line[1] for line in lines("parked", path)] == ["4"]
+    assert lines("lag", path) == [["audit", "0"], ["billing", "0"], ["idle", "4"]]
+    assert told("redeliver", path, "billing", "--all", "--yes")["positions"] == [4]
+    assert lines("names", path)[1][:4] == ["billing", "group", "4", "1"]
 
 
 def test_a_queue_without_names(tmp_path: Path) -> None:
