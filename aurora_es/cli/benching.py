@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from signal import SIGTERM, signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care.bench import SECONDS_DEFAULT, BenchReport
-from aurora_es.care.bench import bench as measure
 from aurora_es.cli.arguments import AsJson
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import check_directory, network_allowed
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable
 
+if TYPE_CHECKING:
+    from aurora_es.care.bench import BenchReport
+
 _NAME_WIDTH = 28
+_SECONDS_DEFAULT = 10.0
 
 
 def bench(
@@ -34,7 +36,7 @@ def bench(
     *,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=120, help="Measure for so long.")
-    ] = SECONDS_DEFAULT,
+    ] = _SECONDS_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Measure what this disk and machine give: a write with a sync, appends, reads.
@@ -43,6 +45,8 @@ def bench(
     end. Events are of about 200 bytes, by one thread, without an application's mapper. "x floor" compares a call that
     syncs with a plain write and fdatasync of the same size into a file filled with zeros.
     """
+    from aurora_es.care import bench as measure
+
     with errors_told():
         place = os.path.abspath(directory or os.environ.get("AURORA_PATH") or ".")
         check_directory(place)
