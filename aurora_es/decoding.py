@@ -20,7 +20,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
 from aurora_es.application import replay
-from aurora_es.compat import IS_10
+from aurora_es.compat import IS_10, NIL_UUID
 from aurora_es.environment import PERSISTENCE_MODULE, find_setting, keys_of
 from aurora_es.errors import AuroraError
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from aurora_es.journal.records import Record
 
+_new = object.__new__
+_set = object.__setattr__
 _OURS = "aurora_es"
 _LIBRARY = "eventsourcing"
 _PATH = "AURORA_PATH"
@@ -59,12 +61,16 @@ class ApplicationDecoder:
 
     def domain_event(self, record: Record) -> Any:
         """The event in ``record``, upcast to today's class; raises what the mapper raises."""
-        stored: StoredEvent = StoredEvent(
-            originator_id=record.originator_id,  # type: ignore[arg-type] # as it was written
-            originator_version=record.originator_version or 0,
-            topic=record.topic,
-            state=record.state,
-        )
+        fields: dict[str, object] = {
+            "originator_id": record.originator_id,
+            "originator_version": record.originator_version,
+            "topic": record.topic,
+            "state": record.state,
+        }
+        if IS_10:
+            fields |= {"uuid": record.uuid or NIL_UUID, "metadata": record.metadata or {}}
+        stored = _new(StoredEvent)  # as recorders make them
+        _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
 
     def replay(self, records: Iterable[Record]) -> Any:
