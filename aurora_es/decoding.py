@@ -5,7 +5,7 @@ what its constructor starts. A bare object of its class gets an environment, a f
 made by its own methods, so that transcodings, compressor and cipher are those of the application.
 Its settings come from the class and the environment of this process; but the store is the one that
 is looked at, read-only, and unless a mapper is named, the one is taken that reads MessagePack and
-JSON. Nothing is written into ``os.environ``.
+JSON. Nothing is written into ``os.environ``. For version 9.5 of the library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
 from aurora_es.application import replay
-from aurora_es.compat import IS_10, NIL_UUID
 from aurora_es.environment import PERSISTENCE_MODULE, find_setting, keys_of
 from aurora_es.errors import AuroraError
 
@@ -67,8 +66,6 @@ class ApplicationDecoder:
             "topic": record.topic,
             "state": record.state,
         }
-        if IS_10:
-            fields |= {"uuid": record.uuid or NIL_UUID, "metadata": record.metadata or {}}
         stored = _new(StoredEvent)  # as recorders make them
         _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
@@ -135,7 +132,7 @@ def _forced(cls: type[Application[Any]], path: str) -> dict[str, str]:
     if found is None or found.text.split(".")[0] in {"", _LIBRARY}:
         forced[keys_of(cls.name, PERSISTENCE_MODULE)[0]] = _OURS
     named = [find_setting(seen, cls.name, setting) for setting in _MAPPER_SETTINGS]
-    if not IS_10 and not any(found is not None and found.text for found in named):
+    if not any(found is not None and found.text for found in named):
         forced[keys_of(cls.name, _MAPPER)[0]] = "msgpack"
     return forced
 
