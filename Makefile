@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint types bench docs reliability ci clean
+.PHONY: help demo test test-next lint types bench docs reference reliability ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(READY) ## measure against the library's SQLite recorder and the disk's 
 
 docs: $(READY) ## run the code and check the links of the documentation
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+reference: $(READY) ## make the reference of the command line from its help
+	$(BIN)/python -m tests.docs.command_line
 
 # One process, since these tests start many of their own and compete for the disk.
 reliability: export AURORA_RELIABILITY ?= long

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aurora_es.care.bench import BenchReport
 
 _NAME_WIDTH = 28
-_SECONDS_DEFAULT = 10.0
 
 
 def bench(
@@ -35,8 +34,11 @@ def bench(
     ] = None,
     *,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=120, help="Measure for so long.")
-    ] = _SECONDS_DEFAULT,
+        float | None,
+        typer.Option(
+            min=0.1, max=120, show_default=False, help="Measure for so long; 10 if unset."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what this disk and machine give: a write with a sync, appends, reads.
@@ -45,7 +47,8 @@ def bench(
     end. Events are of about 200 bytes, by one thread, without an application's mapper. "x floor" compares a call that
     syncs with a plain write and fdatasync of the same size into a file filled with zeros.
     """
-    from aurora_es.care import bench as measure
+    from aurora_es.care.bench import SECONDS_DEFAULT
+    from aurora_es.care.bench import bench as measure
 
     with errors_told():
         place = os.path.abspath(directory or os.environ.get("AURORA_PATH") or ".")
@@ -54,7 +57,7 @@ def bench(
         with progress_shown(f"measuring {printable(place)}") as progress:
             report = measure(
                 place,
-                seconds=seconds,
+                seconds=SECONDS_DEFAULT if seconds is None else seconds,
                 progress=progress,
                 allow_network_file_system=network_allowed(),
             )

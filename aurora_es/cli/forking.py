@@ -64,10 +64,11 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     name: they take no space and no time, and neither store ever writes into them. Each goes on by
     itself; the fork begins a new epoch. What was forked is read and checked.
     """
+    from aurora_es.care import fork as fork_store
+
     if position is not None and time is not None:
         message = "expected --position or --time, found both"
         raise typer.BadParameter(message)
-    from aurora_es.care import fork as fork_store
 
     with errors_told():
         source = os.path.abspath(source)
