@@ -1,0 +1,17 @@
+"""docs/benchmarks.md is what the kept figures say."""
+
+from __future__ import annotations
+
+from benchmarks import page
+
+
+def test_the_page_is_written_from_the_kept_figures() -> None:
+    """Whoever changes figures or words runs ``python -m benchmarks.page``."""
+    assert page.PAGE.read_text("utf-8") == page.render()
+
+
+def test_the_pictures_are_drawn_from_the_kept_figures() -> None:
+    """So it is with pictures, and none is left of a workload that is gone."""
+    drawn = page.pictures()
+    kept = {it.name: it.read_text("utf-8") for it in page.IMAGES.glob("workload-*.svg")}
+    assert kept == drawn
