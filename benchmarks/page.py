@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its pictures from the kept figures: ``python -m benchmarks.page``.
+"""Writes docs/benchmarks.md, its pictures and the rows of README.md: ``python -m benchmarks.page``.
 
 Nothing is measured here. Each part of the page says which command measured it, and when.
 """
@@ -19,6 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
+README = ROOT / "README.md"
+_OF_README = (
+    "insert-1-durable-p50",
+    "insert-1-durable-p99",
+    "insert-100-durable",
+    "threads-32",
+    "processes-4-rate",
+    "last-event",
+    "aggregate-100",
+    "pages-100",
+    "create-save-durable",
+    "read-your-writes-another",
+)
 
 _HEAD = """# Benchmarks
 
@@ -201,6 +214,24 @@ def care_part(report: dict[str, Any] | None) -> Iterator[str]:
     yield table(["work", "journal", "MB", "seconds", "MB/s"], cells, 2) + "\n"
 
 
+def readme_table() -> str:
+    """The rows for who has a minute; all others are on the page."""
+    report = load("latest")
+    rows = report["rows"] if report else []
+    cells = [row["cells"][:6] for key in _OF_README for row in rows if row["key"] == key]
+    told = f"\n\n{machine_line(report)} Measured by `make bench`." if report else ""
+    headings = ["work", "sync", "SQLite", "in-memory", "aurora_es", "ratio"]
+    return table(headings, cells, 2) + told
+
+
+def readme() -> str:
+    """README.md with the rows of today's figures."""
+    begin, end = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
+    text = README.read_text("utf-8")
+    before, after = text[: text.index(begin)], text[text.index(end) :]
+    return f"{before}{begin}{readme_table()}\n{after}"
+
+
 def render() -> str:
     """The page."""
     parts = [
@@ -227,6 +258,7 @@ def pictures() -> dict[str, str]:
 def main() -> None:
     """Write the page and its pictures."""
     PAGE.write_text(render(), "utf-8")
+    README.write_text(readme(), "utf-8")
     IMAGES.mkdir(exist_ok=True)
     for name, text in pictures().items():
         (IMAGES / name).write_text(text, "utf-8")
