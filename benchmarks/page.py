@@ -40,8 +40,8 @@ benchmarks.page` from the files in `benchmarks/results`, which the commands belo
 
 ## How to read it
 
-- **Percentiles, not averages.** p99 is what the slowest of a hundred calls takes at least. Who
-  makes a hundred calls for one page waits for it nearly every time.
+- **Percentiles, not averages.** One call in a hundred takes as long as p99 or longer. Who makes a
+  hundred calls for one page meets one of those more often than not.
 - **Equal promises only.** *durable*: a call returns when its events would survive a power cut.
   *never*: nobody waits for the disk. Which setting that is in each store is said beside the figures.
   The in-memory store keeps nothing; it shows what the library and Python cost by themselves.
@@ -126,8 +126,9 @@ def workloads_part(report: dict[str, Any] | None) -> Iterator[str]:
     if report["quick"]:
         yield "**A quick run, which shows that it runs. These figures say nothing.**\n"
     yield machine_line(report) + f" Command: `{report['command']}`.\n"
+    measured = {row["store"] for row in report["rows"]}
     for sync, words in report["sync_words"].items():
-        told = ", ".join(f"{name} {word}" for name, word in words.items())
+        told = ", ".join(f"{name} {word}" for name, word in words.items() if name in measured)
         yield f"- *{sync}*: {told}."
     for name, why in report["missing"].items():
         yield f"- {name} was not measured: {why}."
