@@ -36,7 +36,7 @@ docs: $(READY) ## run the code and check the links of the documentation
 
 site: export NO_MKDOCS_2_WARNING = 1
 site: $(READY) ## build the documentation as a site into build/site; warnings are errors
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict # not --quiet: warnings that are not shown are not counted either
 	@echo "build/site/index.html is its first page"
 
 # One process, since these tests start many of their own and compete for the disk.

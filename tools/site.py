@@ -116,14 +116,29 @@ def links_anew(text: str, page: str) -> str:
     )
 
 
+def _listed(entry: object) -> Iterator[str]:
+    """The pages below ``repository/`` that the navigation names."""
+    match entry:
+        case str() if entry.startswith(f"{PLACE}/"):
+            yield entry
+        case list():
+            for one in entry:
+                yield from _listed(one)
+        case dict():
+            for one in entry.values():
+                yield from _listed(one)
+        case _:
+            return
+
+
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add what pages link to outside of ``docs``, and what those link to in turn."""
+    """Add what navigation and pages name outside of ``docs``, and what that links to in turn."""
     wanted = [
         target
         for page in files.documentation_pages()
         for target in targets_of(page.content_string, repository_path(page.src_uri))
     ]
-    wanted.append("CHANGELOG.md")
+    wanted += map(repository_path, _listed(config.nav))
     while wanted:
         target = wanted.pop()
         uri = site_uri(target)

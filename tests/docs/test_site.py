@@ -27,7 +27,8 @@ DIRECTIVE = re.compile(r"^::: (\S+)", re.MULTILINE)
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site with warnings as errors."""
     directory = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(directory)]
+    # Without --quiet: warnings that are not shown are not counted either.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(directory)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory
@@ -97,3 +98,35 @@ def test_links_out_of_docs_lead_to_pages_of_the_site() -> None:
 def test_a_link_to_nothing_is_left_for_the_strict_build() -> None:
     """What leads nowhere is not hidden."""
     assert site.links_anew("[a](nowhere.md)", "index.md") == "[a](nowhere.md)"
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("# Alone\n", 'not included in the "nav"'),
+        ("# Links\n\n[a](nowhere.md)\n", "nowhere.md"),
+        ("# Links\n\n[a](index.md#nowhere)\n", "there is no such anchor"),
+        ("# Names\n\n::: aurora_es.NoSuchName\n", "aurora_es.NoSuchName"),
+    ],
+)
+def test_a_strict_build_notices(text: str, warning: str, tmp_path: Path) -> None:
+    """A page that nobody finds, a link or a name that leads nowhere ends the build."""
+    config = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[0]
+    for name in ("docs_dir: docs", "  - tools/site.py", "[tools/docstrings.py]"):
+        assert name in config
+    config = (
+        config.replace("docs_dir: docs", f"docs_dir: {tmp_path / 'docs'}")
+        .replace("  - tools/site.py\n", f"  - {ROOT / 'tools/site.py'}\n")
+        .replace("[tools/docstrings.py]", f"[{ROOT / 'tools/docstrings.py'}]")
+    )
+    (tmp_path / "mkdocs.yml").write_text(f"{config}\nnav:\n  - index.md\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Home\n")
+    is_alone = text.startswith("# Alone")
+    (tmp_path / "docs" / ("alone.md" if is_alone else "index.md")).write_text(text)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "built")]
+    command += ["-f", str(tmp_path / "mkdocs.yml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.search("Aborted with (1 warnings|a BuildError)", done.stdout)
+    assert warning in done.stderr + done.stdout
