@@ -11,16 +11,16 @@ counts, so that whoever has tracked a history that goes on differently can be to
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager, suppress
-from fcntl import LOCK_NB, LOCK_SH
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.backup_record import RECORD, read_record
+from aurora_es.care.backup_record import copy_held, current_copy
 from aurora_es.care.copying import (
     is_left_over,
     make_directories,
+    refuse_no_place,
     remove_tree,
 )
 from aurora_es.care.layout import journal_at, journals_in, parts_at
@@ -29,13 +29,13 @@ from aurora_es.care.truncated_copy import copy_up_to
 from aurora_es.care.verify import verify
 from aurora_es.errors import (
     ArgumentError,
+    AuroraError,
     CorruptionError,
     ForeignDirectoryError,
     LockTimeoutError,
 )
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular
-from aurora_es.files.locks import acquire_flock, flocked
-from aurora_es.format.names import LOCK
+from aurora_es.files.locks import acquire_flock
 from aurora_es.journal.mark_file import write_new_mark
 from aurora_es.journal.records import timestamp_of
 
@@ -98,8 +98,9 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
     if os.path.commonpath((source, place)) in {source, place}:
         message = f"{place}: expected a target outside of {source}, and not above it"
         raise ArgumentError(message)
+    refuse_no_place(effects.files, place)
     _refuse_taken(effects, place)
-    with _backup_held(effects, source, lock_timeout):
+    with copy_held(effects, source, timeout=lock_timeout):
         return _restore_held(effects, source, place, position, time, progress)
 
 
@@ -112,25 +113,35 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
     progress: Progress | None,
 ) -> RestoreReport:
     files = effects.files
-    record = read_record(files, source)
-    root = source if record is None else os.path.join(source, record.directory)
-    points = _points_of(effects, source, root)
+    points = _points_of(effects, source, current_copy(files, source) or source)
     if position is not None and len(points) != 1:
         message = (
             f"{source}: expected one journal, found {len(points)}: a position means another place in each;"
             " restore to a time, or restore one journal: name its directory in the backup"
         )
         raise ArgumentError(message)
+    if position is not None and position > points[0].position:
+        message = (
+            f"{source}: expected a position up to {points[0].position}, where the backup ends, found"
+            f" {position}; nothing was written. Restore without a position, or make a newer backup"
+            " (`aurora-es backup`)"
+        )
+        raise ArgumentError(message)
     cut_at(files, points, position=position, timestamp=None if time is None else timestamp_of(time))
     building = place + _BUILD_SUFFIX
     with _building_held(effects, building):
         restored = []
-        for done, point in enumerate(points, 1):
-            make_directories(files, building, point.path)
-            restored.append(_restore(effects, point, building))
-            if progress is not None:
-                progress(done, len(points))
-        files.sync_directory(building)
+        try:
+            for done, point in enumerate(points, 1):
+                make_directories(files, building, point.path)
+                restored.append(_restore(effects, point, building))
+                if progress is not None:
+                    progress(done, len(points))
+            files.sync_directory(building)
+        except (AuroraError, OSError):
+            with suppress(OSError):  # on a disk that fails: then the next restore removes it
+                remove_tree(files, building)
+            raise
         if exists(effects.files, place):
             files.rmdir(place)
         files.rename(building, place)
@@ -139,27 +150,6 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
         files.unlink(os.path.join(place, _MARKER))
         files.sync_directory(place)
     return RestoreReport(backup=source, target=place, journals=tuple(restored))
-
-
-@contextmanager
-def _backup_held(effects: Effects, source: str, timeout: float) -> Iterator[None]:
-    """Keep backups from replacing the copy that is being read; other restores may read it, too."""
-    with ExitStack() as stack:
-        for directory in (source, os.path.dirname(source)):
-            path = os.path.join(directory, LOCK)
-            if not exists(effects.files, os.path.join(directory, RECORD)) or not exists(
-                effects.files, path
-            ):
-                continue  # no target of backups, or one on a medium that nobody writes to
-            shared = flocked(
-                effects,
-                path,
-                effects.monotonic() + timeout,
-                flags=os.O_RDONLY,
-                operation=LOCK_SH | LOCK_NB,
-            )
-            stack.enter_context(shared)
-        yield
 
 
 @contextmanager
@@ -210,7 +200,10 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
     """The journals of a backup, verified, each with its cut at its end."""
     files = effects.files
     points = []
-    for path in journals_in(files, root) if exists(effects.files, root) else ():
+    if not exists(files, root):
+        message = f"{root}: expected a backup made by `aurora-es backup`, found no such directory"
+        raise ArgumentError(message)
+    for path in journals_in(files, root):
         directory = os.path.normpath(os.path.join(root, path))
         at = journal_at(files, directory)
         commit, position = at.mark.visible_commit, at.mark.visible_position

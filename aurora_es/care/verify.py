@@ -88,6 +88,9 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     is_damaged: bool  # something is wrong that was read
     findings: tuple[Finding, ...]  # what is wrong
     lost: tuple[PositionRange, ...]  # of all findings
+    # Without the mark, and with bytes at the end that cannot be read, nobody knows how many
+    # positions behind this one are lost, or none; None: all that is lost is known.
+    lost_behind: int | None
     first_position: int  # the first that is retained
     last_position: int | None  # as the mark says, or else the segments
     segments: tuple[VerifiedSegment, ...]  # in order
@@ -229,7 +232,11 @@ class _Verification:
             cure=repair_command(self.path),
         )
         result = SegmentResult(
-            facts=None, findings=[finding], last_position=target.last_position, size_bytes=0
+            facts=None,
+            findings=[finding],
+            last_position=target.last_position,
+            size_bytes=0,
+            is_end_known=target.last_position is not None,
         )
         return self._looked_for_elsewhere(target, result)
 
@@ -372,6 +379,7 @@ class _Verification:
             is_damaged=is_damaged,
             findings=findings,
             lost=joined(one for finding in findings for one in finding.lost),
+            lost_behind=self._lost_behind(),
             first_position=segments[0].base_position if segments else 1,
             last_position=self.last_position if segments else 0,
             segments=segments,
@@ -379,6 +387,12 @@ class _Verification:
             digest_position=None if digest is None else digest[1],
             digest_commit=None if digest is None else digest[2],
         )
+
+    def _lost_behind(self) -> int | None:
+        if not self.checked or self.checked[-1][1].is_end_known:
+            return None
+        target, result = self.checked[-1]
+        return target.base_position - 1 if result.last_position is None else result.last_position
 
     def _digest(self) -> tuple[str, int, int] | None:
         """The chain, last position and last commit; None where something in it is damaged."""

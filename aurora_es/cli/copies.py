@@ -96,6 +96,9 @@ def restore(
 
     Each journal begins a new epoch, so that nobody mistakes its later positions for those of before.
     """
+    if position is not None and time is not None:
+        message = "expected --position or --time, found both"
+        raise typer.BadParameter(message)
     with errors_told():
         with progress_shown(f"restoring {printable(os.path.relpath(target))}") as progress:
             report = restore_backup(backup, target, position=position, time=time, progress=progress)

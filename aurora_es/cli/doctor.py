@@ -148,7 +148,10 @@ def _works(works: bool | None) -> str:
 
 def _application(application: ApplicationReport) -> Iterator[tuple[str, str]]:
     persistence = application.persistence
-    yield "persistence", f"{persistence.text} ({persistence.key or 'default'})"
+    if persistence.key is None:
+        yield "persistence", f"not set in this environment; by default {persistence.text}"
+    else:
+        yield "persistence", f"{persistence.text} ({persistence.key})"
     for seen in application.settings:
         if seen.key is not None:
             yield seen.setting, f"{seen.text} ({seen.key})"

@@ -1,13 +1,14 @@
 """Finds the journals under a path that a user gave, and opens one for reading.
 
 Theory of operation: a path is a journal, the directory of an application or a whole AURORA_PATH; see
-``aurora_es/journal/discovery.py``. What is left here is which of them a command works on.
+``aurora_es/journal/discovery.py``. To read, the target of a backup stands for its current copy. What is left here is which of them a command works on.
 """
 
 from __future__ import annotations
 
 import os
 
+from aurora_es.care.backup_record import current_copy
 from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
@@ -32,11 +33,11 @@ class PathError(AuroraError):
 def find_journals(path: str) -> Findings:
     """Find the journal ``path``, or all journals up to two levels below it.
 
-    Raises PathError if there is none, and OSError if ``path`` itself cannot be listed.
+    A target of backups stands for its current copy. Raises PathError if there is none, and OSError if ``path`` itself cannot be listed.
     """
     check_directory(path)
     os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
-    findings = journals_below(path)
+    findings = journals_below(current_copy(SYSTEM_EFFECTS.files, path) or path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
         if findings.unreadable:
@@ -77,6 +78,7 @@ def find_to_change(path: str) -> list[str]:
 
     One whose creation was not finished is left out, but refused where it is ``path`` itself.
     """
+    _refuse_backup(path)
     found = []
     for journal in find_journals(path).journals:
         if not _network_allowed():
@@ -88,8 +90,26 @@ def find_to_change(path: str) -> list[str]:
     return found
 
 
+def find_one_to_change(path: str) -> str:
+    """Find the one journal that ``path`` stands for and a command is to work on; raises PathError."""
+    _refuse_backup(path)
+    (journal,) = find_to_change(find_journal(path))
+    return journal
+
+
+def _refuse_backup(path: str) -> None:
+    copy = current_copy(SYSTEM_EFFECTS.files, path)
+    if copy is not None:
+        message = (
+            f"{path}: expected a store, found a target of backups; nothing was changed. Restore it"
+            f" (`aurora-es restore`) and work on that; its current copy is {copy}"
+        )
+        raise PathError(message)
+
+
 def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
+    _refuse_backup(path)
     journals = find_journals(path).journals
     if not _network_allowed():
         for journal in journals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, TypeVar
@@ -15,7 +14,8 @@ from aurora_es.care.settings import SettingsReport, change_settings
 from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
-from aurora_es.cli.text import encodable, json_bytes, printable
+from aurora_es.cli.reports import reports_told
+from aurora_es.cli.text import encodable, printable
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 
@@ -90,23 +90,20 @@ def change(  # noqa: PLR0913 - a user's choices, all by name
     """
     with errors_told():
         path = os.path.abspath(path)
-        reports = []
-        # Found on the way here is what a network file system forbids: it need not be asked again.
-        for journal in find_to_change(path):
-            report = change_settings(
-                journal,
-                sync=sync,
-                roll_cycle=roll_cycle,
-                compression=compression,
-                cool_after=cool_after,
-                allow_network_file_system=True,
-            )
-            reports.append(msgspec.structs.replace(report, path=encodable(report.path)))
-            if not as_json:
-                _print(report)
-        if as_json:
-            found = {"path": encodable(path), "journals": reports}
-            sys.stdout.buffer.write(json_bytes(found))
+        with reports_told(path, as_json=as_json) as reports:
+            # Found on the way here is what a network file system forbids: it need not be asked again.
+            for journal in find_to_change(path):
+                report = change_settings(
+                    journal,
+                    sync=sync,
+                    roll_cycle=roll_cycle,
+                    compression=compression,
+                    cool_after=cool_after,
+                    allow_network_file_system=True,
+                )
+                reports.append(msgspec.structs.replace(report, path=encodable(report.path)))
+                if not as_json:
+                    _print(report)
 
 
 def _print(report: SettingsReport) -> None:

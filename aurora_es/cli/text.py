@@ -8,6 +8,7 @@ JSON the same holds for the characters that JSON itself lets through.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -149,3 +150,21 @@ def _one_line_json(state: bytes) -> bytes | None:
         return msgspec.json.format(state, indent=-1)
     except (ValueError, RecursionError):
         return None
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Positions such as ``3, 7-9``."""
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def lost_text(lost: Sequence[tuple[int, int]], lost_behind: int | None) -> str:
+    """What is lost of a journal, as a line; ``lost_behind``: behind that, nobody knows."""
+    count = sum(last - first + 1 for first, last in lost)
+    text = f"{count:,} position{'s' * (count != 1)}: {ranges_text(lost)}" if lost else "nothing"
+    if lost_behind is None:
+        return f"lost: {text}"
+    unknown = (
+        f"not known behind position {lost_behind:,}: the mark is gone, and what was last cannot be"
+        " read"
+    )
+    return f"lost: {text}; {unknown}" if lost else f"lost: {unknown}"

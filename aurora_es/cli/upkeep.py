@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -16,8 +16,9 @@ import typer
 
 from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, parse_age, parse_size
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_journal, find_to_change
+from aurora_es.cli.finding import find_one_to_change, find_to_change
 from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 from aurora_es.journal import background, compaction, retention
 from aurora_es.journal.cool import COOL_CODEC_DEFAULT
@@ -121,7 +122,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
     Refused while an application in the same AURORA_PATH has yet to read them.
     """
     with errors_told():
-        (journal,) = find_to_change(find_journal(os.path.abspath(path)))
+        journal = find_one_to_change(os.path.abspath(path))
         report = retention.retain(
             journal,
             older_than=older_than,
@@ -129,7 +130,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
             bytes_max=bytes_max,
             dry_run=dry_run,
         )
-        _print_reports([report], as_json=as_json)
+        _print_report(report, as_json=as_json)
 
 
 def compact(
@@ -153,31 +154,28 @@ def compact(
         if journals != [path]:
             purposes = {compaction.SNAPSHOTS, compaction.TRACKING}
             journals = [one for one in journals if os.path.basename(one) in purposes]
-        reports = [
-            compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
-            for journal in journals
-        ]
-        _print_reports(reports, as_json=as_json)
+        for journal in journals:
+            report = compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
+            _print_report(report, as_json=as_json)
 
 
-def _print_reports(reports: Sequence[RetentionReport], *, as_json: bool) -> None:
-    for report in reports:
-        if as_json:
-            shown = msgspec.structs.replace(report, path=encodable(report.path))
-            sys.stdout.buffer.write(json_bytes(shown))
-            continue
-        verb = "would drop" if report.dry_run else "dropped"
-        print(
-            f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
-            f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
-            f" retained from position {report.retained_from:,}"
-        )
-        if report.originator_count:
-            print(f"{report.originator_count:,} originators would lose their first events:")
-            for originator_id in report.originator_ids:
-                print(printable(str(originator_id)))
-            if report.originator_count > len(report.originator_ids):
-                print("...")
+def _print_report(report: RetentionReport, *, as_json: bool) -> None:
+    if as_json:
+        shown = msgspec.structs.replace(report, path=encodable(report.path))
+        sys.stdout.buffer.write(json_bytes(shown))
+        return
+    verb = "would drop" if report.dry_run else "dropped"
+    print(
+        f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
+        f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
+        f" retained from position {report.retained_from:,}"
+    )
+    if report.originator_count:
+        print(f"{report.originator_count:,} originators would lose their first events:")
+        for originator_id in report.originator_ids:
+            print(printable(str(originator_id)))
+        if report.originator_count > len(report.originator_ids):
+            print("...")
 
 
 def _work(
@@ -190,17 +188,14 @@ def _work(
     """Work on every journal under ``path``, and print what was done on each."""
     with errors_told():
         path = os.path.abspath(path)
-        results = []
-        for journal in find_to_change(path):
-            with progress_shown(f"{what} {printable(os.path.relpath(journal))}") as progress:
-                counts = work(journal, progress)
-            results.append({"path": encodable(journal), **counts})
-            if not as_json:
-                ((name, count),) = counts.items()
-                print(f"{printable(journal)}: {_counted(name, count)}")
-        if as_json:
-            found = {"path": encodable(path), "journals": results}
-            sys.stdout.buffer.write(json_bytes(found))
+        with reports_told(path, as_json=as_json) as results:
+            for journal in find_to_change(path):
+                with progress_shown(f"{what} {printable(os.path.relpath(journal))}") as progress:
+                    counts = work(journal, progress)
+                results.append({"path": encodable(journal), **counts})
+                if not as_json:
+                    ((name, count),) = counts.items()
+                    print(f"{printable(journal)}: {_counted(name, count)}")
 
 
 def _counted(name: str, count: int) -> str:

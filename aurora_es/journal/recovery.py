@@ -98,7 +98,7 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
         tail = _walk_tail(handle, chain, durable_offset, visible_offset, tracking)
         adopted += tail.chain.commit_number - chain.commit_number
         _refuse_corruption(handle, tail)
-        zeros_only = _zeros_only(tail)
+        zeros_only = tail.file.is_zero_from(tail.chain.offset)
         clean = tail.chain.offset == visible_offset == durable_offset and mark == found
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
             handle.in_doubt = False
@@ -193,16 +193,6 @@ def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
                     )
             found = block.find(salt, found + 1)
         at += _BLOCK_BYTES
-
-
-def _zeros_only(tail: _Tail) -> bool:
-    at = tail.chain.offset
-    while at < tail.size_bytes:
-        block = read_exactly(tail.file.files, tail.file.fd, _BLOCK_BYTES, at)
-        if not block or block.count(0) != len(block):
-            return not block
-        at += len(block)
-    return True
 
 
 def _newest_epoch(handle: Handle, mark: Mark) -> int:
