@@ -12,6 +12,6 @@ the stores), ``bench_*`` (the rows), ``registry``, ``report`` and ``machine``, `
 have ``scale_events``, ``scale_stores``, ``scale_worker`` and ``scale_plot`` of their own.
 
 Workloads shaped like real ones are ``python -m benchmarks.workloads``: ``workload_events``,
-``workload_stores``, ``workload_reader``, ``workload_kinds``, ``workload_dcb``, ``workloads``. ``page`` and
-``latency_plot`` write docs/benchmarks.md from what all of them keep.
+``workload_stores``, ``workload_reader``, ``workload_kinds``, ``workload_dcb``, ``workloads``. ``page``,
+``latency_plot`` and ``ratio_plot`` write docs/benchmarks.md from what all of them keep.
 """

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import ratio_plot
 from .latency_plot import panels_of, svg
+from .ratio_plot import rows_of
 from .report import markdown
 from .rows import Unit, format_value
 from .workloads import WORKLOADS
@@ -175,7 +177,19 @@ def operations_part(report: dict[str, Any] | None) -> Iterator[str]:
         " Among four processes SQLite lets one go on and starves the others, so that its p99 of all"
         " calls is small; the row *waits met at any moment* is what a caller meets.\n"
     )
+    yield "![How many times as fast as SQLite each operation is](images/operations.svg)\n"
     yield markdown(report) + "\n"
+
+
+def scale_part(report: dict[str, Any] | None) -> Iterator[str]:
+    """Cost against size, which has a page of its own."""
+    if report is not None:
+        yield "## Scale\n"
+        yield (
+            "Cost against the number of events, both axes logarithmic. [Scale](internals/scale.md)"
+            " has the figures and what limits them.\n"
+        )
+        yield "![Cost of operations against size](../benchmarks/results/scale.svg)\n"
 
 
 def queue_part(report: dict[str, Any] | None) -> Iterator[str]:
@@ -239,6 +253,7 @@ def render() -> str:
         _HEAD,
         *workloads_part(load("workloads")),
         *operations_part(load("latest")),
+        *scale_part(load("scale")),
         *queue_part(load("queue")),
         *care_part(load("care")),
     ]
@@ -247,8 +262,8 @@ def render() -> str:
 
 def pictures() -> dict[str, str]:
     """The pictures of the page, by file name."""
-    report = load("workloads")
-    drawn = {}
+    report, operations = load("workloads"), load("latest")
+    drawn = {} if operations is None else {"operations.svg": ratio_plot.svg(rows_of(operations))}
     for key, (title, _) in WORKLOADS.items():
         rows = [row for row in report["rows"] if row["workload"] == key] if report else []
         if rows:
