@@ -17,10 +17,12 @@ _FASTER, _SLOWER = "#1b6ca8", "#b3541e"
 
 
 def rows_of(report: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Title and ratio of each row in which SQLite took part."""
+    """Title and ratio of each row that compares with SQLite, and not with what its title says."""
     found = []
     for row in report["rows"]:
         medians = row["median"]
+        if any(words in row["work"] for words in ("beside:", "against memory")):
+            continue
         if row["ratio"] and medians.get("sqlite") and medians.get("aurora"):
             sync = row["cells"][1]
             told = f" ({sync})" if sync != "-" else ""
@@ -48,7 +50,7 @@ def svg(rows: Sequence[tuple[str, float]]) -> str:
     for power in range(low, high + 1):
         x, colour = place(2.0**power), "#777777" if power == 0 else "#dddddd"
         parts.append(f'<path d="M{x:.1f} {_TOP - 8}V{height - _BOTTOM}" stroke="{colour}"/>')
-        text = f"{2.0**power:g} x"
+        text = f"{2**power} x" if power >= 0 else f"1/{2**-power}"
         parts.append(
             f'<text x="{x:.1f}" y="{height - _BOTTOM + 16}" text-anchor="middle">{text}</text>'
         )
