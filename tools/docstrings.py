@@ -3,21 +3,51 @@
 A docstring introduces an example by two colons at the end of a paragraph, and an indented block.
 Markdown knows the block, and would show both colons. And a field is described by a comment, on its
 line or above it, where a docstring below it would be one more line: the comment becomes its text.
+An error that is named becomes a link to its class.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+from functools import cache
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import griffe
 
+ROOT = Path(__file__).resolve().parent.parent
+ERRORS = ("aurora_es.errors", "aurora_es.queue.queue_errors")
+# Code, in backticks or as an indented line, and names of classes.
+CODE_OR_NAME = re.compile(r"`+[^`]+`+|^ {4}.*$|\b(?P<name>[A-Z][a-z]\w+)\b", re.MULTILINE)
 TWO_COLONS = re.compile(r"::$(?=\n\n? )", re.MULTILINE)
 TRAILING = re.compile(r"^.*?\S {2}#\s+(?P<text>.+)$")
 WHOLE_LINE = re.compile(r"^\s*#\s+(?P<text>.+)$")
 # Comments for tools, not for readers.
 FOR_TOOLS = re.compile(r"\s*#?\s*(?:noqa|type:|tidy:|pragma:|fmt:)")
+
+
+@cache
+def error_paths() -> dict[str, str]:
+    """The path of each error class of the package, by its name."""
+    found = {}
+    for module in ERRORS:
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = f"{module}.{node.name}"
+    return found
+
+
+def with_links(text: str) -> str:
+    """A docstring in which each error of the package is a link."""
+
+    def linked(match: re.Match[str]) -> str:
+        path = error_paths().get(match["name"] or "")
+        return f"[{match['name']}][{path}]" if path else match[0]
+
+    return CODE_OR_NAME.sub(linked, text)
 
 
 class Reference(griffe.Extension):
@@ -26,7 +56,7 @@ class Reference(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_others: Any) -> None:
         """Change the docstring of one object."""
         if obj.docstring is not None:
-            obj.docstring.value = TWO_COLONS.sub(":", obj.docstring.value)
+            obj.docstring.value = with_links(TWO_COLONS.sub(":", obj.docstring.value))
         elif isinstance(obj, griffe.Attribute) and (text := comment_of(obj)):
             obj.docstring = griffe.Docstring(text, parent=obj)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import griffe
 import pytest
 
-from tools.docstrings import Reference
+from tools.docstrings import Reference, with_links
 
 SOURCE = '''"""A module."""
 
@@ -75,3 +75,12 @@ def test_an_example_has_one_colon(module: griffe.Module) -> None:
     text = text_of(module, "Report")
     assert text is not None
     assert text.startswith("What was found; as in:\n\n    report.count")
+
+
+def test_errors_are_links() -> None:
+    """Errors of the package lead to their class, those of others and code stay as they are."""
+    text = "Raises ConflictError, OSError, ``ClosedError``.\n\n    raise ConflictError"
+    assert with_links(text) == (
+        "Raises [ConflictError][aurora_es.errors.ConflictError], OSError, ``ClosedError``.\n\n"
+        "    raise ConflictError"
+    )
