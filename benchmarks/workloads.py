@@ -84,10 +84,16 @@ def figures_of(name: str, sync: Sync, blocks: Blocks) -> Iterator[dict[str, Any]
             }
 
 
-def histogram(calls: list[float]) -> dict[str, int]:
-    """How many calls took from ``HISTOGRAM_STEP ** bucket`` microseconds on, by bucket."""
+def histogram(calls: list[float]) -> str:
+    """``bucket:calls`` for each bucket, from ``HISTOGRAM_STEP ** bucket`` microseconds on."""
     counts = Counter(floor(log(max(it, 1e-9) * 1e6, HISTOGRAM_STEP)) for it in calls)
-    return {str(bucket): counts[bucket] for bucket in sorted(counts)}
+    return " ".join(f"{bucket}:{counts[bucket]}" for bucket in sorted(counts))
+
+
+def counts_of(text: str) -> dict[int, int]:
+    """What a kept histogram says: calls by bucket."""
+    pairs = (pair.split(":") for pair in text.split())
+    return {int(bucket): int(count) for bucket, count in pairs}
 
 
 @contextmanager
