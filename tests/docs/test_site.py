@@ -11,6 +11,7 @@ import pytest
 
 import aurora_es
 import aurora_es.care
+import aurora_es.moving
 import aurora_es.queue
 import aurora_es.queue.blocking
 from aurora_es import AuroraFactory
@@ -55,7 +56,8 @@ def test_docstrings_are_in_the_reference(built: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [aurora_es, aurora_es.care, aurora_es.queue, aurora_es.queue.blocking]
+    "module",
+    [aurora_es, aurora_es.care, aurora_es.moving, aurora_es.queue, aurora_es.queue.blocking],
 )
 def test_every_public_name_is_in_the_reference(module: object) -> None:
     """What a package lists in ``__all__`` has a place in the reference; errors come by module."""
