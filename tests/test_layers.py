@@ -53,6 +53,7 @@ LAYERS = (
     {"face", "queue"},
     {PACKAGE},
     {"inspection"},
+    {"ui"},
     {"__main__", "cli"},
     {"testing"},
 )

@@ -17,6 +17,7 @@ from aurora_es.cli import (
     records,
     repairing,
     settings,
+    ui,
     upkeep,
     verify,
 )
@@ -205,6 +206,11 @@ app.command(
         "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
     )
 )(copies.restore)
+
+
+app.command(
+    epilog=epilog("aurora-es ui store", "aurora-es ui store/Bank --app bank:Bank --port 8080")
+)(ui.ui)
 
 
 def _open(path: str) -> Journal:
