@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TOKEN_CHARACTERS_MIN = 16
 _COOKIE = "aurora_es_token"
+_FREE = frozenset({"/favicon.svg", "/style.css"})  # of the page that asks for the token
 _METHODS = frozenset({"GET", "HEAD"})
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -169,8 +170,8 @@ class Guard:
             return None
         if scope["path"] == "/":
             return html_response("token.html", 401)
-        if scope["path"] == "/style.css":
-            return None  # of the page that asks for the token
+        if scope["path"] in _FREE:
+            return None
         return _refused(401, "TokenError", "expected the token; open the page and enter it")
 
 
