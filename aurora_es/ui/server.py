@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -18,7 +19,7 @@ _BACKLOG = 128
 
 
 def serve(app: ASGIApp, *, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve ``app`` at ``host`` and ``port``, 0 for a free one; returns after Ctrl-C or SIGTERM.
+    """Serve ``app`` at ``host`` and ``port``, 0 for a free one; returns after Ctrl-C.
 
     Calls ``ready`` with the address of the page once requests are accepted. Raises OSError.
     """
@@ -27,13 +28,15 @@ def serve(app: ASGIApp, *, host: str, port: int, ready: Callable[[str], None]) -
             app,
             access_log=False,
             log_level="warning",
-            proxy_headers=False,  # whoever it is, the guard does not ask for addresses
+            proxy_headers=False,  # the guard asks for no address that a proxy could tell
             server_header=False,
             timeout_graceful_shutdown=1,  # of who follows a journal: they would never end
             ws="none",
         )
         ready(_address(host, bound.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[bound])
+        # uvicorn ends in order, and passes the signal on to whoever had it before.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[bound])
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -3,10 +3,10 @@
 import { h, svg } from "./dom.js";
 
 // Columns whose links can be walked through with the arrow keys. `items`: {value, label, href}.
-export function columns(items, { height = 150, label, ends = [] }) {
+export function columns(items, { height = 150, label, hint, ends = [] }) {
   const highest = Math.max(...items.map((item) => item.value), 1);
   const width = 1000 / items.length;
-  const caption = h("output", { class: "caption" }, " ");
+  const caption = h("output", { class: "caption" }, hint);
   const links = items.map((item, at) => {
     const tall = item.value ? Math.max((item.value / highest) * (height - 8), 2) : 0;
     return svg("a", {

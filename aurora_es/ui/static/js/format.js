@@ -46,7 +46,8 @@ export function topicName(topic) {
 
 // One of eight colours for each name, the same every time.
 export function colour(name) {
-  let hash = 7;
-  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
-  return `c${(hash ^ (hash >>> 11)) % 8}`;
+  let hash = 0x811c9dc5;
+  for (const letter of name) hash = Math.imul(hash ^ letter.codePointAt(0), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return `c${(hash ^ (hash >>> 13)) >>> 29}`;
 }

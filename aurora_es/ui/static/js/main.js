@@ -2,7 +2,6 @@
 
 import { ask } from "./api.js";
 import { fill, h } from "./dom.js";
-import { shortCount } from "./format.js";
 import { address, problem } from "./parts.js";
 
 const main = document.getElementById("main");
@@ -50,8 +49,8 @@ async function show() {
 
 async function journals() {
   const found = await ask("journals");
-  fill(chooser, ...found.journals.map(({ journal, summary }) =>
-    h("option", { value: journal }, `${journal === "." ? found.path.split("/").pop() : journal}  (${shortCount(summary.last_position ?? 0)})`)));
+  fill(chooser, ...found.journals.map(({ journal }) =>
+    h("option", { value: journal }, journal === "." ? found.path.split("/").pop() : journal)));
   chooser.disabled = found.journals.length < 2;
   fill(document.getElementById("about"),
     h("span", { title: found.path }, found.path),

@@ -45,7 +45,7 @@ export function eventRow(journal, event, { timeOnly = false } = {}) {
     h("time", { datetime: event.time, title: event.time },
       timeOnly ? clock(event.time) : time(event.time)),
     topicTag(event.topic),
-    h("span", { class: "preview" }, event.state.text.slice(0, 160)));
+    h("span", { class: "preview" }, preview(event.state.text)));
   const row = h("details", { class: "event" }, summary);
   row.addEventListener("toggle", async () => {
     if (!row.open || row.dataset.filled) return;
@@ -54,6 +54,11 @@ export function eventRow(journal, event, { timeOnly = false } = {}) {
     row.append(eventDetails(journal, event));
   });
   return row;
+}
+
+// What comes first in every event of the library says the least.
+function preview(text) {
+  return text.slice(0, 300).replace(/"timestamp":("[^"]*"|\{[^}]*\}),?/, "").slice(0, 160);
 }
 
 export function pager({ newer, older, text, labels = ["Newer", "Older"] }) {

@@ -8,6 +8,7 @@ import { shownBlock } from "./json_text.js";
 import { address, card, empty, problem, topicTag } from "./parts.js";
 
 const LIMIT = 100;
+const QUIET = new Set(["version", "modified_on"]); // of every event
 const PAUSE_MS = 60; // while the slider is dragged
 
 export async function render(root, { journal, parameters, signal, journals }) {
@@ -127,9 +128,11 @@ function stateParts(found, app) {
 function changeTable(found) {
   if (!found.changes.length) return empty("Nothing but the version.");
   const value = (one, kind) => h("span", { class: kind }, one === null ? "–" : one.text.slice(0, 300));
-  return [h("dl", { class: "changes" }, ...found.changes.flatMap((change) => [
-    h("dt", {}, change.path.join(" › ")),
-    h("dd", {}, change.before !== null && value(change.before, "before"),
+  const isQuiet = (change) => change.path.length === 1 && QUIET.has(change.path[0]);
+  const ordered = found.changes.toSorted((one, other) => isQuiet(one) - isQuiet(other));
+  return [h("dl", { class: "changes" }, ...ordered.flatMap((change) => [
+    h("dt", { class: isQuiet(change) && "quiet" }, change.path.join(" › ")),
+    h("dd", { class: isQuiet(change) && "quiet" }, change.before !== null && value(change.before, "before"),
       change.before !== null && change.after !== null && h("span", { class: "arrow", "aria-label": "became" }, " → "),
       change.after !== null && value(change.after, "after"),
       change.after === null && h("span", { class: "note" }, " removed")),

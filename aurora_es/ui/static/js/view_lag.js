@@ -9,7 +9,7 @@ import { card, empty, problem, table } from "./parts.js";
 const AGAIN_MS = 3000;
 
 export async function render(root, { signal }) {
-  const room = h("div", {});
+  const room = h("div", { class: "stack" });
   fill(root, h("h1", {}, "Lag"), h("p", { class: "note" }, "Looked at again every three seconds."), room);
   let timer = 0;
   signal.addEventListener("abort", () => clearTimeout(timer));

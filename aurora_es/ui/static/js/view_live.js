@@ -1,10 +1,11 @@
 // Follows a journal: events as they are committed, by whichever part of the system.
 
-import { follow } from "./api.js";
+import { ask, follow } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, some } from "./format.js";
 import { address, eventRow, field } from "./parts.js";
 
+const ROWS_AT_FIRST = 15;
 const ROWS_MAX = 200;
 const SECONDS = 60;
 
@@ -21,7 +22,10 @@ export async function render(root, { journal, parameters, signal, go }) {
   let skipped = 0;
   let waiting = [];
   let isPaused = false;
-  const source = follow({ journal, ...filters });
+  // Begins with the newest ones, and follows from where these were read.
+  const newest = await ask("events", { journal, ...filters, limit: ROWS_AT_FIRST }, signal);
+  list.append(...newest.events.map((event) => eventRow(journal, event, { timeOnly: true })));
+  const source = follow({ journal, ...filters, after: newest.last_position });
   const told = (text, isGood) => {
     status.textContent = text;
     status.dataset.good = isGood ? "y" : "n";

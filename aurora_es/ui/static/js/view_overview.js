@@ -27,7 +27,7 @@ export async function render(root, { journal, signal, journals }) {
     }
   };
   await Promise.all([
-    part(tiles, "statistics", {}, (found) => statisticTiles(found, listed.summary)),
+    part(tiles, "statistics", {}, (found) => statisticTiles(found, listed.summary, journal)),
     part(rates.lastChild, "rates", { buckets: STRETCHES }, (found) => rateChart(found, journal)),
     part(topics.lastChild, "topics", {}, (found) => topicBars(found, journal)),
   ]);
@@ -44,11 +44,14 @@ function summaryTiles(summary) {
   ];
 }
 
-function statisticTiles(found, summary) {
-  const streams = found.originators === null ? "not counted" : count(found.originators);
+function statisticTiles(found, summary, journal) {
+  // Sealed segments tell which streams they have, and not how many are in none before.
+  const streams = found.originators === null
+    ? [h("a", { href: address("streams", { journal }) }, "Browse"), " too many to count at once"]
+    : [count(found.originators), ""];
   return [
     tile("Events", count(found.events), ` in ${some(found.last_commit, "commit", "commits")}`),
-    tile("Streams", streams),
+    tile("Streams", ...streams),
     tile("Last commit", found.last_timestamp ? ago(found.last_timestamp) : "never",
       found.last_timestamp ? ` ${time(found.last_timestamp, { seconds: false })}` : ""),
     tile("On disk", size(summary.size_on_disk_bytes),
@@ -66,10 +69,11 @@ function rateChart(buckets, journal) {
     href: address("events", { journal, since: bucket.start, until: bucket.end, order: "oldest" }),
   }));
   const highest = Math.max(...buckets.map((bucket) => bucket.records_per_second));
-  return [columns(items, {
+  return columns(items, {
+    hint: `Up to ${rate(highest)} events per second. Choose a column to see its events.`,
     label: "Events over time; arrow keys walk, Enter shows them",
     ends: [time(buckets[0].start, { seconds: false }), time(buckets.at(-1).end, { seconds: false })],
-  }), h("p", { class: "note" }, `Up to ${rate(highest)} events per second. Choose a column to see its events.`)];
+  });
 }
 
 function topicBars(found, journal) {

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, some } from "./format.js";
-import { address, empty, field, pager, table, topicTag } from "./parts.js";
+import { address, card, empty, field, pager, table, topicTag } from "./parts.js";
 
 const LIMIT = 50;
 
@@ -34,7 +34,7 @@ export async function render(root, { journal, parameters, signal, go }) {
     status.textContent = prefix || firstTopic
       ? `${some(streams.length, "stream", "streams")} found in ${count(lookedAt)} looked at.`
       : `${some(streams.length, "stream", "streams")} on this page.`;
-    fill(room, streams.length ? list(journal, streams) : empty("No stream passes these filters."), pager({
+    fill(room, streams.length ? card("", list(journal, streams)) : empty("No stream passes these filters."), pager({
       labels: ["Back", "On"],
       text: `page ${count(trail.length + 1)}`,
       newer: trail.length ? () => { after = trail.pop(); page(); } : null,
