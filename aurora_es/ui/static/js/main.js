@@ -26,6 +26,7 @@ async function show() {
     if (tab.dataset.view === (TAB_OF[view] ?? view)) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
+  main.setAttribute("aria-busy", "true");
   try {
     known ??= await journals();
     if (signal.aborted) return;
@@ -44,6 +45,8 @@ async function show() {
   } catch (error) {
     if (error.name === "AbortError") return;
     (main.querySelector(".view") ?? fill(main)).append(problem(error));
+  } finally {
+    if (!signal.aborted) main.removeAttribute("aria-busy");
   }
 }
 

@@ -11,7 +11,7 @@ const ROUNDS_MAX = 20; // of a search that finds little, before the user is aske
 
 export async function render(root, { journal, parameters, signal, go }) {
   const filters = Object.fromEntries(FILTERS.map((name) => [name, parameters.get(name) ?? ""]));
-  const list = h("div", { class: "events", "aria-label": "Events" });
+  const list = h("div", { class: "events", role: "group", "aria-label": "Events" });
   const status = h("p", { class: "note", role: "status" }, "Reading …");
   const foot = h("div", {});
   fill(root, h("h1", {}, "Events"), filterForm(journal, filters, go), status, list, foot);
