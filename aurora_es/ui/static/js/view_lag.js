@@ -28,19 +28,19 @@ export async function render(root, { signal }) {
 function parts(found) {
   return [
     card("Projections and followers", found.projections.length
-      ? table(["Follower", "Follows", "Reached", "Of", "Behind"], found.projections.map((one) => h("tr", {},
-        h("th", { scope: "row" }, one.follower), h("td", {}, one.upstream),
+      ? table(["Follower", "Behind", "Follows", "Reached", "Of"], found.projections.map((one) => h("tr", {},
+        h("th", { scope: "row" }, one.follower),
+        h("td", {}, behind(one.lag, one.last)), h("td", {}, one.upstream),
         h("td", { class: "number" }, count(one.reached)),
-        h("td", { class: "number" }, one.last === null ? "not below this path" : count(one.last)),
-        h("td", {}, behind(one.lag, one.last)))), "Projections")
+        h("td", { class: "number" }, one.last === null ? "not below this path" : count(one.last)))), "Projections")
       : empty("No journal here records how far it has followed another.")),
     card("Receivers and groups of queues", found.receivers.length
-      ? table(["Queue", "Name", "Kind", "Reached", "Of", "Held", "Parked", "Behind"], found.receivers.map((one) => h("tr", {},
-        h("th", { scope: "row" }, one.queue), h("td", {}, one.name), h("td", {}, one.kind),
+      ? table(["Queue", "Name", "Behind", "Kind", "Reached", "Of", "Held", "Parked"], found.receivers.map((one) => h("tr", {},
+        h("th", { scope: "row" }, one.queue), h("td", {}, one.name),
+        h("td", {}, behind(one.lag, one.last)), h("td", {}, one.kind),
         h("td", { class: "number" }, count(one.reached)), h("td", { class: "number" }, count(one.last)),
         h("td", { class: "number" }, count(one.held)),
-        h("td", { class: one.parked ? "number bad" : "number" }, count(one.parked)),
-        h("td", {}, behind(one.lag, one.last)))), "Receivers")
+        h("td", { class: one.parked ? "number bad" : "number" }, count(one.parked)))), "Receivers")
       : empty("No queue here has named receivers.")),
     ...found.problems.map((text) => problem({ name: "Not looked at", message: text })),
     found.left_out > 0 && h("p", { class: "note" }, `${count(found.left_out)} journals are left out.`),
