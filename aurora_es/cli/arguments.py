@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
+from aurora_es.cli.text import printable
+from aurora_es.errors import AuroraConfigurationError
 from aurora_es.inspection.selection import parse_time
+
+_T = TypeVar("_T")
 
 PathToLookAt = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, the directory of an application, or a whole AURORA_PATH.",
     ),
 ]
@@ -24,10 +32,14 @@ PathToRead = Annotated[
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, or the directory of an application, which stands for its events.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
 Topics = Annotated[
     list[str] | None,
     typer.Option(
@@ -47,7 +59,6 @@ OriginatorId = Annotated[
     ),
 ]
 
-AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 RecordsAsJson = Annotated[
     bool,
     typer.Option(
@@ -154,6 +165,25 @@ def parse_size(text: str) -> int:
         message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
         raise typer.BadParameter(message)
     return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def parser_of(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """``parse`` as typer wants it: what is no setting is a wrong argument."""
+
+    def parsed(text: str) -> _T:
+        try:
+            return parse(text)
+        except AuroraConfigurationError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
+
+
+def confirmed(question: str, *, yes: bool, can_ask: bool) -> bool:
+    """Whether the user wants that to be done; no where nobody can be asked."""
+    if yes or not can_ask or not sys.stdin.isatty():
+        return yes
+    return typer.confirm(question[0].upper() + printable(question[1:]))
 
 
 def epilog(*examples: str) -> str:

@@ -10,13 +10,19 @@ import typer
 
 from aurora_es.cli import (
     aggregates,
+    benching,
     copies,
     doctor,
+    forking,
     lists,
+    moving,
     overviews,
+    projections,
+    queues,
     records,
     repairing,
     settings,
+    starting,
     ui,
     upkeep,
     verify,
@@ -24,6 +30,7 @@ from aurora_es.cli import (
 from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, epilog, parsed_time
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
+from aurora_es.cli.help import finish_help
 from aurora_es.cli.rendering import print_details, print_position, print_summaries
 from aurora_es.inspection.overview import inspect, survey
 from aurora_es.journal.journal import Journal
@@ -32,10 +39,10 @@ app = typer.Typer(
     name="aurora-es",
     help=(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
-        "info, ls, stats, streams, topics, show, diff, cat, tail, grep, at and verify only read: they"
-        " take no lock and disturb no writer, on a store in use and on a read-only directory alike. seal, merge and cool work beside"
-        " writers and readers, and no event changes. retain and compact drop what is old."
-        " repair and rebuild mend what is damaged."
+        "All commands work on a store in use, unless their help says otherwise. Those that look"
+        " inside, doctor and verify only read: they take no lock, disturb no writer, and need no right"
+        " to write. The others say what they change; no event ever does. retain and compact drop what"
+        " is old, repair may lose what is damaged."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
@@ -206,11 +213,30 @@ app.command(
         "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
     )
 )(copies.restore)
+app.command(
+    epilog=epilog(
+        "aurora-es fork store /forks/store --time 2026-11-25T20:00:00Z",
+        "aurora-es fork store/Bank /forks/Bank --position 1000 --copy",
+    )
+)(forking.fork)
 
-
+app.command(
+    epilog=epilog(
+        'eval "$(aurora-es init store)"',
+        "aurora-es init store --app Bank --sync 100ms --roll-cycle 64MiB --form env",
+    )
+)(starting.init)
+app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --seconds 60 --json"))(
+    benching.bench
+)
 app.command(
     epilog=epilog("aurora-es ui store", "aurora-es ui store/Bank --app bank:Bank --port 8080")
 )(ui.ui)
+app.add_typer(projections.app)
+app.add_typer(queues.app)
+app.add_typer(moving.importing)
+app.add_typer(moving.exporting)
+finish_help(app)
 
 
 def _open(path: str) -> Journal:

@@ -35,7 +35,7 @@ def doctor(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATH]",
+            metavar="PATH",
             show_default=False,
             help="A journal, an application's directory or an AURORA_PATH; if unset, the AURORA_PATH"
             " of the environment.",

@@ -5,6 +5,8 @@ Theory of operation: see ``aurora_es/inspection/finding.py``, whose names comman
 
 from __future__ import annotations
 
+import os
+
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.inspection.finding import (
     PathError,
@@ -16,6 +18,7 @@ from aurora_es.inspection.finding import (
     open_to_read,
     unfinished,
 )
+from aurora_es.journal.discovery import journals_below
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.opening import refuse_network
 
@@ -25,9 +28,12 @@ __all__ = [
     "find_journal",
     "find_journals",
     "find_one_to_change",
+    "find_queue",
     "find_to_change",
     "find_to_repair",
+    "network_allowed",
     "open_to_read",
+    "refuse_queue",
 ]
 
 
@@ -73,3 +79,33 @@ def find_to_repair(path: str) -> list[str]:
         for journal in journals:
             refuse_network(journal)
     return journals
+
+
+def find_queue(path: str) -> str:
+    """The queue ``path``, or that which its journal of messages or cursors is; raises PathError."""
+    check_directory(path)
+    for directory in (path, os.path.dirname(path)):
+        messages, cursors = _journals_of_queue(directory)
+        found = journals_below(directory).journals
+        if messages in found and path in {directory, messages, cursors}:
+            return directory
+    message = f"{path}: expected a queue (a directory with the journal `messages`), found none"
+    raise PathError(message)
+
+
+def refuse_queue(path: str) -> None:
+    """Raise PathError for a queue with names, and for its journals: some may be needed yet."""
+    for directory in (path, os.path.dirname(path)):
+        journals = _journals_of_queue(directory)
+        if path in {directory, *journals} and {*journals} <= {*journals_below(directory).journals}:
+            message = (
+                f"{path}: expected no queue, found one with names, some of which may have yet to"
+                f" receive what would be dropped; run `aurora-es queue retain {directory}`"
+            )
+            raise PathError(message)
+
+
+def _journals_of_queue(directory: str) -> tuple[str, str]:
+    from aurora_es.queue.settings import CURSORS, MESSAGES  # with asyncio, which few commands need
+
+    return os.path.join(directory, MESSAGES), os.path.join(directory, CURSORS)

@@ -28,6 +28,11 @@ def encodable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def escaped(text: str) -> str:
+    """Escape what UTF-8 cannot encode, and so JSON cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def plain(value: object, depth: int = _DEPTH_MAX) -> object:
     """None, bool, int, float, str, lists and maps with str keys that show ``value``."""
     if value is None or isinstance(value, bool):
@@ -35,7 +40,7 @@ def plain(value: object, depth: int = _DEPTH_MAX) -> object:
     if isinstance(value, Enum):
         return plain(value.value, depth)
     if isinstance(value, str):
-        return encodable(str.__str__(value))
+        return escaped(str.__str__(value))
     if isinstance(value, int):
         number = int.__index__(value)
         return number if _INTEGER_MIN <= number <= _INTEGER_MAX else int.__repr__(number)
@@ -46,7 +51,7 @@ def plain(value: object, depth: int = _DEPTH_MAX) -> object:
     if isinstance(value, _TIMES):
         return value.isoformat()
     if isinstance(value, _TEXTS):
-        return encodable(str(value))
+        return escaped(str(value))
     return _plain_parts(value, depth - 1) if depth > 0 else _name_of(value)
 
 
@@ -74,7 +79,7 @@ def _plain_parts(value: object, depth: int) -> object:
         return sorted((plain(item, depth) for item in value), key=msgspec.json.encode)
     attributes = attributes_of(value)
     if attributes and not isinstance(value, type):
-        return {encodable(name): plain(item, depth) for name, item in attributes.items()}
+        return {escaped(name): plain(item, depth) for name, item in attributes.items()}
     return _name_of(value)
 
 

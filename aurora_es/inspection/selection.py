@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from aurora_es.index.keys import originator_key, text_key
-from aurora_es.inspection.states import StateDecoder, decode_state
+from aurora_es.inspection.states import StateDecoder, searched_text
 from aurora_es.journal.by_originator import positions_of, read_at
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.records import StoredRecord, datetime_of, record_of
@@ -66,7 +66,7 @@ class Filter:
         pattern, record = self.pattern, stored.record
         if pattern is None or pattern.search(record.topic):
             return True
-        return pattern.search(decode_state(record, self.decoder).text) is not None
+        return pattern.search(searched_text(record, self.decoder)) is not None
 
     @property
     def keys(self) -> set[bytes | str]:

@@ -6,6 +6,7 @@ a page begins behind the last originator of the page before, at the cost of one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import msgspec
@@ -36,18 +37,16 @@ def read_streams(  # noqa: PLR0913 - a reader's choices, all by name
 ) -> StreamPage:
     """Read a page of originators: those whose id begins with ``prefix``, with this first topic.
 
-    Ends with ``limit`` of them, or when ``looked_at_max`` were looked at. A whole id as ``prefix``
-    is looked up. ``after`` is ``next_after`` of the page before.
+    Ends with ``limit`` of them, or when ``looked_at_max`` were looked at. A whole UUID as ``prefix``
+    is looked up, and stands for itself alone. ``after`` is ``next_after`` of the page before.
     """
-    exact = find_stream(journal, prefix) if prefix and after is None else None
+    exact = find_whole(journal, prefix) if after is None else None
     if exact is not None:
         passes = first_topic is None or exact.first_topic == first_topic
         return StreamPage([exact] if passes else [], None, 1)
-    _catch_up(journal)
     streams: list[Originator] = []
     looked_at = 0
-    listed = list_originators(journal.handle, after)
-    for found in listed:
+    for found in list_streams(journal, after):
         looked_at += 1
         if str(found.originator_id).startswith(prefix) and (
             first_topic is None or found.first_topic == first_topic
@@ -56,6 +55,21 @@ def read_streams(  # noqa: PLR0913 - a reader's choices, all by name
         if len(streams) >= limit or looked_at >= looked_at_max:
             return StreamPage(streams, found.originator_id, looked_at)
     return StreamPage(streams, None, looked_at)
+
+
+def find_whole(journal: Journal, prefix: str) -> Originator | None:
+    """The originator whose UUID ``prefix`` is, None if there is none, or it is a part of an id."""
+    try:
+        whole = UUID(prefix)
+    except ValueError:
+        return None
+    return find_stream(journal, str(whole))
+
+
+def list_streams(journal: Journal, after: UUID | str | None = None) -> Iterator[Originator]:
+    """All originators that follow ``after`` in the order of pages."""
+    _catch_up(journal)
+    return list_originators(journal.handle, after)
 
 
 def find_stream(journal: Journal, originator: str) -> Originator | None:

@@ -57,9 +57,9 @@ def read_versions(  # noqa: PLR0913 - the library's own arguments
     until: int,
 ) -> Iterator[list[Match]]:
     """Yield an originator's records up to position ``until``, sorted by version, in pages."""
-    missing, page_records = limit, _PAGE_RECORDS
+    missing = limit
+    wanted = _PAGE_RECORDS if limit is None else min(limit, _PAGE_RECORDS)
     while missing is None or missing > 0:
-        wanted = page_records if missing is None else min(missing, page_records)
         positions, _ = index_up_to(handle, until).select(
             key, gt=gt, lte=lte, desc=desc, limit=wanted, until=until
         )
@@ -69,9 +69,10 @@ def read_versions(  # noqa: PLR0913 - the library's own arguments
         found = [by_position[position] for position in positions]
         page = [match for match in found if originator_key(match[2].originator_id) == key]
         if len(page) < len(found) and len(positions) == wanted:
-            page_records = 2 * len(positions)  # of two ids with one key: ask for more at once
+            wanted *= 2  # of two ids with one key: ask for more at once
             continue
         if missing is not None:
+            del page[missing:]
             missing -= len(page)
         yield page
         last = found[-1][2].originator_version
@@ -82,15 +83,20 @@ def read_versions(  # noqa: PLR0913 - the library's own arguments
 def positions_of(handle: Handle, key: Key, until: int) -> array[int]:
     """Positions up to ``until`` that rise, of an originator's records; some may be of another id."""
     found: array[int] = array("Q")
+    before: set[int] = set()
     gt: int | None = None
     while True:
         positions, _ = index_up_to(handle, until).select(
             key, gt=gt, lte=None, desc=False, limit=_PAGE_POSITIONS, until=until
         )
-        found.extend(positions)
+        found.extend(position for position in positions if position not in before)
         if len(positions) < _PAGE_POSITIONS:
             break
-        gt = read_position(handle, positions[-1]).originator_version
+        # The page may end between records of one version, of two ids with one key.
+        last = read_position(handle, positions[-1]).originator_version
+        assert last is not None
+        gt = last if before.issuperset(positions) else last - 1
+        before = set(positions)
     if any(left > right for left, right in pairwise(found)):
         return array("Q", sorted(found))
     return found

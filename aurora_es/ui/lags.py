@@ -17,6 +17,7 @@ from aurora_es.errors import AuroraError
 from aurora_es.inspection.overview import survey
 from aurora_es.inspection.plain import encodable
 from aurora_es.queue.cursors import CursorLog
+from aurora_es.queue.looking import look as look_at_queue
 from aurora_es.queue.settings import CURSORS, MESSAGES
 from aurora_es.store import EVENTS
 
@@ -112,17 +113,17 @@ def _projections(look: Look, name: str, ends: dict[str, int]) -> Iterator[Projec
 
 
 def _receivers(look: Look, cursors: str, messages: str) -> Iterator[ReceiverLag]:
+    queue = os.path.dirname(cursors) or "."
     with look.journals.use(cursors) as journal, look.journals.use(messages) as sent:
-        last = sent.last_position
-        names = CursorLog(journal, sent).names()
-    for name, known in sorted(names.items())[:_NAMES_MAX]:
+        report = look_at_queue(CursorLog(journal, sent), queue)
+    for found in report.names[:_NAMES_MAX]:
         yield ReceiverLag(
-            queue=os.path.dirname(cursors) or ".",
-            name=name,
-            kind=known.kind,
-            reached=known.frontier,
-            last=last,
-            lag=known.lag(last),
-            held=len(known.held),
-            parked=len(known.parked),
+            queue=queue,
+            name=found.name,
+            kind=found.kind,
+            reached=found.position,
+            last=report.last_position,
+            lag=found.lag,
+            held=found.held,
+            parked=found.parked,
         )
