@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PAGE_MAX = 200
 _PAGE_DEFAULT = 50
-_LOOKED_AT_MAX = 20_000  # so that a search answers within a second, however rare the text is
+# So that a search answers within a second or so, however rare what it looks for is.
+_LOOKED_AT_MAX = 10_000
+_STREAMS_LOOKED_AT_MAX = 2_000  # each costs a read of its first record
 _ORDERS = {"newest": True, "oldest": False}
 
 
@@ -120,6 +122,7 @@ def streams(look: Look, asked: Parameters) -> ShownStreams:
             prefix=asked.text("prefix") or "",
             first_topic=asked.text("first_topic"),
             limit=asked.count("limit", default=_PAGE_DEFAULT, high=PAGE_MAX),
+            looked_at_max=_STREAMS_LOOKED_AT_MAX,
         )
     return ShownStreams(
         streams=[

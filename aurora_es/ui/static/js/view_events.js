@@ -7,7 +7,7 @@ import { address, empty, eventRow, field, pager, problem } from "./parts.js";
 
 const LIMIT = 50;
 const FILTERS = ["topic", "id", "text", "start", "stop", "since", "until", "order"];
-const ROUNDS_MAX = 20; // of a search that finds little, before the user is asked
+const ROUNDS_MAX = 40; // of a search that finds little, before the user is asked
 
 export async function render(root, { journal, parameters, signal, go }) {
   const filters = Object.fromEntries(FILTERS.map((name) => [name, parameters.get(name) ?? ""]));

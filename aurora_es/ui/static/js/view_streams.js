@@ -3,9 +3,10 @@
 import { ask } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, some } from "./format.js";
-import { address, card, empty, field, pager, table, topicTag } from "./parts.js";
+import { address, card, empty, field, pager, problem, table, topicTag } from "./parts.js";
 
 const LIMIT = 50;
+const ROUNDS_MAX = 25; // of a search that finds little, before the user is asked
 
 export async function render(root, { journal, parameters, signal, go }) {
   const prefix = parameters.get("prefix") ?? "";
@@ -16,17 +17,17 @@ export async function render(root, { journal, parameters, signal, go }) {
   const trail = [];
   let after = null;
 
-  async function page() {
-    const streams = [];
-    let next = after;
-    let lookedAt = 0;
+  async function page(streams = [], next = after, lookedBefore = 0) {
+    let lookedAt = lookedBefore;
+    let rounds = 0;
     do { // ids that begin with something are looked for from page to page
       const found = await ask("streams", { journal, prefix, first_topic: firstTopic, after: next, limit: LIMIT - streams.length }, signal);
       streams.push(...found.streams);
       lookedAt += found.looked_at;
       next = found.next;
       status.textContent = `${some(streams.length, "stream", "streams")} found in ${count(lookedAt)} looked at${next === null ? "" : " …"}`;
-    } while (next !== null && streams.length < LIMIT);
+      rounds += 1;
+    } while (next !== null && streams.length < LIMIT && rounds < ROUNDS_MAX);
     if (parameters.get("open") && streams.length === 1 && next === null) {
       location.replace(address("aggregate", { journal, id: streams[0].id }));
       return;
@@ -34,12 +35,25 @@ export async function render(root, { journal, parameters, signal, go }) {
     status.textContent = prefix || firstTopic
       ? `${some(streams.length, "stream", "streams")} found in ${count(lookedAt)} looked at.`
       : `${some(streams.length, "stream", "streams")} on this page.`;
+    if (next !== null && streams.length < LIMIT) {
+      fill(room, streams.length > 0 && card("", list(journal, streams)),
+        h("button", { type: "button", onclick: () => attempt(page(streams, next, lookedAt)) }, "Look further"));
+      return;
+    }
     fill(room, streams.length ? card("", list(journal, streams)) : empty("No stream passes these filters."), pager({
       labels: ["Back", "On"],
       text: `page ${count(trail.length + 1)}`,
-      newer: trail.length ? () => { after = trail.pop(); page(); } : null,
-      older: next === null ? null : () => { trail.push(after); after = next; page(); scrollTo(0, 0); },
+      newer: trail.length ? () => { after = trail.pop(); attempt(page()); } : null,
+      older: next === null ? null : () => { trail.push(after); after = next; attempt(page()); scrollTo(0, 0); },
     }));
+  }
+
+  async function attempt(work) {
+    try {
+      await work;
+    } catch (error) {
+      if (error.name !== "AbortError") fill(room, problem(error));
+    }
   }
 
   await page();
