@@ -72,5 +72,7 @@ $(READY): pyproject.toml
 		echo "aurora_es needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another interpreter: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,demo,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,demo,dev,docs,ui]'
+	@# Not to be had for every machine: without it tests in a browser are skipped, and say so.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	@touch $@

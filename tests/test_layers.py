@@ -53,6 +53,7 @@ LAYERS = (
     {"face", "queue"},
     {PACKAGE},
     {"inspection", "moving"},
+    {"ui"},
     {"__main__", "cli"},
     {"testing"},
 )
