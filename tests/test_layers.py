@@ -50,6 +50,7 @@ LAYERS = (
     {"environment"},
     {"care"},
     {"face", "queue"},
+    {"metrics"},
     {PACKAGE},
     {"__main__", "cli"},
     {"testing"},

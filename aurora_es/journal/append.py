@@ -101,7 +101,11 @@ def write_group(
     )
     try:
         if durable:
+            begun = handle.effects.monotonic()
             handle.files.fdatasync(tail.fd)
+            meters = handle.meters
+            seconds = handle.effects.monotonic() - begun
+            meters.note_sync(seconds, meters.appended_commits + len(group))
         _publish(handle, descriptors.mark, published, group, previous, timestamp)
     except OSError as error:
         handle.poison_with(error)

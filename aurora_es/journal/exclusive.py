@@ -65,6 +65,7 @@ class ExclusiveAppend:
         """Append one commit; returns the first position. Raises as ``Journal.append`` does."""
         handle = self._handle
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
+        commit.begun = handle.effects.monotonic()
         mark, chain = self._mark, handle.state.chain
         assert mark is not None
         assert chain is not None
@@ -74,8 +75,10 @@ class ExclusiveAppend:
                 mark = self._mark = roll(handle, mark)
             if not admit(handle.state.index, [commit]):
                 assert commit.error is not None
+                handle.meters.conflicts += 1
                 raise commit.error
             self._mark = write_group(handle, mark, [commit], now)
+            handle.meters.note_appends([commit], handle.effects.monotonic())
         except AuroraError:
             raise
         except OSError as error:

@@ -64,7 +64,9 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     write_tail(handle, tail, frame, mark)
     try:
         handle.files.ftruncate(tail.fd, ended.offset)
+        meters, begun = handle.meters, handle.effects.monotonic()
         handle.files.fsync(tail.fd)
+        meters.note_sync(handle.effects.monotonic() - begun, meters.appended_commits)
     except OSError as error:
         raise poisoned(handle, tail.path, error) from error
     finish_roll(handle, ended, handle.state.index.tracking.values(), epoch=mark.epoch)
@@ -77,6 +79,7 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     )
     publish_synced(handle, mark)
     handle.in_doubt = False
+    meters.rolls += 1
     catch_up(handle, mark)
     take_roll_cycle(handle)
     return mark
