@@ -20,6 +20,7 @@ FACE = {
     "async_subscription",
     "compat",
     "dcb",
+    "face_logs",
     "factory",
     "mapper",
     "notification_log",

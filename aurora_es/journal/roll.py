@@ -21,6 +21,7 @@ from aurora_es.format.frame import (
 from aurora_es.format.payload import EndPayload, encode_payload
 from aurora_es.journal.catch_up import catch_up, first_chain, open_successor
 from aurora_es.journal.generation import renew_manifest
+from aurora_es.journal.logs import logger
 from aurora_es.journal.tail_writes import (
     FULL_DISK_ERRNOS,
     poisoned,
@@ -82,6 +83,12 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     meters.rolls += 1
     catch_up(handle, mark)
     take_roll_cycle(handle)
+    logger.info(
+        "%s: rolled to segment %d, which begins at position %d",
+        handle.path,
+        mark.segment_number,
+        mark.visible_position + 1,
+    )
     return mark
 
 
