@@ -111,7 +111,7 @@ def broken_links(path: Path, root: Path) -> Iterator[str]:
 
 def run(page: Page, name: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a page's blocks as a script in an empty directory."""
-    script = directory / f"{name}.py"
+    script = directory / f"page_{name}.py"  # a page named as a module must not stand for it
     script.write_text(script_of(page), "utf-8")
     empty = directory / "empty"
     empty.mkdir()
