@@ -51,6 +51,7 @@ LAYERS = (
     {"care"},
     {"face", "queue"},
     {PACKAGE},
+    {"moving"},
     {"__main__", "cli"},
     {"testing"},
 )
@@ -116,7 +117,7 @@ def violations(module: str, source: str, *, is_package: bool = False) -> list[st
                 found.append(f"{module}:{line} imports {name}: {target} is not below {unit}")
             elif unit == "format" and target == "files":
                 found.append(f"{module}:{line} imports {name}: format has no effects")
-        elif top == "eventsourcing" and unit not in {"face", PACKAGE}:
+        elif top == "eventsourcing" and unit not in {"face", "moving", PACKAGE}:
             found.append(f"{module}:{line} imports {name}: only the eventsourcing face may")
         elif top in EFFECTS and unit == "format":
             found.append(f"{module}:{line} imports {name}: format has no effects")

@@ -4,8 +4,9 @@ Theory of operation: the backup is verified, then its journals are copied into a
 the target, which is renamed when everything in it is on disk: killed anywhere, there is no target,
 and the next restore removes what is left over. What is restored is verified, too,
 and compared with the backup by its digest. The manifest says from which position on the new epoch
-counts, so that whoever has tracked a history that goes on differently can be told. Epochs of restores are taken from the clock
-(seconds since 1970): two restores of one backup never share one.
+counts, so that whoever has tracked a history that goes on differently can be told. Epochs of restores
+are taken from the clock (seconds since 1970): two restores of one backup share one only if they are
+of the same second.
 """
 
 from __future__ import annotations

@@ -43,8 +43,6 @@ from aurora_es.care.findings import (
 from aurora_es.care.neighbours import contradictions, disagreements
 from aurora_es.care.segment_check import SegmentResult, examine, lost_of
 from aurora_es.care.segment_facts import (
-    NO_BOUND,
-    Bound,
     SegmentFacts,
     Target,
     postings_of,
@@ -53,6 +51,7 @@ from aurora_es.care.segment_facts import (
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.journal.gathering import NO_BOUND, Bound
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of

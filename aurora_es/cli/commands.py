@@ -15,6 +15,7 @@ from aurora_es.cli import (
     doctor,
     forking,
     lists,
+    moving,
     projections,
     queues,
     repairing,
@@ -286,8 +287,12 @@ app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --s
 )
 app.add_typer(projections.app)
 app.add_typer(queues.app)
-finish_help(app)
+app.add_typer(moving.importing)
+app.add_typer(moving.exporting)
 
 
 def _open(path: str) -> Journal:
     return open_to_read(find_journal(os.path.abspath(path)))
+
+
+finish_help(app)  # behind the last command

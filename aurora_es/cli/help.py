@@ -12,7 +12,7 @@ import typer
 
 _PANELS = {
     "Look inside": ("info", "cat", "tail", "at", "streams", "topics"),
-    "Begin, copy, move": ("init", "backup", "restore", "fork"),
+    "Begin, copy, move": ("init", "backup", "restore", "fork", "import", "export"),
     "Is it well?": ("doctor", "verify", "repair", "rebuild", "bench"),
     "Look after": ("set", "seal", "merge", "cool", "retain", "compact", "projection", "queue"),
 }

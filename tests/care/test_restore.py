@@ -25,7 +25,7 @@ from aurora_es.format.mark import Mark
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.retention import retain
-from tests.journal.support import message, states
+from tests.journal.support import SECOND, ManualClock, effects_with, message, open_with, states
 
 
 def _fill(path: Path, count: int) -> None:
@@ -108,6 +108,31 @@ def test_journals_are_cut_to_one_time(tmp_path: Path) -> None:
             assert up.last_position == at
         with Journal.open(target / "Down" / "tracking", read_only=True) as down:
             assert down.tracking() == {"Up": at}
+
+
+def test_a_slow_clock_lets_no_follower_be_ahead(tmp_path: Path) -> None:
+    """Its commits are older than the time asked for, and what they track is not: they are cut, too."""
+    root = tmp_path / "store"
+    upstream, downstream = root / "Up" / "events", root / "Down" / "tracking"
+    for path in (upstream, downstream):
+        path.parent.mkdir(parents=True)
+    clock = ManualClock()
+    slow = effects_with(clock=lambda: clock.now - 3600 * SECOND)
+    with (
+        open_with(upstream, effects_with(clock=clock), sync=Sync.NEVER) as up,
+        open_with(downstream, slow, sync=Sync.NEVER) as down,
+    ):
+        for at in range(1, 8):
+            clock.now += SECOND
+            up.append([message(b"%d" % at)])
+            down.append([], tracking=("Up", at))
+    backup(root, tmp_path / "backup")
+    time = datetime.fromtimestamp((clock.now - 3 * SECOND) / SECOND, UTC)
+    restore(tmp_path / "backup", tmp_path / "restored", time=time)
+    with Journal.open(tmp_path / "restored" / "Up" / "events", read_only=True) as up:
+        assert up.last_position == 4
+    with Journal.open(tmp_path / "restored" / "Down" / "tracking", read_only=True) as down:
+        assert down.tracking() == {"Up": 4}
 
 
 def test_a_target_with_files_is_refused(tmp_path: Path) -> None:
