@@ -20,6 +20,7 @@ FACE = {
     "async_subscription",
     "compat",
     "dcb",
+    "decoding",
     "factory",
     "mapper",
     "notification_log",
@@ -51,7 +52,7 @@ LAYERS = (
     {"care"},
     {"face", "queue"},
     {PACKAGE},
-    {"moving"},
+    {"inspection", "moving"},
     {"__main__", "cli"},
     {"testing"},
 )

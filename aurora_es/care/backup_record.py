@@ -17,14 +17,14 @@ import msgspec
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import exists, read_if_there, replace_file
 from aurora_es.files.locks import flocked
-from aurora_es.format.names import LOCK, NEW_SUFFIX
+from aurora_es.format.names import BACKUP, LOCK, NEW_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aurora_es.files.layer import Effects, Files
 
-RECORD = "backup"
+RECORD = BACKUP
 RECORD_VERSION = 1
 # In a copy, from its first moment: it is being made, or its making was killed; and then: complete.
 UNFINISHED = "backup.unfinished"

@@ -12,9 +12,9 @@ import typer
 
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
-from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import printable
 from aurora_es.errors import AuroraConfigurationError
+from aurora_es.inspection.selection import parse_time
 
 _T = TypeVar("_T")
 
@@ -59,18 +59,94 @@ OriginatorId = Annotated[
     ),
 ]
 
-_AGE = re.compile(r"(\d{1,9})([smhdw]?)")
-_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB|)")
-_BYTES_OF = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+RecordsAsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help='Print JSON, one object per line; a state that is no JSON as {"base64": …}, with --app'
+        " as the application decodes it.",
+    ),
+]
+Start = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="Position of the first record; oldest if unset."),
+]
+Stop = Annotated[
+    int | None,
+    typer.Option(min=0, show_default=False, help="Position of the last record; newest if unset."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
+]
 
 
-def time_of(text: str) -> datetime:
-    """A time in ISO 8601 with a zone; raises typer.BadParameter."""
+def parsed_time(text: str) -> datetime:
+    """A time as ``parse_time`` reads it; raises typer.BadParameter."""
     try:
         return parse_time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def parsed_pattern(text: str) -> re.Pattern[str]:
+    """A regular expression; raises typer.BadParameter."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        message = f"expected a regular expression as of Python's re; found {text!r}: {error}"
+        raise typer.BadParameter(message) from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or after TIME: ISO 8601 with a zone.",
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or before TIME.",
+    ),
+]
+SearchedText = Annotated[
+    re.Pattern[str] | None,
+    typer.Option(
+        "--text",
+        parser=parsed_pattern,
+        metavar="PATTERN",
+        show_default=False,
+        help="Only records in whose topic or state this regular expression is found.",
+    ),
+]
+ApplicationClass = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:CLASS",
+        show_default=False,
+        help="Decode states with the mapper of this application, which is imported, not started.",
+    ),
+]
+Projector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        show_default=False,
+        help="The function that rebuilds aggregates whose events have no mutate; with --app.",
+    ),
+]
+
+_AGE = re.compile(r"(\d{1,9})([smhdw]?)")
+_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB|)")
+_BYTES_OF = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def parse_age(text: str) -> timedelta:

@@ -12,7 +12,7 @@ import typer
 
 from aurora_es.care import ForkReport
 from aurora_es.care import fork as fork_store
-from aurora_es.cli.arguments import AsJson, time_of
+from aurora_es.cli.arguments import AsJson, parsed_time
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
@@ -46,7 +46,7 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     time: Annotated[
         datetime | None,
         typer.Option(
-            parser=time_of,
+            parser=parsed_time,
             metavar="TIME",
             show_default=False,
             help="Leave out what was committed later: ISO 8601 with a zone.",

@@ -11,7 +11,10 @@ import inspect
 import typer
 
 _PANELS = {
-    "Look inside": ("info", "cat", "tail", "at", "streams", "topics"),
+    "Look inside": (
+        *("info", "ls", "stats", "streams", "topics"),
+        *("show", "diff", "cat", "tail", "grep", "at"),
+    ),
     "Begin, copy, move": ("init", "backup", "restore", "fork", "import", "export"),
     "Is it well?": ("doctor", "verify", "repair", "rebuild", "bench"),
     "Look after": ("set", "seal", "merge", "cool", "retain", "compact", "projection", "queue"),

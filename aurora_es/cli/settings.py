@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care.settings import SettingsReport, change_settings
 from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age, parser_of
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, printable
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+
+if TYPE_CHECKING:
+    from aurora_es.care.settings import SettingsReport
 
 _NEVER = "never"
 _UNITS = {"cool_after_hours": "h"}
@@ -78,6 +80,8 @@ def change(  # noqa: PLR0913 - a user's choices, all by name
     under the old settings; readers need not be closed. Of an application or an AURORA_PATH all
     journals are changed, one by one.
     """
+    from aurora_es.care.settings import change_settings
+
     with errors_told():
         path = os.path.abspath(path)
         with reports_told(path, as_json=as_json) as reports:

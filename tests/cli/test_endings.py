@@ -29,21 +29,24 @@ from tests.cli.support import (
 )
 from tests.cli.terminal import run_at_terminal
 
-READING = ("info", "cat", "tail", "at", "streams", "topics")
+READING = ("info", "ls", "stats", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
 ALL_COMMANDS = (
     *COMMANDS,
     "backup",
     "bench",
+    "diff",
     "doctor",
     "export",
     "fork",
+    "grep",
     "import",
     "init",
     "projection",
     "queue",
     "restore",
+    "show",
 )
 BEHIND_THE_PATH = {
     "at": ("2026-11-25T20:00:00Z",),
@@ -219,7 +222,9 @@ def test_help_names_every_command_and_option(
         assert "\n" not in command.help.replace("\n\n", "")
         assert any("--json" in parameter.opts for parameter in command.params), names
         for option in (option for parameter in command.params for option in parameter.opts):
-            word = option if option.startswith("-") else option.upper()
+            word = option
+            if not option.startswith("-"):
+                word = parameter.metavar or option.upper()
             assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), option
         assert re.search(rf"\$ (\w+=\S+ )?aurora-es {' '.join(names)} ", shown), names
         for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
