@@ -47,6 +47,7 @@ ALL_COMMANDS = (
     "queue",
     "restore",
     "show",
+    "ui",
 )
 BEHIND_THE_PATH = {
     "at": ("2026-11-25T20:00:00Z",),
@@ -221,11 +222,11 @@ def test_help_names_every_command_and_option(
         shown = capsys.readouterr().out
         assert "\n" not in command.help.replace("\n\n", "")
         assert any("--json" in parameter.opts for parameter in command.params), names
-        for option in (option for parameter in command.params for option in parameter.opts):
-            word = option
-            if not option.startswith("-"):
-                word = parameter.metavar or option.upper()
-            assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), option
+        for parameter in command.params:
+            for option in parameter.opts:
+                is_option = option.startswith("-")
+                word = option if is_option else (parameter.metavar or option.upper()).strip("[]")
+                assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), option
         assert re.search(rf"\$ (\w+=\S+ )?aurora-es {' '.join(names)} ", shown), names
         for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
             assert text in shown
