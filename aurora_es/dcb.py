@@ -232,6 +232,9 @@ class AuroraDCBSubscription(Paged[DCBSequencedEvent], DCBSubscription[AuroraDCBR
         page = [event for batch in batches for event in _sequenced_events(batch)]
         return page, page[-1].position if page else until
 
+    def _position_of(self, item: DCBSequencedEvent) -> int:
+        return item.position
+
     def stop(self) -> None:
         """End the iteration at once, from any thread, and free the descriptors; idempotent."""
         DCBSubscription.stop(self)

@@ -23,6 +23,7 @@ from aurora_es.cli import (
     repairing,
     settings,
     starting,
+    ui,
     upkeep,
     verify,
 )
@@ -228,6 +229,9 @@ app.command(
 app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --seconds 60 --json"))(
     benching.bench
 )
+app.command(
+    epilog=epilog("aurora-es ui store", "aurora-es ui store/Bank --app bank:Bank --port 8080")
+)(ui.ui)
 app.add_typer(projections.app)
 app.add_typer(queues.app)
 app.add_typer(moving.importing)

@@ -312,7 +312,6 @@ class ApplicationJournals:
         files = self._effects.files
         if self.is_building:
             self.close()
-            files.sync_directory(self._directory)
             files.rename(self._directory, self.path)
             self._directory = self.path
         # Also where it was renamed before: who did may have died before he synced the name.

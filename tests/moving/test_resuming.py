@@ -28,6 +28,7 @@ from aurora_es.moving import (
     sqlite_file,
 )
 from aurora_es.moving import json_lines as json_lines_module
+from aurora_es.moving.journals import ApplicationJournals
 from aurora_es.moving.pages import Page, Tracked
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
@@ -143,8 +144,9 @@ def test_an_import_killed_at_every_file_operation(
             )
             killed = False
         except SimulatedKill:
-            if power:
-                disk.crash(rng)
+            pass
+        if power:
+            disk.crash(rng)
         survivor = effects_with(cast("Files", CrashableFiles(disk)))
         there = "Shop" in survivor.files.listdir("/data")
         report = import_events(source(), "/data/Shop", env=env, effects=survivor)
@@ -152,6 +154,7 @@ def test_an_import_killed_at_every_file_operation(
         if there:
             assert [part.moved for part in report.parts] == [0, 0]
         assert report.tracking == {"Up": 42}
+        assert there or killed  # what was reported as done is there, whatever happens then
         step += 1 if step < 40 else 7
     assert step > 100
 
@@ -183,9 +186,12 @@ def test_an_export_killed_at_every_file_operation(tmp_path: Path, *, power: bool
             )
             killed = False
         except SimulatedKill:
-            if power:
-                disk.crash(rng)
+            pass
+        if power:
+            disk.crash(rng)
         survivor = effects_with(cast("Files", CrashableFiles(disk)))
+        if not killed:  # what was reported as done is there, whatever happens then
+            import_events(JsonLines(target, effects=survivor), "/data/Done", effects=survivor)
         export_events("/data/Shop", JsonLines(target, effects=survivor), effects=survivor)
         lines = JsonLines(target, effects=survivor)
         report = import_events(lines, f"/data/Shop{step}", effects=survivor)
@@ -374,6 +380,48 @@ def test_a_store_in_use_is_exported_as_of_one_moment(tmp_path: Path) -> None:
     report = export_events(target, Meanwhile(tmp_path / "back.db"))
     assert report.tracking == {"Up": 42}
     assert read_sqlite(tmp_path / "back.db") == read_sqlite(path)
+
+
+def test_a_snapshot_that_comes_meanwhile_is_not_ahead_of_the_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a store in use, no snapshot is exported without the event that it was taken at."""
+    path = _database(tmp_path / "shop.db")
+    target = tmp_path / "store" / "Shop"
+    import_events(SqliteFile(path), target)
+    opened = ApplicationJournals.journal
+
+    def open_and_go_on(self: ApplicationJournals, part: str) -> Journal:
+        is_first = not self._journals
+        journal = opened(self, part)
+        if is_first:
+            for purpose in ("events", "snapshots"):
+                with Journal.open(target / purpose) as other:
+                    record = Record(
+                        topic="t", state=b"", originator_id=ORDER, originator_version=99
+                    )
+                    other.append([record])
+        return journal
+
+    monkeypatch.setattr(ApplicationJournals, "journal", open_and_go_on)
+    export_events(target, SqliteFile(tmp_path / "back.db"))
+    contents = read_sqlite(tmp_path / "back.db")
+    versions = {row[2] for row in contents.notifications if row[1] == ORDER}
+    assert 99 in versions
+    assert 99 not in {row[1] for row in contents.snapshots}
+
+
+def test_what_a_killed_export_left_behind_is_cut_off(tmp_path: Path) -> None:
+    """However much of it there is behind the last good line."""
+    path = _database(tmp_path / "shop.db")
+    target, lines = tmp_path / "store" / "Shop", tmp_path / "lines"
+    import_events(SqliteFile(path), target)
+    export_events(target, JsonLines(lines))
+    expected = lines.read_bytes()
+    for torn in (b"\0" * 5000, b'{"part":"events","id":' + b"9" * 5000, expected[100:]):
+        lines.write_bytes(expected[: expected.index(b"\n", 500) + 1] + torn)
+        export_events(target, JsonLines(lines))
+        assert lines.read_bytes() == expected
 
 
 def test_two_imports_exclude_each_other(tmp_path: Path) -> None:

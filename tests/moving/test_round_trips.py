@@ -161,6 +161,7 @@ def test_json_lines_keep_all_that_a_record_has(records: list[Record]) -> None:
             with Journal.open(directory / "a" / "Shop" / part, sync=Sync.NEVER) as journal:
                 journal.append(records)
         export_events(directory / "a" / "Shop", JsonLines(directory / "lines"))
+        (directory / "lines").read_text("utf-8")  # is UTF-8, whatever the states are
         import_events(JsonLines(directory / "lines"), directory / "b" / "Shop")
         for part in ("dcb", "events"):
             with Journal.open(directory / "b" / "Shop" / part, read_only=True) as journal:
