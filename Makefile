@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next test-floor lint types bench docs reliability ci clean
+.PHONY: help demo test test-next test-floor lint types bench docs reference site reliability ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,14 @@ bench: $(READY) ## measure against the library's SQLite recorder and the disk's 
 
 docs: $(READY) ## run the code and check the links of the documentation
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+reference: $(READY) ## make the reference of the command line from its help
+	$(BIN)/python -m tests.docs.command_line
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: $(READY) ## build the documentation as a site into build/site; warnings are errors
+	$(BIN)/mkdocs build --strict # not --quiet: warnings that are not shown are not counted either
+	@echo "build/site/index.html is its first page"
 
 # One process, since these tests start many of their own and compete for the disk.
 reliability: export AURORA_RELIABILITY ?= long
@@ -76,5 +84,7 @@ $(READY): pyproject.toml
 		echo "aurora_es needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another interpreter: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,demo,dev,docs,ui]'
+	@# Not to be had for every machine: without it tests in a browser are skipped, and say so.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	@touch $@

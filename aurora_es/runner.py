@@ -60,7 +60,7 @@ class SystemProcess:
         if name not in system.nodes:
             message = f"{name!r}: expected one of {', '.join(sorted(system.nodes))}"
             raise recorder_error(ArgumentError(message))
-        self.name = name
+        self.name = name  # of the application
         self._class = system.get_app_cls(name)
         self._leaders = system.follows.get(name, [])
         self._env = env

@@ -23,17 +23,21 @@ _RELIABILITY = os.environ.get("AURORA_RELIABILITY", "normal")
 
 def pytest_configure() -> None:
     """Refuse an unknown AURORA_RELIABILITY: a typing error must not shorten a run unseen."""
-    if _RELIABILITY not in _RELIABILITY_FACTORS:
+    if _RELIABILITY not in _RELIABILITY_FACTORS and not _is_factor(_RELIABILITY):
         allowed = ", ".join(_RELIABILITY_FACTORS)
         raise pytest.UsageError(
-            f"AURORA_RELIABILITY is {_RELIABILITY!r}, expected one of {allowed}"
+            f"AURORA_RELIABILITY is {_RELIABILITY!r}, expected one of {allowed}, or a factor from 1 on"
         )
+
+
+def _is_factor(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) > 0
 
 
 @pytest.fixture(scope="session")
 def reliability_factor() -> int:
     """By how much a reliability test multiplies its shortest useful number of rounds."""
-    return _RELIABILITY_FACTORS[_RELIABILITY]
+    return _RELIABILITY_FACTORS.get(_RELIABILITY) or int(_RELIABILITY)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ that was dropped meanwhile sends it back to the marks.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -36,6 +36,7 @@ from aurora_es.care.copying import (
     is_left_over,
     is_linked,
     make_directories,
+    refuse_no_place,
     remove_tree,
     write_empty,
 )
@@ -49,7 +50,7 @@ from aurora_es.care.layout import (
     walk_of,
 )
 from aurora_es.care.verify import verify as verify_journal
-from aurora_es.errors import ArgumentError, CorruptionError, ForeignDirectoryError
+from aurora_es.errors import ArgumentError, AuroraError, CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular, read_exactly
 from aurora_es.files.locks import LOCK_PAUSES, TURN_PAUSES, acquire_flock, flocked, release_flock
 from aurora_es.format.names import (
@@ -125,6 +126,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
             f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
         )
         raise ArgumentError(message)
+    refuse_no_place(effects.files, place)
     with _target_locked(effects, place, lock_timeout) as before:
         for _ in range(_ATTEMPTS_MAX):
             _remove_left_over(effects.files, place, before)
@@ -136,6 +138,10 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
                 journals = work.copy_all(cuts, progress, verify=verify)
             except _DroppedError:
                 continue
+            except (AuroraError, OSError):
+                with suppress(OSError):  # on a disk that fails: then the next backup removes it
+                    _remove_left_over(effects.files, place, before)
+                raise
             report = BackupReport(
                 path=source,
                 target=place,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import stat
 from typing import TYPE_CHECKING
 
-from aurora_es.files.layer import DIRECTORY_MODE, open_regular, read_exactly, write_all
+from aurora_es.errors import ArgumentError
+from aurora_es.files.layer import DIRECTORY_MODE, exists, open_regular, read_exactly, write_all
 from aurora_es.segment.create import NO_HARD_LINKS
 
 if TYPE_CHECKING:
@@ -53,6 +56,21 @@ def write_empty(files: Files, path: str) -> None:
     """Make an empty file, if it is not there, with its name on disk."""
     files.close(open_regular(files, path, os.O_RDWR | os.O_CREAT))
     files.sync_directory(os.path.dirname(path))
+
+
+def refuse_no_place(files: Files, path: str) -> None:
+    """Raise ArgumentError unless ``path`` is a directory, or can be made as one."""
+    what, expected = path, "a directory, or nothing"
+    if not exists(files, path):
+        what, expected = os.path.dirname(path), f"a directory to make {os.path.basename(path)!r} in"
+    if exists(files, what) and stat.S_ISDIR(files.stat(what).st_mode):
+        return
+    found = "another kind of file" if exists(files, what) else "nothing"
+    message = (
+        f"{what}: expected {expected}, found {found}; nothing was written. Make it first"
+        f" (`mkdir -p {shlex.quote(what)}`), or name another place"
+    )
+    raise ArgumentError(message)
 
 
 def make_directories(files: Files, root: str, relative: str) -> None:

@@ -11,17 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
-from aurora_es.files.layer import open_regular
 from aurora_es.files.locks import flocked
-from aurora_es.format.manifest import MANIFEST_MAGIC
-from aurora_es.format.names import (
-    LOCK,
-    MANIFEST,
-    MANIFEST_LOCK,
-    parse_cooled_name,
-    parse_segment_name,
-)
+from aurora_es.format.names import LOCK, MANIFEST_LOCK
 from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.discovery import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,23 +29,13 @@ def refuse_no_journal(files: Files, path: str) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"{path}: expected the directory of a journal, found none; nothing was changed"
         raise ArgumentError(message) from error
-    if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
+    if is_journal(files, path, names):
         return
-    if MANIFEST in names and _has_magic(files, os.path.join(path, MANIFEST)):
-        return  # other programs have files of that name, too
     message = (
         f"{path}: expected a journal, or segments of one; found neither; nothing was changed. Name"
         " the directory that holds the segments: `aurora-es doctor` on the one above finds it"
     )
     raise ForeignDirectoryError(message)
-
-
-def _has_magic(files: Files, path: str) -> bool:
-    fd = open_regular(files, path, os.O_RDONLY)
-    try:
-        return files.pread(fd, len(MANIFEST_MAGIC), 0) == MANIFEST_MAGIC
-    finally:
-        files.close(fd)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ class SegmentPlan(NamedTuple):
     revision: int
     problem: str
     lost: tuple[PositionRange, ...]  # new ones, and those lost before
+    is_end_known: bool  # whether nothing behind ``end`` can have been acknowledged
 
 
 class Plan(NamedTuple):
@@ -81,6 +82,16 @@ class Plan(NamedTuple):
             for lost in segment.lost or ()
             for piece in known.pieces(*lost)
         )
+
+    @property
+    def lost_behind(self) -> int | None:
+        """Position behind which more may be lost, without anything to tell; None: none is."""
+        found, tail = self.found, self.tail
+        if tail is not None:
+            return None if tail.is_end_known else tail.position
+        newest = self.segments[found.tail_number]
+        assert isinstance(newest, SegmentPlan)
+        return None if newest.is_end_known else newest.end.position
 
     @property
     def mark_problem(self) -> str:
@@ -171,7 +182,7 @@ def make_plan(
         unlisted,
         tail,
         _removed(found, segments),
-        _assumptions(found, tail),
+        _assumptions(found),
     )
 
 
@@ -217,7 +228,8 @@ def _plan_segment(
         missing = "nothing of it can be read" if several else "the file is missing"
         if any(one.header is not None for one in several):
             missing = "it is of another history, and does not fit in"
-        best = SegmentPlan(number, None, place, begin, end, 0, missing, joined(lost))
+        is_end_known = told is not None or not is_tail
+        best = SegmentPlan(number, None, place, begin, end, 0, missing, joined(lost), is_end_known)
     return best._replace(revision=next_revision(found, number), problem=problem or best.problem)
 
 
@@ -264,12 +276,14 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     if header is not None and not follows(header, before):
         return None  # of another history
     path = os.path.join(found.path, candidate.name)
+    is_end_known = True
     if place.segment_number == found.tail_number:
         file, _ = open_damaged(files, path, place)
         mark = mark_of_tail(found)
         if file is not None:
-            visible = 0 if mark is None else mark.visible_offset
-            place = place._replace(visible_offset=max(visible, valid_end(file)))
+            visible = max(0 if mark is None else mark.visible_offset, valid_end(file))
+            place = place._replace(visible_offset=visible)
+            is_end_known = mark is not None or file.is_zero_from(visible)
     salvage, gap = open_salvage(files, path, place)
     if salvage is None:
         return None
@@ -304,6 +318,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         0,
         problem or noted.problem or "its contents are not what the manifest lists",
         joined(lost),
+        is_end_known,
     )
 
 
@@ -408,18 +423,10 @@ def _is_replaced(
     return candidate.revision != segment.revision
 
 
-def _assumptions(found: Survey, tail: Tail | None) -> tuple[str, ...]:
-    said = []
-    if found.manifest is None and found.first_number > 1:
-        said.append(
-            f"segments before segment {found.first_number} are taken for dropped by `retain`"
-        )
-    if found.mark is None and tail is None:
-        said.append(
-            "mark and newest segment are both damaged: how many positions were used behind those"
-            " that could be read is not known, and they may be used again"
-        )
-    return tuple(said)
+def _assumptions(found: Survey) -> tuple[str, ...]:
+    if found.manifest is not None or found.first_number == 1:
+        return ()
+    return (f"segments before segment {found.first_number} are taken for dropped by `retain`",)
 
 
 def _count(lost: tuple[PositionRange, ...]) -> int:

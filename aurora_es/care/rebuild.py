@@ -15,7 +15,6 @@ import msgspec
 
 from aurora_es.care.broken_copy import broken_name, keep
 from aurora_es.care.execution import execute
-from aurora_es.care.findings import repair_command
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
@@ -24,7 +23,7 @@ from aurora_es.care.steps import Steps
 from aurora_es.care.survey import survey
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.names import MANIFEST
+from aurora_es.format.names import MANIFEST, segment_name
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.manifest_file import change_manifest, read_manifest
 
@@ -41,13 +40,13 @@ LOCK_TIMEOUT_SECONDS_DEFAULT = 60.0
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a rebuild has made anew, or would make."""
 
-    path: str
-    dry_run: bool
+    path: str  # of the journal
+    dry_run: bool  # nothing was changed
     segments: int  # whose index runs and tables of frames are made
-    runs: int
+    runs: int  # that are made
     manifest: bool  # whether the manifest is made, too
     kept_in: str | None  # directory with the files as they were
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()  # what could not be known and was assumed
 
 
 def rebuild(  # noqa: PLR0913 - a user's choices, all by name
@@ -88,7 +87,7 @@ def _rebuild_indexes(
             os.path.join(path, MANIFEST),
             0,
             expected="a manifest, to know which index runs there are",
-            found=f"no file. Run `{repair_command(path)}`",
+            found="no file",
         )
     if not dry_run:
         numbers = {segment.segment_number for segment in found.segments}
@@ -147,7 +146,10 @@ def _refuse_damage(plan: Plan) -> None:
     """Raise for the first thing that is wrong besides the manifest."""
     path = plan.found.path
     problems = [
-        (segment.source or f"segment {segment.number}", segment.problem)
+        (
+            segment.source or segment_name(segment.number, segment.begin.position + 1),
+            segment.problem,
+        )
         for segment in plan.repaired
     ]
     problems += [(one.name, one.problem) for one in plan.found.foreign]
@@ -155,8 +157,5 @@ def _refuse_damage(plan: Plan) -> None:
         problems.append(("mark", plan.mark_problem))
     for name, problem in problems:
         raise CorruptionError(
-            os.path.join(path, name),
-            0,
-            expected="nothing wrong but the manifest",
-            found=f"{problem}. Run `{repair_command(path)}`",
+            os.path.join(path, name), 0, expected="nothing wrong but the manifest", found=problem
         )

@@ -36,22 +36,25 @@ LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with one file, and what is done about it."""
 
-    file: str
-    problem: str
-    action: str
+    file: str  # its name in the journal
+    problem: str  # what is wrong with it
+    action: str  # what is done about it
     lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included
 
 
 class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a repair has done, or would do; without repairs there was nothing to do."""
 
-    path: str
-    dry_run: bool
-    repairs: tuple[Repair, ...]
+    path: str  # of the journal
+    dry_run: bool  # nothing was changed
+    repairs: tuple[Repair, ...]  # by file
     lost: tuple[tuple[int, int], ...]  # positions that were not known to be lost before
+    # Position behind which nobody knows how many were used, or none: the mark is gone, and what is
+    # there cannot be read. They may be used again. None: all that is lost is known.
+    lost_behind: int | None
     kept_in: str | None  # directory with the files as they were
-    assumptions: tuple[str, ...]
-    epoch: int
+    assumptions: tuple[str, ...]  # what could not be known and was assumed
+    epoch: int  # of the journal behind the repair
 
     @property
     def lost_count(self) -> int:
@@ -108,6 +111,7 @@ def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) ->
         dry_run=True,
         repairs=repairs,
         lost=plan.lost,
+        lost_behind=plan.lost_behind,
         kept_in=broken_name(effects.files, plan.found.path) if repairs else None,
         assumptions=assumptions if repairs else (),
         epoch=plan.epoch,
@@ -122,7 +126,8 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
         target = segment_name(number, base, segment.revision)
         action = f"written again as {target}, without what is lost"
         if not segment.lost:
-            action = f"written again as {target}; nothing is lost"
+            nothing = "nothing is lost" if segment.is_end_known else "what is lost is not known"
+            action = f"written again as {target}; {nothing}"
         if number == found.tail_number:
             action += f"; segment {number + 1} follows it"
         yield Repair(file=name, problem=segment.problem, action=action, lost=segment.lost)

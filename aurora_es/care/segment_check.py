@@ -28,7 +28,7 @@ from aurora_es.care.findings import (
     joined,
     repair_command,
 )
-from aurora_es.care.segment_facts import Bound, SegmentFacts, Target, facts_of, whole_range
+from aurora_es.care.segment_facts import SegmentFacts, Target, facts_of, whole_range
 from aurora_es.care.table_check import check_table
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.frame import frame_bytes
@@ -49,6 +49,7 @@ from aurora_es.segment.salvage import (
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
+    from aurora_es.journal.gathering import Bound
     from aurora_es.segment.frame_table import FramePlaces
 
 _KIND_OF = {
@@ -66,6 +67,8 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     last_position: int | None  # of its last record, lost or not
     size_bytes: int
+    # Whether nothing can have been behind that: the file says so, or its neighbours or the mark.
+    is_end_known: bool
 
 
 def examine(files: Files, directory: str, target: Target, bound: Bound) -> SegmentResult:
@@ -75,6 +78,7 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     facts: SegmentFacts | None = None
     places: FramePlaces | None = None
     last = target.last_position
+    is_end_known = last is not None
     size = files.stat(path).st_size
     try:
         try:
@@ -82,11 +86,13 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)
             facts, places = facts_of(file, target, bound)
             last = facts.last_position
+            # A closed segment has a successor, unless a roll was killed: that is for the mark to say.
+            is_end_known = not target.is_tail or target.visible_offset is not None
         except CorruptionError as error:
             if _is_foreign(files, path, target):
                 findings.append(_foreign(path, directory, target, error))
             else:
-                last = _damages(files, path, directory, target, findings)
+                last, is_end_known = _damages(files, path, directory, target, findings)
     except FileNotFoundError:
         raise
     except UnsupportedFormatError as error:
@@ -98,7 +104,13 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
         table = check_table(files, directory, identity, places)
         if table is not None:
             findings.append(table)
-    return SegmentResult(facts=facts, findings=findings, last_position=last, size_bytes=size)
+    return SegmentResult(
+        facts=facts,
+        findings=findings,
+        last_position=last,
+        size_bytes=size,
+        is_end_known=is_end_known,
+    )
 
 
 def _is_foreign(files: Files, path: str, target: Target) -> bool:
@@ -136,31 +148,34 @@ def _unchecked(kind: str, path: str, directory: str, error: Exception) -> Findin
 
 def _damages(
     files: Files, path: str, directory: str, target: Target, findings: list[Finding]
-) -> int | None:
-    """Add a finding for each gap of a damaged segment; returns its last position, if known."""
+) -> tuple[int | None, bool]:
+    """Add a finding for each gap of a damaged segment; returns its end, and whether it is known."""
     file, header_gap = open_damaged(files, path, target.place)
     if header_gap is not None:
         lost = () if file is not None else whole_range(target)
         findings.append(_finding(path, directory, target, header_gap, lost))
     if file is None:
-        return target.last_position
+        return target.last_position, target.last_position is not None
     if target.is_tail and _mark_is_inside_a_frame(file, target):
         findings.append(_inside_a_frame(file, directory, target))
-        return None
+        return None, True
     salvage = Salvage(file, target.place)
-    last: int | None = file.header.base_position - 1
+    last = file.header.base_position - 1
+    is_end_known = True
     for found in salvage:
         if not isinstance(found, Gap):
             last = found.first_position + len(found.records) - 1
             continue
-        last = found.last_position
-        if target.is_tail and target.visible_offset is None and last is None:
-            continue  # without a mark nobody can tell an unfinished write from a damage
+        if found.last_position is None:
+            is_end_known = file.is_zero_from(found.offset)
+            if target.is_tail and target.visible_offset is None:
+                continue  # without a mark nobody can tell an unfinished write from a damage
         lost = ()
-        if last is not None:
+        if found.last_position is not None:
+            last = found.last_position
             lost = joined([(found.first_position, last)])
         findings.append(_finding(path, directory, target, found, lost))
-    return last
+    return last, is_end_known
 
 
 def _finding(

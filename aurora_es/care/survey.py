@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from aurora_es.care.findings import joined
 from aurora_es.care.neighbours import contradictions
 from aurora_es.care.summary import summary_of
-from aurora_es.errors import CorruptionError, ForeignDirectoryError
+from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly
 from aurora_es.format.frame import KIND_END
 from aurora_es.format.mark import SLOT_BYTES, SLOT_OFFSETS, SPAN_BYTES, Mark, decode_slot
 from aurora_es.format.names import (
-    MANIFEST,
     MARK,
     parse_cooled_name,
     parse_frames_name,
@@ -111,17 +110,10 @@ class Survey(NamedTuple):
 def survey(files: Files, path: str) -> Survey:
     """Look at the files of ``path``, their headers, the manifest and the mark.
 
-    Raises ForeignDirectoryError for what is no journal, UnsupportedFormatError, CorruptionError
-    where no file says of which journal it is, OSError.
+    Raises UnsupportedFormatError, CorruptionError where no file says of which journal it is, OSError.
     """
     names = tuple(sorted(files.listdir(path)))
     segments = [name for name in names if parse_segment_name(name) or parse_cooled_name(name)]
-    if MANIFEST not in names and not segments:
-        message = (
-            f"{path}: expected a journal, or segments of one; found neither; nothing was changed."
-            " Repair the directory that holds the segments: `aurora-es doctor` on the one above finds it"
-        )
-        raise ForeignDirectoryError(message)
     settings, manifest_problem = _read_manifest(files, path)
     headers = {name: _header_of(files, os.path.join(path, name)) for name in segments}
     genesis_id = _genesis_of(path, settings, [header for header, _ in headers.values() if header])

@@ -36,6 +36,7 @@ class Tail(NamedTuple):
     position: int
     commit_number: int
     mark_problem: str  # why the mark is not one of this tail; empty: it is, or is missing
+    is_end_known: bool  # whether nothing behind that can have been acknowledged
 
 
 def mark_of_tail(found: Survey) -> Mark | None:
@@ -59,7 +60,10 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
     mark = mark_of_tail(found)
     chain, at_mark, stop = _walked(file, mark)
     if mark is None:
-        return Tail(name, chain.offset, chain.position, chain.commit_number, "")
+        # Else it is an unfinished write, a damage, or the end of a closed segment whose successor
+        # is lost, or was never made: that is for the mark to say.
+        is_end_known = file.is_zero_from(chain.offset)
+        return Tail(name, chain.offset, chain.position, chain.commit_number, "", is_end_known)
     if chain.offset < mark.durable_offset and chain.position < mark.visible_position:
         raise stop_error(file, stop)
     problem = ""
@@ -68,7 +72,7 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
         problem = "expected the end of a commit, found offset {}, position {}, commit {}".format(
             *place
         )
-    return Tail(name, chain.offset, chain.position, chain.commit_number, problem)
+    return Tail(name, chain.offset, chain.position, chain.commit_number, problem, True)
 
 
 def _walked(file: SegmentFile, mark: Mark | None) -> tuple[Chain, bool, Stop]:

@@ -49,7 +49,8 @@ def targets_of(evidence: Evidence) -> Targets:
     if not targets.found and manifest is None:
         listed = (numbers[0] if numbers else 1) - 1
     if mark is None or mark.segment_number <= listed:
-        last = max([listed, *numbers])
+        # Behind the last listed segment there is always another.
+        last = max([listed + (manifest is not None), *numbers])
         mark = None
     else:
         last = mark.segment_number

@@ -43,8 +43,6 @@ from aurora_es.care.findings import (
 from aurora_es.care.neighbours import contradictions, disagreements
 from aurora_es.care.segment_check import SegmentResult, examine, lost_of
 from aurora_es.care.segment_facts import (
-    NO_BOUND,
-    Bound,
     SegmentFacts,
     Target,
     postings_of,
@@ -53,6 +51,7 @@ from aurora_es.care.segment_facts import (
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.journal.gathering import NO_BOUND, Bound
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
@@ -71,26 +70,29 @@ if TYPE_CHECKING:
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
     """One segment as it was found."""
 
-    segment_number: int
-    file_name: str
-    base_position: int
+    segment_number: int  # from 1
+    file_name: str  # in the directory of the journal
+    base_position: int  # of its first record
     last_position: int | None  # below the base position when it holds no record; None: not known
-    size_bytes: int
-    is_whole: bool
+    size_bytes: int  # of the file
+    is_whole: bool  # nothing is wrong with it
     digest: str | None  # logical, hexadecimal; None if it is not whole
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a journal is whole, and what is wrong if it is not."""
 
-    path: str
+    path: str  # of the journal
     is_whole: bool  # nothing is wrong, and everything could be checked
-    is_damaged: bool
-    findings: tuple[Finding, ...]
+    is_damaged: bool  # something is wrong that was read
+    findings: tuple[Finding, ...]  # what is wrong
     lost: tuple[PositionRange, ...]  # of all findings
+    # Without the mark, and with bytes at the end that cannot be read, nobody knows how many
+    # positions behind this one are lost, or none; None: all that is lost is known.
+    lost_behind: int | None
     first_position: int  # the first that is retained
     last_position: int | None  # as the mark says, or else the segments
-    segments: tuple[VerifiedSegment, ...]
+    segments: tuple[VerifiedSegment, ...]  # in order
     # Of the commits up to the mark, or up to what was asked for; hexadecimal. None if it was not
     # asked for, or cannot be had.
     digest: str | None
@@ -229,7 +231,11 @@ class _Verification:
             cure=repair_command(self.path),
         )
         result = SegmentResult(
-            facts=None, findings=[finding], last_position=target.last_position, size_bytes=0
+            facts=None,
+            findings=[finding],
+            last_position=target.last_position,
+            size_bytes=0,
+            is_end_known=target.last_position is not None,
         )
         return self._looked_for_elsewhere(target, result)
 
@@ -372,6 +378,7 @@ class _Verification:
             is_damaged=is_damaged,
             findings=findings,
             lost=joined(one for finding in findings for one in finding.lost),
+            lost_behind=self._lost_behind(),
             first_position=segments[0].base_position if segments else 1,
             last_position=self.last_position if segments else 0,
             segments=segments,
@@ -379,6 +386,12 @@ class _Verification:
             digest_position=None if digest is None else digest[1],
             digest_commit=None if digest is None else digest[2],
         )
+
+    def _lost_behind(self) -> int | None:
+        if not self.checked or self.checked[-1][1].is_end_known:
+            return None
+        target, result = self.checked[-1]
+        return target.base_position - 1 if result.last_position is None else result.last_position
 
     def _digest(self) -> tuple[str, int, int] | None:
         """The chain, last position and last commit; None where something in it is damaged."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import RebuildReport, RepairReport
-from aurora_es.care import rebuild as rebuild_journal
-from aurora_es.care import repair as repair_journal
 from aurora_es.cli.arguments import AsJson, PathToLookAt
 from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_REFUSED, errors_told, tell
 from aurora_es.cli.finding import find_to_repair
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.text import encodable, json_bytes, printable
+from aurora_es.cli.reports import reports_told
+from aurora_es.cli.text import encodable, lost_text, printable, ranges_text
+
+if TYPE_CHECKING:
+    from aurora_es.care import RebuildReport, RepairReport
 
 
 def repair(
@@ -35,32 +37,35 @@ def repair(
     Nothing is renumbered, and lost positions are never used again. Whatever is changed is kept in
     a directory beside the journal. A dry run ends with exit code 3 if there is something to do.
     """
-    refused = damaged = False
+    from aurora_es.care import repair as repair_journal
+
+    damaged = False
+    refused = []
     with errors_told():
-        reports = []
-        for journal in find_to_repair(os.path.abspath(path)):
-            confirmation = _Confirmation(yes=yes, can_ask=not as_json and sys.stdin.isatty())
-            with progress_shown(f"reading {printable(os.path.relpath(journal))}") as progress:
-                report = repair_journal(
-                    journal,
-                    dry_run=dry_run,
-                    progress=progress if yes or dry_run else None,
-                    confirm=confirmation.confirm if not dry_run else lambda _: False,
-                )
-            reports.append(report)
-            damaged = damaged or (dry_run and bool(report.repairs))
-            refused = refused or (not dry_run and report.dry_run and bool(report.repairs))
-            if not as_json and not confirmation.was_shown:
-                _print_repair(report)
-            if not as_json and report.repairs and not report.dry_run:
-                print(
-                    f"repaired; epoch {report.epoch}; next: aurora-es verify {printable(journal)}"
-                )
-        if as_json:
-            found = {"path": encodable(os.path.abspath(path)), "journals": [*map(_safe, reports)]}
-            sys.stdout.buffer.write(json_bytes(found))
+        path = os.path.abspath(path)
+        with reports_told(path, as_json=as_json) as reports:
+            for journal in find_to_repair(path):
+                confirmation = _Confirmation(yes=yes, can_ask=not as_json and sys.stdin.isatty())
+                with progress_shown(f"reading {printable(os.path.relpath(journal))}") as progress:
+                    report = repair_journal(
+                        journal,
+                        dry_run=dry_run,
+                        progress=progress if yes or dry_run else None,
+                        confirm=confirmation.confirm if not dry_run else lambda _: False,
+                    )
+                reports.append(_safe(report))
+                damaged = damaged or (dry_run and bool(report.repairs))
+                if not dry_run and report.dry_run and report.repairs:
+                    refused.append(journal)
+                if not as_json and not confirmation.was_shown:
+                    _print_repair(report)
+                if not as_json and report.repairs and not report.dry_run:
+                    print(
+                        f"repaired; epoch {report.epoch};"
+                        f" next: aurora-es verify {printable(shlex.quote(journal))}"
+                    )
     if refused:
-        tell("nothing was changed; add --yes to do it without being asked")
+        tell(f"not repaired: {', '.join(refused)}; add --yes to do it without being asked")
         raise typer.Exit(EXIT_REFUSED)
     if damaged:
         raise typer.Exit(EXIT_DAMAGED)
@@ -85,30 +90,25 @@ def rebuild(
     Indexes may be made while the store is in use. Refused for damages that only repair can do
     something about.
     """
+    from aurora_es.care import rebuild as rebuild_journal
+
     del indexes  # they are made in any case: the manifest lists them
     with errors_told():
-        reports = []
-        for journal in find_to_repair(os.path.abspath(path)):
-            with progress_shown(f"rebuilding {printable(os.path.relpath(journal))}") as progress:
-                report = rebuild_journal(
-                    journal, manifest=manifest, dry_run=dry_run, progress=progress
-                )
-            reports.append(report)
-            if not as_json:
-                _print_rebuild(report)
-        if as_json:
-            found = {
-                "path": encodable(os.path.abspath(path)),
-                "journals": [
-                    msgspec.structs.replace(
-                        one,
-                        path=encodable(one.path),
-                        kept_in=None if one.kept_in is None else encodable(one.kept_in),
+        path = os.path.abspath(path)
+        with reports_told(path, as_json=as_json) as reports:
+            for journal in find_to_repair(path):
+                with progress_shown(
+                    f"rebuilding {printable(os.path.relpath(journal))}"
+                ) as progress:
+                    report = rebuild_journal(
+                        journal, manifest=manifest, dry_run=dry_run, progress=progress
                     )
-                    for one in reports
-                ],
-            }
-            sys.stdout.buffer.write(json_bytes(found))
+                kept_in = None if report.kept_in is None else encodable(report.kept_in)
+                reports.append(
+                    msgspec.structs.replace(report, path=encodable(report.path), kept_in=kept_in)
+                )
+                if not as_json:
+                    _print_rebuild(report)
 
 
 class _Confirmation:
@@ -134,14 +134,11 @@ def _print_repair(report: RepairReport) -> None:
         return
     print(f"{path}:")
     for one in report.repairs:
-        lost = f"; lost: {_ranges(one.lost)}" if one.lost else ""
+        lost = f"; lost: {ranges_text(one.lost)}" if one.lost else ""
         print(f"{printable(one.file)}: {printable(one.problem)}: {one.action}{lost}")
     for assumption in report.assumptions:
         print(f"assumed: {printable(assumption)}")
-    if report.lost:
-        print(f"lost: {report.lost_count:,} positions: {_ranges(report.lost)}")
-    else:
-        print("lost: nothing")
+    print(lost_text(report.lost, report.lost_behind))
     if report.kept_in is not None:
         print(f"kept as it was: {printable(report.kept_in)}")
 
@@ -157,10 +154,6 @@ def _print_rebuild(report: RebuildReport) -> None:
         print(f"assumed: {printable(assumption)}")
     if report.kept_in is not None:
         print(f"kept as it was: {printable(report.kept_in)}")
-
-
-def _ranges(ranges: tuple[tuple[int, int], ...]) -> str:
-    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _safe(report: RepairReport) -> RepairReport:

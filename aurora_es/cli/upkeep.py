@@ -7,24 +7,38 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
 import msgspec
 import typer
 
-from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, parse_age, parse_size
+from aurora_es.cli.arguments import (
+    AsJson,
+    PathToLookAt,
+    PathToRead,
+    parse_age,
+    parse_size,
+    parser_of,
+)
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_journal, find_to_change
+from aurora_es.cli.finding import find_one_to_change, find_to_change, refuse_queue
 from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 from aurora_es.journal import background, compaction, retention
-from aurora_es.journal.cool import COOL_CODEC_DEFAULT
+from aurora_es.journal.cool import COOL_CODEC_DEFAULT, codec_named
 from aurora_es.journal.retention import RetentionReport
 
 _Progress = Callable[[int, int], object]
 _HOUR = timedelta(hours=1)
+
+
+def _codec(text: str) -> str:
+    """The name of a codec that there is; raises AuroraConfigurationError."""
+    codec_named(text)
+    return text
 
 
 def seal(path: PathToLookAt, *, as_json: AsJson = False) -> None:
@@ -61,7 +75,8 @@ def cool(
     path: PathToLookAt,
     *,
     codec: Annotated[
-        str, typer.Option(metavar="CODEC", help="lz4, none, snappy or zstd.")
+        str,
+        typer.Option(metavar="CODEC", parser=parser_of(_codec), help="lz4, none, snappy or zstd."),
     ] = COOL_CODEC_DEFAULT,
     older_than: Annotated[
         timedelta,
@@ -118,10 +133,15 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Drop the oldest sealed segments of a journal for good; try --dry-run first.
 
-    Refused while an application in the same AURORA_PATH has yet to read them.
+    Any of the bounds is enough to drop a segment. Refused while an application in the same AURORA_PATH
+    has yet to read it. For a queue there is `queue retain`, which knows its names.
     """
+    if older_than is None and before_position is None and bytes_max is None:
+        message = "expected --older-than, --before-position or --bytes-max, found none of them"
+        raise typer.BadParameter(message)
     with errors_told():
-        (journal,) = find_to_change(find_journal(os.path.abspath(path)))
+        refuse_queue(os.path.abspath(path))
+        journal = find_one_to_change(os.path.abspath(path))
         report = retention.retain(
             journal,
             older_than=older_than,
@@ -129,7 +149,7 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
             bytes_max=bytes_max,
             dry_run=dry_run,
         )
-        _print_reports([report], as_json=as_json)
+        _print_report(report, as_json=as_json)
 
 
 def compact(
@@ -153,31 +173,31 @@ def compact(
         if journals != [path]:
             purposes = {compaction.SNAPSHOTS, compaction.TRACKING}
             journals = [one for one in journals if os.path.basename(one) in purposes]
-        reports = [
-            compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
-            for journal in journals
-        ]
-        _print_reports(reports, as_json=as_json)
+        with reports_told(path, as_json=as_json) as reports:
+            for journal in journals:
+                report = compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
+                reports.append(msgspec.structs.replace(report, path=encodable(report.path)))
+                if not as_json:
+                    _print_report(report, as_json=False)
 
 
-def _print_reports(reports: Sequence[RetentionReport], *, as_json: bool) -> None:
-    for report in reports:
-        if as_json:
-            shown = msgspec.structs.replace(report, path=encodable(report.path))
-            sys.stdout.buffer.write(json_bytes(shown))
-            continue
-        verb = "would drop" if report.dry_run else "dropped"
-        print(
-            f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
-            f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
-            f" retained from position {report.retained_from:,}"
-        )
-        if report.originator_count:
-            print(f"{report.originator_count:,} originators would lose their first events:")
-            for originator_id in report.originator_ids:
-                print(printable(str(originator_id)))
-            if report.originator_count > len(report.originator_ids):
-                print("...")
+def _print_report(report: RetentionReport, *, as_json: bool) -> None:
+    if as_json:
+        shown = msgspec.structs.replace(report, path=encodable(report.path))
+        sys.stdout.buffer.write(json_bytes(shown))
+        return
+    verb = "would drop" if report.dry_run else "dropped"
+    print(
+        f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
+        f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
+        f" retained from position {report.retained_from:,}"
+    )
+    if report.originator_count:
+        print(f"{report.originator_count:,} originators would lose their first events:")
+        for originator_id in report.originator_ids:
+            print(printable(str(originator_id)))
+        if report.originator_count > len(report.originator_ids):
+            print("...")
 
 
 def _work(
@@ -190,17 +210,14 @@ def _work(
     """Work on every journal under ``path``, and print what was done on each."""
     with errors_told():
         path = os.path.abspath(path)
-        results = []
-        for journal in find_to_change(path):
-            with progress_shown(f"{what} {printable(os.path.relpath(journal))}") as progress:
-                counts = work(journal, progress)
-            results.append({"path": encodable(journal), **counts})
-            if not as_json:
-                ((name, count),) = counts.items()
-                print(f"{printable(journal)}: {_counted(name, count)}")
-        if as_json:
-            found = {"path": encodable(path), "journals": results}
-            sys.stdout.buffer.write(json_bytes(found))
+        with reports_told(path, as_json=as_json) as results:
+            for journal in find_to_change(path):
+                with progress_shown(f"{what} {printable(os.path.relpath(journal))}") as progress:
+                    counts = work(journal, progress)
+                results.append({"path": encodable(journal), **counts})
+                if not as_json:
+                    ((name, count),) = counts.items()
+                    print(f"{printable(journal)}: {_counted(name, count)}")
 
 
 def _counted(name: str, count: int) -> str:

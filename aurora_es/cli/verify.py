@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import Finding, VerifyReport
-from aurora_es.care import verify as verify_journal
 from aurora_es.cli.arguments import AsJson, PathToLookAt
-from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_UNCHECKED, errors_told
+from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_REFUSED, EXIT_UNCHECKED, errors_told, tell
 from aurora_es.cli.finding import find_journals
 from aurora_es.cli.progress import bytes_shown
-from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.cli.reports import reports_told
+from aurora_es.cli.text import encodable, lost_text, printable, ranges_text, size_text
+from aurora_es.files.layer import SYSTEM_EFFECTS
+
+if TYPE_CHECKING:
+    from aurora_es.care import Finding, VerifyReport
+
+_LOCK_SECONDS = 5.0  # to wait while a backup is being made to where the copy lies
 
 
 def verify(
@@ -43,30 +48,42 @@ def verify(
     Nothing is written, and the store may be in use. Says what is wrong, where, which positions are
     lost, and which command to run next.
     """
-    with errors_told():
+    from aurora_es.care import verify as verify_journal
+    from aurora_es.care.backup_record import copy_held
+
+    reports = []
+    with errors_told(), copy_held(SYSTEM_EFFECTS, os.path.abspath(path), timeout=_LOCK_SECONDS):
         path = os.path.abspath(path)
         found = find_journals(path)
-        reports = []
-        for journal in found.journals:
-            with bytes_shown(f"verifying {printable(os.path.relpath(journal))}") as progress:
-                report = verify_journal(journal, digest=digest, until=until, progress=progress)
-            reports.append(report)
-            if not as_json:
-                _print_report(report)
-        if as_json:
-            results = {
-                "path": encodable(path),
-                "journals": [_encodable_report(report) for report in reports],
-                "unreadable": [encodable(directory) for directory in found.unreadable],
-            }
-            sys.stdout.buffer.write(json_bytes(results))
-        else:
+        unreadable = [*map(encodable, found.unreadable)]
+        with reports_told(path, as_json=as_json, unreadable=unreadable) as told:
+            for journal in found.journals:
+                with bytes_shown(f"verifying {printable(os.path.relpath(journal))}") as progress:
+                    report = verify_journal(journal, digest=digest, until=until, progress=progress)
+                reports.append(report)
+                told.append(_encodable_report(report))
+                if not as_json:
+                    _print_report(report)
+        if not as_json:
             for directory in found.unreadable:
                 print(f"{printable(directory)}: cannot be read, and was not checked")
     if any(report.is_damaged for report in reports):
         raise typer.Exit(EXIT_DAMAGED)
     if found.unreadable or not all(report.is_whole for report in reports):
         raise typer.Exit(EXIT_UNCHECKED)
+    _refuse_short(reports, until or 0)
+
+
+def _refuse_short(reports: Iterable[VerifyReport], until: int) -> None:
+    """Fail where a digest up to a position was asked for, and there is no such position."""
+    short = [one for one in reports if one.last_position is not None and one.last_position < until]
+    for report in short:
+        tell(
+            f"{report.path}: expected a journal up to position {until:,} at least, found one that ends"
+            f" at {report.last_position:,}; its digest covers no more"
+        )
+    if short:
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _print_report(report: VerifyReport) -> None:
@@ -89,26 +106,19 @@ def _print_report(report: VerifyReport) -> None:
         )
     for finding in report.findings:
         _print_finding(finding)
-    if report.lost:
-        count = sum(last - first + 1 for first, last in report.lost)
-        print(f"lost: {count:,} positions: {_ranges(report.lost)}")
-    elif report.is_damaged:
-        print("lost: nothing")
+    if report.is_damaged:
+        print(lost_text(report.lost, report.lost_behind))
     for cure in dict.fromkeys(finding.cure for finding in report.findings):
         print(f"next: {printable(cure)}")
 
 
 def _print_finding(finding: Finding) -> None:
     at = "" if finding.offset is None else f", offset {finding.offset}"
-    lost = f"; lost: {_ranges(finding.lost)}" if finding.lost else ""
+    lost = f"; lost: {ranges_text(finding.lost)}" if finding.lost else ""
     print(
         f"{finding.kind}: {printable(finding.path)}{at}: expected {printable(finding.expected)},"
         f" found {printable(finding.found)}{lost}"
     )
-
-
-def _ranges(ranges: tuple[tuple[int, int], ...]) -> str:
-    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _encodable_report(report: VerifyReport) -> VerifyReport:

@@ -211,6 +211,6 @@ def exists(files: Files, path: str) -> bool:
     """Whether there is anything of this name; a link that leads nowhere is nothing."""
     try:
         files.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Appends a group of commits under the append lock: PROTOCOLS, Append 5 to 11.
+"""Appends a group of commits under the append lock: steps 4 to 10 of docs/internals/crash-safety.md.
 
 The loops and local names in ``_assemble`` are for ``benchmarks`` (row "one-event insert").
 """
@@ -55,18 +55,21 @@ def mark_under_lock(handle: Handle) -> Mark:
         before = handle.state.chain
         segment_number = 0 if before is None else before.segment_number
         if advance(handle, mark) is not None:
+            # A power cut under a weak sync mode: the mark reached the disk, and the bytes did not.
             return recover(handle)
         if mark.segment_number != segment_number:
             take_roll_cycle(handle)
     chain = handle.state.chain
     assert chain is not None
     if handle.in_doubt:
+        # A thread of this process was interrupted between its write and its publication.
         return recover(handle)
     tail = handle.tail
     if tail is None or tail.header.segment_number != chain.segment_number:
         tail = handle.open_tail(chain)
     ahead = handle.files.pread(tail.fd, 8, mark.visible_offset)
     if ahead and ahead != _NOT_WRITTEN[: len(ahead)]:
+        # Another process was killed between its write and its publication, or in the middle of a roll.
         return recover(handle)
     return mark
 
@@ -88,6 +91,8 @@ def write_group(
     durable = handle.sync_mode is Sync.ALWAYS
     if durable and end > handle.reserved_end:
         reserve(handle, tail, mark.visible_offset, len(data))
+    # Killed in here: a torn tail behind the mark. Killed from here on: complete commits, adopted by
+    # whoever recovers; from the publication on they are visible, and only the caller does not know.
     write_tail(handle, tail, data, mark)
     last = group[-1]
     published = Mark(
@@ -108,6 +113,7 @@ def write_group(
             meters.note_sync(seconds, meters.appended_commits + len(group))
         _publish(handle, descriptors.mark, published, group, previous, timestamp)
     except OSError as error:
+        # The kernel may have dropped the pages; whoever opens next writes the bytes again.
         handle.poison_with(error)
         message = (
             f"{tail.path}: the sync failed ({error}); the commit may or may not be on disk, and"
@@ -156,6 +162,7 @@ def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere
             if chain.first_timestamp is None:
                 chain.first_timestamp = timestamp
         except BaseException:
+            # Interrupted behind the publication: the index lacks what everybody sees.
             handle.forget_state()
             raise
 

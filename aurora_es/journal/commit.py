@@ -69,6 +69,8 @@ class PreparedCommit:
     condition: Condition | None = None
     looked_to = 0
     looked_epoch: int | None = None  # of the mark when that was found out
+    # The upstream was restored to a point before what is tracked, and all of it is tracked anew.
+    tracking_may_fall = False
     is_broken = False  # a match was found in what was sealed between that look and the lock
 
     def __init__(  # noqa: PLR0913, PLR0917 - made by prepare_commit alone, once per append

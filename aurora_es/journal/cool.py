@@ -110,12 +110,13 @@ def cool_segment(effects: Effects, path: str, segment: SealedSegment, codec: int
 
     def change(current: Manifest) -> dict[str, object]:
         if segment not in current.segments:
-            return {}
+            return {}  # retention has dropped it meanwhile
         return {
             "segments": [cooled if one == segment else one for one in current.segments],
             "obsolete": [*(current.obsolete or ()), *replaced],
         }
 
+    # Killed before this: an unlisted revision, removed by the next run; behind it: two names, one listed.
     listed = change_manifest(effects, path, change, lock_timeout=LOCK_TIMEOUT_SECONDS)
     if cooled not in listed.segments:
         remove_if_there(files, os.path.join(path, packed.name))

@@ -20,6 +20,8 @@ from aurora_es.format.manifest import MANIFEST_MAGIC
 from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aurora_es.files.layer import Files
 
 _LEVELS_MAX = 2  # application, purpose
@@ -44,7 +46,7 @@ def journals_below(path: str, files: Files = SYSTEM_EFFECTS.files) -> Findings:
 def _search(files: Files, path: str, levels: int, findings: Findings) -> None:
     try:
         names = sorted(files.listdir(path))
-        if _is_journal(files, path, names):
+        if is_journal(files, path, names):
             findings.journals.append(path)
             return
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +61,8 @@ def _search(files: Files, path: str, levels: int, findings: Findings) -> None:
                 _search(files, below, levels - 1, findings)
 
 
-def _is_journal(files: Files, path: str, names: list[str]) -> bool:
+def is_journal(files: Files, path: str, names: Collection[str]) -> bool:
+    """Whether a directory with these names in it is a journal, or was one."""
     if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
         return True
     manifest = os.path.join(path, MANIFEST)

@@ -74,7 +74,13 @@ class GroupCommit:
         if leads or self._wait(commit, deadline):
             self._lead(commit, deadline)
         if commit.error is not None:
-            raise commit.error
+            error, commit.error = commit.error, None
+            try:
+                raise error
+            finally:
+                # This frame is in the error's traceback: an error that it knew would know itself,
+                # and keep the journal's descriptors open until the next garbage collection.
+                del error
         return commit.first_position
 
     # Waiting

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -207,9 +208,11 @@ class Handle:
     def poison_with(self, error: BaseException) -> None:
         """Make the handle final after a failed sync; every later call raises."""
         if self.poison is None:
-            self.poison = error
+            # A copy has no traceback, whose frames would keep this handle, and the handle them: the
+            # descriptors would stay open until the next garbage collection.
+            self.poison = copy(error)
             self.descriptors = None
-            logger.error("%s: a sync failed, the handle is final: %s", self.path, error)
+            logger.error("%s: a sync failed, the handle is final: %s", self.path, self.poison)
 
     def segment(self, segment_number: int, base_position: int) -> SegmentFile:
         """The segment file, opened for reading if need be; raises CorruptionError if missing."""

@@ -94,6 +94,7 @@ def _build(sealed: SealedIndex, entry: IndexRun, effects: Effects, directory: st
     source = bytes.fromhex(entry.source_digest)
     merge_runs(effects, path, parts, level=entry.level, source_digest=source)
     publish_run(effects.files, path)
+    # Killed before this: the parts are unlisted files, which the next background run removes.
     for part in parts:
         effects.files.unlink(part.path)
     return Run(effects.files, path, genesis_id=sealed.genesis_id, source_digest=source)
@@ -103,7 +104,9 @@ def _build_part(
     sealed: SealedIndex, segment: SealedSegment, effects: Effects, directory: str
 ) -> Run:
     opened = sealed.segments.open_segment(segment)
-    found = SegmentPostings(opened.file, sealed.genesis_id, opened.segment.lost or ())
+    found = SegmentPostings(
+        opened.file, revision=opened.segment.revision, lost=opened.segment.lost or ()
+    )
     write_segment_run(effects, directory, sealed.genesis_id, segment, found, rises=lambda _: False)
     number = segment.segment_number
     return Run(

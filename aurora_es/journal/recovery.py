@@ -87,6 +87,7 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
     chain = handle.state.chain
     assert chain is not None
     if chain.segment_number != mark.segment_number:
+        # No crash: a roll syncs a segment before its successor, and that before the mark names it.
         raise stop_error(
             handle.segment(chain.segment_number, chain.base_position), stop or Stop("end", 0)
         )
@@ -98,9 +99,10 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
         tail = _walk_tail(handle, chain, durable_offset, visible_offset, tracking)
         adopted += tail.chain.commit_number - chain.commit_number
         _refuse_corruption(handle, tail)
-        zeros_only = _zeros_only(tail)
+        zeros_only = tail.file.is_zero_from(tail.chain.offset)
         clean = tail.chain.offset == visible_offset == durable_offset and mark == found
         if clean and zeros_only and tail.chain.segment_number == mark.segment_number:
+            # A clean end, or a power cut that tore one slot of the mark: the next must not find both torn.
             handle.in_doubt = False
             return renew_mark(handle, mark)
         if not _may_rewrite(handle, tail, failed_at):
@@ -109,6 +111,7 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
             return _recover(handle, _place(tail))
         if not tail.chain.ended:
+            # A writer died between its write and its publication, or the power cut left an old mark.
             return _publish(handle, tail.chain, mark, adopted)
         chain = _enter_successor(handle, tail.chain, tracking, epoch=mark.epoch)
         durable_offset = visible_offset = chain.offset
@@ -193,16 +196,6 @@ def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
                     )
             found = block.find(salt, found + 1)
         at += _BLOCK_BYTES
-
-
-def _zeros_only(tail: _Tail) -> bool:
-    at = tail.chain.offset
-    while at < tail.size_bytes:
-        block = read_exactly(tail.file.files, tail.file.fd, _BLOCK_BYTES, at)
-        if not block or block.count(0) != len(block):
-            return not block
-        at += len(block)
-    return True
 
 
 def _newest_epoch(handle: Handle, mark: Mark) -> int:
@@ -363,6 +356,7 @@ def _enter_successor(
     try:
         handle.files.stat(path)
     except FileNotFoundError:
+        # The roll died between its end frame and the link of the next segment.
         finish_roll(handle, ended, tracking.values(), epoch=epoch)
         logger.warning(
             "%s: the roll of an interrupted writer finished: segment %d begins at position %d",

@@ -62,6 +62,8 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     ended = chain.copy()
     ended.offset += len(frame)
     ended.previous_checksum = checksum
+    # Killed from here to the publication: bytes at the mark's offset, so the next owner of the lock
+    # recovers, finds the end frame, and finishes the roll from wherever it was.
     write_tail(handle, tail, frame, mark)
     try:
         handle.files.ftruncate(tail.fd, ended.offset)
@@ -78,6 +80,7 @@ def roll(handle: Handle, mark: Mark) -> Mark:
         visible_offset=next_chain.offset,
         durable_offset=next_chain.offset,
     )
+    # A power cut may take the mark back to the old segment: recovery walks over its end frame.
     publish_synced(handle, mark)
     handle.in_doubt = False
     meters.rolls += 1

@@ -190,11 +190,15 @@ class Appender:
 def answer(entries: list[Entry]) -> None:
     """Tell who waits for ``entries`` what became of them."""
     for entry in entries:
-        if not entry.future.done():
-            if entry.error is not None:
-                entry.future.set_exception(entry.error)
+        future, error = entry.future, entry.error
+        # An error's traceback knows the entry: if the entry knew the error, both would keep the
+        # descriptors of a closed journal open until the next garbage collection.
+        del entry.future, entry.error
+        if not future.done():
+            if error is not None:
+                future.set_exception(error)
             else:
-                entry.future.set_result(entry.first_position)
+                future.set_result(entry.first_position)
 
 
 def _tell_loop(

@@ -1,7 +1,13 @@
-"""``NamedReceiver``: goes on where it committed, across restarts and processes."""
+"""``NamedReceiver``: goes on where it committed, across restarts and processes.
+
+Theory of operation: each commit of a name has a version, which must be the next one. A commit whose
+task is cancelled meanwhile is written all the same, so it is written by a task of its own, which
+lives to note the version; the next commit waits for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import ConflictError
@@ -11,8 +17,6 @@ from aurora_es.queue.queue_errors import CursorMovedError, ReceiverError
 from aurora_es.queue.receiver import Receiver
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aurora_es.queue.cursor_records import Draft
     from aurora_es.queue.cursor_writer import CursorWriter
     from aurora_es.queue.cursors import CursorLog
@@ -86,6 +90,7 @@ class NamedReceiver(Receiver):
         self._cursor = cursor
         self._writer = writer
         self._is_taking = False
+        self._committing: asyncio.Task[ConflictError | None] | None = None
 
     @property
     def name(self) -> str:
@@ -106,17 +111,46 @@ class NamedReceiver(Receiver):
         """Commit all messages up to ``position``, by default all that were received.
 
         Returns when that is durable under the queue's sync mode. A position before the committed
-        one takes it back. Raises CursorMovedError, and what an append of the journal raises.
+        one takes it back. Cancelled in the middle it commits all the same; the messages of a ``take``
+        are received again nevertheless, as after any block that did not end well. Raises
+        CursorMovedError, and what an append of the journal raises.
         """
         self._check_open()
+        await self._settle()
         position = self._cursor.place(self._reader, position)
         if position == self._cursor.committed:
             return
+        draft = self._cursor.draft(position)
         try:
-            await self._writer.write(self._cursor.draft(position))
+            if self._writer.write_at_once(draft):
+                self._cursor.commit(position)
+                return
         except ConflictError as error:
             raise self._cursor.moved() from error
-        self._cursor.commit(position)
+        self._committing = self._loop.create_task(self._commit_durably(draft, position))
+        refusal = await asyncio.shield(self._committing)
+        if refusal is not None:
+            raise self._cursor.moved() from refusal
+
+    async def _commit_durably(self, draft: Draft, position: int) -> ConflictError | None:
+        try:
+            await self._writer.write(draft)
+            self._cursor.commit(position)
+        except ConflictError as error:
+            return error  # if nobody waits any more, the next commit meets with it, too
+        finally:
+            self._committing = None
+        return None
+
+    async def _settle(self) -> None:
+        """Wait for the commit of a task that was cancelled."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+
+    async def close(self) -> None:
+        """End, when the commits that were begun are on disk; idempotent."""
+        await super().close()
+        await self._settle()
 
     def take(self, *, timeout: float | None = None) -> Taking:
         """Take the next message for an ``async with`` block, and commit it behind the block.

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError, UnsupportedFormatError
-from aurora_es.files.layer import open_regular
+from aurora_es.files.layer import open_regular, read_exactly
 from aurora_es.format.segment_header import (
     FORMAT_VERSION,
     NO_KEY,
@@ -22,6 +22,8 @@ from aurora_es.format.segment_header import (
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
+
+_BLOCK_BYTES = 1 << 20  # read at a time
 
 
 class SegmentFile:
@@ -51,6 +53,14 @@ class SegmentFile:
     def size_bytes(self) -> int:
         """Size of the file, zeros that are filled in ahead included."""
         return self.files.fstat(self.fd).st_size
+
+    def is_zero_from(self, offset: int) -> bool:
+        """Whether nothing but zeros, filled in ahead, lies behind ``offset``."""
+        while block := read_exactly(self.files, self.fd, _BLOCK_BYTES, offset):
+            if block.count(0) != len(block):
+                return False
+            offset += len(block)
+        return True
 
     def close(self) -> None:
         """Close the descriptor now; only for the child of a fork, where nobody else reads."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aurora_es import ForeignDirectoryError, Journal, LockTimeoutError, RollCycle, Sync
-from aurora_es.care import backup, verify
+from aurora_es import (
+    CorruptionError,
+    ForeignDirectoryError,
+    Journal,
+    LockTimeoutError,
+    RollCycle,
+    Sync,
+)
+from aurora_es.care import backup, restore, verify
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.journal import background
-from tests.journal.support import Call, ScriptedFiles, message, states
+from tests.journal.support import Call, ScriptedFiles, flip, message, segment_paths, states
 
 
 def _fill(path: Path, count: int) -> None:
@@ -72,6 +80,40 @@ def test_a_target_is_of_one_source(tmp_path: Path) -> None:
     with pytest.raises(ForeignDirectoryError):
         backup(tmp_path / "one", tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["letter"]
+
+
+def test_a_damaged_tail_ends_the_backup(tmp_path: Path) -> None:
+    """Below the mark something cannot be read: the backup before stays the current one."""
+    _fill(tmp_path / "journal", 2)
+    before = backup(tmp_path / "journal", tmp_path / "backup")
+    _fill(tmp_path / "journal", 3)
+    tail = Path(segment_paths(tmp_path / "journal")[-1])
+    flip(tail, len(tail.read_bytes().rstrip(b"\0")) - 3)
+    with pytest.raises(CorruptionError):
+        backup(tmp_path / "journal", tmp_path / "backup")
+    assert os.listdir(tmp_path / "backup" / before.directory)
+    restored = restore(tmp_path / "backup", tmp_path / "restored")
+    assert restored.journals[0].position == 2
+
+
+def test_a_copy_of_an_earlier_epoch_is_not_linked(tmp_path: Path) -> None:
+    """After a restore, files of the same name, length and first page may hold other records."""
+    path, target = tmp_path / "journal", tmp_path / "backup"
+
+    def fill(*starts: bytes) -> None:
+        with Journal.open(path, roll_cycle=RollCycle.events(3), sync=Sync.NEVER) as journal:
+            for start in starts:
+                journal.append([message(start * 3_000)])
+
+    fill(b"a", b"b", b"c", b"d")
+    backup(path, target)
+    restore(target, tmp_path / "restored", position=2)
+    shutil.rmtree(path)
+    (tmp_path / "restored").rename(path)
+    fill(b"x", b"y")
+    report = backup(path, target)
+    with Journal.open(target / report.directory, read_only=True) as copy:
+        assert [state[:1] for state in states(copy)] == [b"a", b"b", b"x", b"y"]
 
 
 def test_nobody_appends_while_marks_are_read(tmp_path: Path) -> None:

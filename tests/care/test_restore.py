@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from aurora_es import CorruptionError, ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es import (
+    ArgumentError,
+    CorruptionError,
+    ForeignDirectoryError,
+    Journal,
+    RollCycle,
+    Sync,
+)
 from aurora_es.care import backup, restore, verify
 from aurora_es.care.restore_point import Point
 from aurora_es.care.truncated_copy import copy_up_to
@@ -17,7 +24,8 @@ from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
 from aurora_es.format.mark import Mark
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
-from tests.journal.support import message, states
+from aurora_es.journal.retention import retain
+from tests.journal.support import SECOND, ManualClock, effects_with, message, open_with, states
 
 
 def _fill(path: Path, count: int) -> None:
@@ -56,6 +64,30 @@ def test_every_position_can_be_restored(tmp_path: Path, prepare: str) -> None:
         assert verify(target).is_whole
 
 
+@pytest.mark.parametrize("prepare", ["raw", "cool"])
+def test_what_is_left_of_a_journal_can_be_restored(tmp_path: Path, prepare: str) -> None:
+    """Of its first segment that is left, too, and then the newest one is a fresh one behind that."""
+    source = tmp_path / "journal"
+    _fill(source, 10)
+    background.seal(str(source))
+    if prepare == "cool":
+        background.cool(str(source), older_than_hours=-1)
+    retain(source, before_position=7)
+    backup(source, tmp_path / "backup")
+    for position in (5, 6):
+        with pytest.raises(ArgumentError, match="expected a point behind position 6"):
+            restore(tmp_path / "backup", tmp_path / "none", position=position)
+    for position in (7, 8, 9, 10):
+        target = tmp_path / f"restored-{position}"
+        restore(tmp_path / "backup", target, position=position)
+        with Journal.open(target) as journal:
+            assert (journal.first_position, journal.last_position) == (7, position)
+            assert states(journal, start=7) == [b"%d" % at for at in range(6, position)]
+            journal.append([message(b"new")])
+        background.work(str(target))
+        assert verify(target).is_whole
+
+
 def test_journals_are_cut_to_one_time(tmp_path: Path) -> None:
     """No tracking record lies beyond what is left of its upstream, whatever the clock said."""
     root = tmp_path / "store"
@@ -76,6 +108,31 @@ def test_journals_are_cut_to_one_time(tmp_path: Path) -> None:
             assert up.last_position == at
         with Journal.open(target / "Down" / "tracking", read_only=True) as down:
             assert down.tracking() == {"Up": at}
+
+
+def test_a_slow_clock_lets_no_follower_be_ahead(tmp_path: Path) -> None:
+    """Its commits are older than the time asked for, and what they track is not: they are cut, too."""
+    root = tmp_path / "store"
+    upstream, downstream = root / "Up" / "events", root / "Down" / "tracking"
+    for path in (upstream, downstream):
+        path.parent.mkdir(parents=True)
+    clock = ManualClock()
+    slow = effects_with(clock=lambda: clock.now - 3600 * SECOND)
+    with (
+        open_with(upstream, effects_with(clock=clock), sync=Sync.NEVER) as up,
+        open_with(downstream, slow, sync=Sync.NEVER) as down,
+    ):
+        for at in range(1, 8):
+            clock.now += SECOND
+            up.append([message(b"%d" % at)])
+            down.append([], tracking=("Up", at))
+    backup(root, tmp_path / "backup")
+    time = datetime.fromtimestamp((clock.now - 3 * SECOND) / SECOND, UTC)
+    restore(tmp_path / "backup", tmp_path / "restored", time=time)
+    with Journal.open(tmp_path / "restored" / "Up" / "events", read_only=True) as up:
+        assert up.last_position == 4
+    with Journal.open(tmp_path / "restored" / "Down" / "tracking", read_only=True) as down:
+        assert down.tracking() == {"Up": 4}
 
 
 def test_a_target_with_files_is_refused(tmp_path: Path) -> None:

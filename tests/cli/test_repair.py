@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from aurora_es import Journal
+from aurora_es.format.checksum import crc32c
 from aurora_es.format.names import MANIFEST
 from aurora_es.journal import background
 from tests.cli.support import refused, run
@@ -32,7 +33,7 @@ def test_a_dry_run_says_what_the_repair_then_does(tmp_path: Path) -> None:
     assert lines[0] == f"{path}:"
     assert lines[1].startswith("0000000002-00000000000000000002.segment: offset 216: expected ")
     assert lines[1].endswith("lost: 2")
-    assert lines[-2:] == ["lost: 1 positions: 2", f"kept as it was: {path}.broken-1"]
+    assert lines[-2:] == ["lost: 1 position: 2", f"kept as it was: {path}.broken-1"]
     done = run("repair", path, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     *same, last = done.stdout.splitlines()
@@ -49,8 +50,10 @@ def test_nobody_to_ask_needs_yes(tmp_path: Path) -> None:
     path = damaged(tmp_path / "j")
     done = run("repair", path)
     assert done.returncode == 1
-    assert "lost: 1 positions: 2" in done.stdout
-    assert done.stderr == "aurora-es: nothing was changed; add --yes to do it without being asked\n"
+    assert "lost: 1 position: 2" in done.stdout
+    assert (
+        done.stderr == f"aurora-es: not repaired: {path}; add --yes to do it without being asked\n"
+    )
     assert not list(tmp_path.glob("*.broken*"))
 
 
@@ -128,3 +131,31 @@ def test_rebuild_refuses_what_only_a_repair_can_do(tmp_path: Path) -> None:
         message = refused(3, "rebuild", path, *options)
         assert "aurora-es verify" in message
     assert sorted(os.listdir(path)) == before
+
+
+def test_json_tells_what_was_done_before_a_failure(tmp_path: Path) -> None:
+    """The second journal is of a newer version: what was done to the first is told all the same."""
+    first = damaged(tmp_path / "store" / "a" / "events")
+    second = make_rolled(tmp_path / "store" / "b" / "events")
+    background.seal(str(second))
+    segment = min(second.glob("*.segment"))
+    data = bytearray(segment.read_bytes())
+    data[8] = 99  # the version
+    data[124:128] = crc32c(bytes(data[:124])).to_bytes(4, "little")
+    segment.write_bytes(data)
+    done = run("repair", tmp_path / "store", "--yes", "--json")
+    assert done.returncode == 1
+    (told,) = json.loads(done.stdout)["journals"]
+    assert (told["path"], told["lost"], told["dry_run"]) == (str(first), [[2, 2]], False)
+    assert "found version 99" in done.stderr
+
+
+def test_rebuilding_names_the_missing_segment_and_one_next_step(tmp_path: Path) -> None:
+    """The file has its own name, and the error one command to run."""
+    path = damaged(tmp_path / "j")
+    missing = sorted(path.glob("*.segment"))[2]
+    missing.unlink()
+    flip(sorted(path.glob("*.segment"))[1], 260)  # back as it was
+    error = refused(3, "rebuild", path, "--manifest")
+    assert f"corruption in {missing} " in error
+    assert error.count("`aurora-es ") == 1

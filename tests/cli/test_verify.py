@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from fcntl import LOCK_SH, flock
 from pathlib import Path
 
 from aurora_es.format.checksum import crc32c
 from aurora_es.journal import background
-from tests.cli.support import damage, make_journal, run
+from tests.cli.support import damage, make_journal, refused, run
 
 
 def test_a_whole_store_is_told_and_ends_with_zero(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_a_damaged_store_is_told_and_ends_with_three(tmp_path: Path) -> None:
     assert finding.startswith(f"segment-frame-damaged: {segment}, offset ")
     assert "expected payload checksum 0x" in finding
     assert finding.endswith("; lost: 3")
-    assert lost == "lost: 1 positions: 3"
+    assert lost == "lost: 1 position: 3"
     assert following == f"next: aurora-es repair '{path}' --dry-run"
     # A whole journal beside it changes nothing about that.
     make_journal(tmp_path / "another" / "events")
@@ -98,3 +99,37 @@ def test_json_says_the_same(tmp_path: Path) -> None:
     assert finding["kind"] == "segment-frame-damaged"
     assert finding["lost"] == report["lost"] == [[3, 3]]
     assert [one["is_whole"] for one in report["segments"]].count(False) == 1
+
+
+def test_a_digest_cannot_be_of_more_than_there_is(tmp_path: Path) -> None:
+    """What was asked for is not there: that is no success."""
+    path = make_journal(tmp_path / "j")
+    done = run("verify", path, "--until", 99)
+    assert done.returncode == 1
+    assert "up to position 7" in done.stdout
+    assert "up to position 99 at least, found one that ends at 7" in done.stderr
+
+
+def test_a_target_of_backups_stands_for_its_copy(tmp_path: Path) -> None:
+    """Its name stays the same while copies come and go; to be changed it is not."""
+    source, target = make_journal(tmp_path / "store" / "Bank" / "events"), tmp_path / "backup"
+    assert run("backup", tmp_path / "store", target).returncode == 0
+    assert run("backup", tmp_path / "store", target).returncode == 0
+    done = run("verify", target, "--digest")
+    assert done.returncode == 0, done.stderr
+    copy = target / "0000000002" / "Bank" / "events"
+    assert done.stdout.startswith(f"{copy}: whole; positions 1 to 7")
+    assert done.stdout.splitlines()[1] == run("verify", source, "--digest").stdout.splitlines()[1]
+    assert run("info", target).stdout.count("events") == 1
+    for command in ("seal", "repair", "set", "retain", "compact", "rebuild"):
+        assert "found a target of backups" in refused(1, command, target)
+
+
+def test_a_copy_stays_while_it_is_verified(tmp_path: Path) -> None:
+    """A backup to where the copy lies waits, and a verification waits for a backup."""
+    make_journal(tmp_path / "j")
+    assert run("backup", tmp_path / "j", tmp_path / "backup").returncode == 0
+    with (tmp_path / "backup" / "lock").open("rb") as lock:
+        flock(lock, LOCK_SH)
+        assert run("verify", tmp_path / "backup" / "0000000001").returncode == 0
+        assert "backup/lock" in refused(1, "backup", tmp_path / "j", tmp_path / "backup")

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.mutant import Mutant
+from tests.crash.mutants_of_care import CARE_MUTANTS
+from tests.crash.mutants_of_queues import CONDITION_MUTANTS, QUEUE_MUTANTS
 from tests.crash.mutants_of_tending import TENDING_MUTANTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -509,6 +511,9 @@ MUTANTS = (
         (("journal/catch_up.py", " or header.commit_number <= state.indexed_commit:", ":"),),
         killed_by="journal/test_reading.py::test_what_is_walked_again_is_not_indexed_again",
     ),
+    *CONDITION_MUTANTS,
+    *CARE_MUTANTS,
+    *QUEUE_MUTANTS,
 )
 # Killed within seconds, one of each kind; the normal run tries these.
 SOME = (

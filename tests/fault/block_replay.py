@@ -2,9 +2,12 @@
 
 Theory of operation: the workload runs on ext4 or XFS on a loop device over ``block_log.py``. Its lines
 carry how long the record was when they were told. A power cut at entry n keeps every write in front of
-the last flush before n, and of those behind it each sector of 512 bytes or not (the superblock whole
-or not). The image is mounted
-(the kernel replays its own journal), opened by us, and compared with what had been told at n.
+the last flush before n, and of those behind it each sector or not (the superblock whole or not). The
+image is mounted (the kernel replays its own journal), opened by us, and compared with what had been
+told at n.
+
+A sector has 512 bytes on ext4. On XFS it has 4096: by the number in its first 512 bytes recovery
+decides whether a block of metadata was written already, takes it for whole, and refuses a torn one.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from tests.fault.told import Told
 from tests.fault.trace import ROOT
 from tests.fault.workload import Workload
 
-SECTOR_BYTES = 512
+SECTOR_BYTES = {"ext4": 512, "xfs": 4096}
 _SUPERBLOCK_END = 4096
 _CHANCES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
@@ -31,6 +34,7 @@ _CHANCES = (0.0, 0.1, 0.5, 0.9, 1.0)
 class Recorded(NamedTuple):
     """An image, what was written to it, and what was told: (length of the record, line)."""
 
+    kind: str
     image: bytes
     record: list[Entry]
     told: list[tuple[int, str]]
@@ -61,7 +65,7 @@ def record_workload(kind: str, directory: Path, steps: Sequence[str]) -> Recorde
     for line in lines:
         length, _, rest = line.partition(" ")
         told.append((int(length), rest))
-    return Recorded(before, [*read_record(log)], told)
+    return Recorded(kind, before, [*read_record(log)], told)
 
 
 def _run_workload(path: Path, length: Path, steps: Sequence[str]) -> list[str]:
@@ -93,15 +97,17 @@ def images(recorded: Recorded, rng: random.Random, count: int) -> Iterator[tuple
             else:
                 unsynced.append(entry)
         at = place
-        yield place, _after_power_cut(durable, unsynced, rng)
+        yield place, _after_power_cut(recorded.kind, durable, unsynced, rng)
 
 
-def _after_power_cut(durable: bytearray, unsynced: list[Entry], rng: random.Random) -> bytes:
+def _after_power_cut(
+    kind: str, durable: bytearray, unsynced: list[Entry], rng: random.Random
+) -> bytes:
     image = bytearray(durable)
     chance = rng.choice(_CHANCES)
     for offset, data in unsynced:
         # The superblock is not torn: ext4 relies on that, and refuses a half one by its checksum.
-        step = len(data) if offset < _SUPERBLOCK_END else SECTOR_BYTES
+        step = len(data) if offset < _SUPERBLOCK_END else SECTOR_BYTES[kind]
         for begin in range(0, len(data), step):
             if rng.random() < chance:
                 part = data[begin : begin + step]

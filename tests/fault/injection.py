@@ -44,6 +44,7 @@ PLAN = {
 }
 _SECONDS_MAX = 120
 NOT_STARTED = 127  # the fault struck the loader of programs, which reads with pread64, too
+_NOT_LOADED = "cannot read file data"  # it struck the loader later, in an import of numpy
 _NAME = re.compile(r"\d+ +(\w+)\(")
 
 
@@ -57,7 +58,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a run; a status of 127 says that the interpreter did not start."""
+    """What became of a run; a status of 127 says that interpreter or numpy could not be loaded."""
 
     status: int
     told: list[str]
@@ -83,7 +84,9 @@ def run(directory: Path, case: Case | None = None) -> Outcome:
     )
     text = log.read_text("utf-8", "replace")
     names = Counter(match[1] for match in map(_NAME.match, text.splitlines()) if match)
-    if done.returncode == NOT_STARTED and not done.stdout:
+    if (done.returncode == NOT_STARTED and not done.stdout) or (
+        done.returncode > 0 and case is not None and _NOT_LOADED in done.stderr
+    ):
         return Outcome(NOT_STARTED, [], 0, names)
     if done.returncode > 0:
         raise ViolationError(f"the workload ended with {done.returncode}: {done.stderr[-2000:]}")

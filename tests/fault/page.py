@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from tests.fault.figures import ROOT, all_figures
-from tests.fault.rules import EXPERIMENTS, RULES, Experiment
+from tests.fault.rules import EXPERIMENTS, RULES, TOOLS, Experiment
 
 PAGE = ROOT / "docs" / "reliability.md"
 _CHOSEN = {"E2", "E6"}  # their trials are enumerated, not drawn
@@ -38,12 +38,17 @@ def render() -> str:
     figures = all_figures()
     parts = [_HEAD, _summary(figures)]
     parts += [_section(one, figures) for one in EXPERIMENTS]
-    parts.append(_rules())
+    parts += [_rules(), _tools()]
     return "\n".join(parts)
 
 
 def _summary(figures: list[dict[str, Any]]) -> str:
-    lines = ["## Summary\n", "| | experiment | trials | hours |", "|---|---|---:|---:|"]
+    lines = [
+        "## Summary\n",
+        "What was planned as one long run, and what was run; both cores were shared with other work.\n",
+        "| | experiment | planned | trials | hours |",
+        "|---|---|---|---:|---:|",
+    ]
     for one in EXPERIMENTS:
         told = [each for each in figures if each["experiment"] == one.key]
         trials = sum(each["trials"] for each in told)
@@ -51,7 +56,9 @@ def _summary(figures: list[dict[str, Any]]) -> str:
         cells = f"{trials:,} | {hours:.2f}" if told else "not run yet | "
         anchor = f"{one.key}: {one.title}".lower()
         anchor = "".join(letter for letter in anchor if letter.isalnum() or letter in " -")
-        lines.append(f"| {one.key} | [{one.title}](#{anchor.replace(' ', '-')}) | {cells} |")
+        lines.append(
+            f"| {one.key} | [{one.title}](#{anchor.replace(' ', '-')}) | {one.planned} | {cells} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -94,6 +101,14 @@ def _rules() -> str:
     for number, rule in enumerate(RULES, 1):
         tests = ", ".join(f"`{name}`" for name in rule.tests) or "not built yet"
         lines.append(f"| R{number} | {rule.says} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def _tools() -> str:
+    lines = ["## Tools\n", "| tool | what for | tests |", "|---|---|---|"]
+    for tool in TOOLS:
+        tests = ", ".join(f"`{name}`" for name in tool.tests) or "-"
+        lines.append(f"| {tool.name} | {tool.use} | {tests} |")
     return "\n".join(lines) + "\n"
 
 

@@ -114,6 +114,7 @@ class Experiment(NamedTuple):
 
     key: str
     title: str
+    planned: str  # trials
     text: str
     tests: tuple[str, ...]
 
@@ -122,6 +123,7 @@ EXPERIMENTS = (
     Experiment(
         "E1",
         "Kill -9",
+        "10,000 kills",
         "Writers append and roll in processes of their own, and are killed at random moments, one or all"
         " of them. After each kill a new process opens, appends and reads everything: no acknowledged"
         " commit is missing, none is there in part, no position is left out. A kill cannot show a missing"
@@ -131,6 +133,7 @@ EXPERIMENTS = (
     Experiment(
         "E2",
         "Every disk that a power cut may leave",
+        "100,000 disks",
         "A real process runs under `strace`. From what the kernel was asked to do (`pwrite64`, `fsync`,"
         " `link`, ...) and from nothing else, the disks are built that a power cut may leave at each place:"
         " every unsynced piece of 64 bytes of a write, cut, size and name is kept or dropped on its own, in"
@@ -142,14 +145,18 @@ EXPERIMENTS = (
     Experiment(
         "E3",
         "Block devices replayed through the file system's own recovery",
+        "5,000 images of ext4, 1,000 of XFS",
         "A file system on a device that records every block written and every flush. At a random place the"
-        " power goes: all blocks before the last flush are kept, of the others each sector or not (the superblock whole or not). The image"
-        " is mounted by the kernel, which replays its journal, and then opened by us.",
+        " power goes: all blocks before the last flush are kept, of the others each sector or not (the"
+        " superblock whole or not). The image is mounted by the kernel, which replays its journal, and then"
+        " opened by us. Sectors have 512 bytes on ext4 and 4096 on XFS, which refuses to mount if a block"
+        " of its own metadata is torn behind its first 512 bytes: one of about 800 images was such.",
         ("fault/test_block_replay.py",),
     ),
     Experiment(
         "E4",
         "Power cuts by shutting the file system down",
+        "500 power cuts",
         "Four processes append and two follow on a file system that is shut down under them by its ioctl,"
         " without the log being written. It is mounted again and everything compared with what had been"
         " acknowledged and followed before.",
@@ -158,14 +165,21 @@ EXPERIMENTS = (
     Experiment(
         "E5",
         "Every call fails, or is the last",
+        "every call",
         "`strace` lets the first call of a kind fail, then the second, and so on through the whole life of a"
         " journal; or kills the process at it. A library that is loaded before others tears writes and"
-        " makes them short.",
-        (_INJECTION, "fault/test_torn_writes.py", "journal/test_every_call_fails.py"),
+        " makes them short. libfiu lets any number of calls of one life fail, with any error.",
+        (
+            _INJECTION,
+            "fault/test_torn_writes.py",
+            "fault/test_random_faults.py",
+            "journal/test_every_call_fails.py",
+        ),
     ),
     Experiment(
         "E6",
         "Full disks",
+        "every size",
         "A whole life of a journal on file systems of every size, and under every limit of the size of a"
         " file.",
         ("fault/test_full_disk.py",),
@@ -173,6 +187,7 @@ EXPERIMENTS = (
     Experiment(
         "E7",
         "Rot",
+        "every bit",
         "Each bit of a small journal is flipped, one after the other, and the journal opened and read from"
         " the beginning. *Detected*: refused with a typed error. *Harmless*: everything is there as it was"
         " appended. *Silent* would be anything else.",
@@ -186,6 +201,7 @@ EXPERIMENTS = (
     Experiment(
         "E8",
         "Contention",
+        "1,000,000 inserts",
         "Eight processes of four threads each append the next version of the same few originators,"
         " optimistically. Every version has one winner, every position one record, and two followers saw"
         " the same order.",
@@ -194,6 +210,7 @@ EXPERIMENTS = (
     Experiment(
         "E9",
         "Followers",
+        "none skipped, none repeated",
         "Processes follow a journal while it rolls, is sealed, merged, cooled and cleared, while writers are"
         " killed and clocks jump. Nothing is skipped and nothing comes twice.",
         ("fault/test_followers.py", "face/test_subscriptions_processes.py"),
@@ -201,13 +218,22 @@ EXPERIMENTS = (
     Experiment(
         "E10",
         "Signals, forks and cancellation",
+        "10,000 interrupts",
         "Signals whose handlers raise land anywhere in an append, processes fork beside busy threads, and"
-        " holders of the lock are stopped.",
-        ("fault/test_signals.py", "face/test_fork.py", "fault/test_paused.py"),
+        " holders of the lock are stopped. Tasks of asyncio and of uvloop that send, receive, take, follow"
+        " and append are cancelled at drawn moments; only cancellations that ended a task are counted.",
+        (
+            "fault/test_signals.py",
+            "face/test_fork.py",
+            "fault/test_paused.py",
+            "queue/test_cancellations.py",
+            "face/test_subscription_cancellations.py",
+        ),
     ),
     Experiment(
         "E11",
         "Damaged caches",
+        "no wrong answer",
         "Index runs and tables of frames are deleted, cut, garbled, swapped and replaced by those of another"
         " journal; then everything is asked again.",
         ("fault/test_caches.py", "journal/test_index_damage.py", "index/test_run_damage.py"),
@@ -215,6 +241,7 @@ EXPERIMENTS = (
     Experiment(
         "E12",
         "Hostile bytes",
+        "10,000,000 of each parser, or as many as can be had",
         "Every parser gets bytes that Hypothesis and atheris made up, with valid checksums where those would"
         " stop them too early. No crash, no other error than the documented ones, no memory beyond the"
         " limits.",
@@ -223,8 +250,88 @@ EXPERIMENTS = (
     Experiment(
         "E15",
         "Syncs for a commit",
+        "all",
         "`strace` counts the syncs of a process that appends one event at a time, and those of SQLite with"
         " `synchronous=FULL` doing the same.",
         ("fault/test_syncs.py",),
+    ),
+)
+
+
+class Tool(NamedTuple):
+    """A tool, what it is used for, and where; without tests, why it is not used."""
+
+    name: str
+    use: str
+    tests: tuple[str, ...]
+
+
+TOOLS = (
+    Tool(
+        "`strace -e inject`",
+        "errors and `SIGKILL` at the n-th call of a real process",
+        (_INJECTION,),
+    ),
+    Tool(
+        "`strace` as a recorder",
+        "every disk that a power cut may leave, from the calls alone; syncs counted",
+        (_STATES, "fault/test_syncs.py"),
+    ),
+    Tool(
+        "`LD_PRELOAD`",
+        "writes that are really short, or torn by the death of the process",
+        ("fault/test_torn_writes.py",),
+    ),
+    Tool(
+        "libfiu (`fiu-run`)",
+        "many faults of any kind in one life; the test is skipped where it is not installed",
+        ("fault/test_random_faults.py",),
+    ),
+    Tool(
+        "small tmpfs and ext4, `ulimit -f`",
+        "disks and limits of every size (root and loop devices)",
+        ("fault/test_full_disk.py",),
+    ),
+    Tool(
+        "`kill -9`", "writers and workers that die at drawn moments", ("processes/test_kills.py",)
+    ),
+    Tool(
+        "a block device of ours, by FUSE",
+        "blocks and flushes recorded, replayed through ext4 and XFS (root)",
+        ("fault/test_block_replay.py",),
+    ),
+    Tool(
+        "the shutdown ioctl of ext4 and XFS",
+        "power cuts under running processes (root)",
+        ("fault/test_power_cuts.py",),
+    ),
+    Tool(
+        "faketime",
+        "not used: the clock is one of the effects that are given to a journal, so tests let it jump"
+        " without a library between the process and its clock",
+        ("fault/test_followers.py::test_clocks",),
+    ),
+    Tool(
+        "Hypothesis state machines over files in memory",
+        "histories on a disk that loses what was not synced; recorders, views, DCB and queues against"
+        " plain models",
+        ("crash/test_histories.py", "face/test_recorders_model.py", "queue/test_queue_model.py"),
+    ),
+    Tool(
+        "atheris (libFuzzer)",
+        "coverage-guided bytes for every parser; in the extra `fuzz`, since it has no wheels for all"
+        " versions of Python",
+        ("fault/fuzz.py",),
+    ),
+    Tool(
+        "a scheduler at the file layer",
+        "two writers, a reader and a worker interleaved, with switches and deaths at chosen calls",
+        ("fault/test_interleavings.py",),
+    ),
+    Tool(
+        "a machine that loses its power",
+        "not to be had: what a drive's own cache does with a flush is out of reach here, see"
+        " [assumptions](internals/assumptions.md)",
+        (),
     ),
 )

@@ -75,6 +75,10 @@ class Herd:
         if told_at is not None and part.startswith("0/"):
             self.delays.append(time.monotonic() - told_at)
 
+    def followed(self, number: int) -> list[int]:
+        """How many records each follower of a round has seen."""
+        return [count for name, count in self.seen.items() if name.startswith(f"{number}.")]
+
     def close(self) -> None:
         """End all."""
         assert self._process.stdin is not None
@@ -96,10 +100,13 @@ def follow(directory: Path, rounds: int, figures: Figures) -> None:
     for number in range(rounds):
         herd.send(f"start {number}")
         herd.listen(rng.uniform(0.5, 1.5))
+        until = time.monotonic() + _SECONDS_MAX
+        while len(followed := herd.followed(number)) < FOLLOWERS:  # a busy machine starts them late
+            assert time.monotonic() < until
+            herd.listen(0.1)
         herd.send("reap")
         assert herd.listen(_SECONDS_MAX)
-        followed = [count for name, count in herd.seen.items() if name.startswith(f"{number}.")]
-        assert len(followed) == FOLLOWERS
+        followed = herd.followed(number)
         figures.trials += sum(followed)
     herd.close()
     with Journal.open(path) as journal:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.fault.figures import ROOT
 from tests.fault.page import PAGE, render
-from tests.fault.rules import EXPERIMENTS, RULES
+from tests.fault.rules import EXPERIMENTS, RULES, TOOLS
 
-NAMES = sorted({name for one in (*RULES, *EXPERIMENTS) for name in one.tests})
+NAMES = sorted({name for one in (*RULES, *EXPERIMENTS, *TOOLS) for name in one.tests})
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -127,6 +127,31 @@ def test_commits_of_one_group_see_each_other(tmp_path: Path) -> None:
             assert positions_of(loser) == tagged[: len(positions_of(loser))] != []
 
 
+def test_a_refused_commit_breaks_no_condition(tmp_path: Path) -> None:
+    """What stands before it in its group and is not written matches nothing."""
+    files = ScriptedFiles()
+    crowd = Crowd(files, files.calls.clear)
+    with open_with(tmp_path, crowd.effects()) as journal:
+        taken: dict[str, Any] = {
+            "topic": "t",
+            "state": b"",
+            "originator_id": "a",
+            "originator_version": 1,
+        }
+        append_if(journal, TAGGED, 0, "else")
+        journal.append([Record(**taken)])
+
+        def refused() -> range:
+            return journal.append([Record(**taken, tags=("tag",))])
+
+        def admitted() -> int:
+            return append_if(journal, TAGGED, 0, "else")
+
+        jobs = [refused, refused, admitted, refused, admitted, admitted]
+        _, *given = crowd.call(journal, [admitted, *jobs])
+        assert [isinstance(one, int) for one in given] == [job is admitted for job in jobs]
+
+
 def test_a_failed_look_writes_nothing(tmp_path: Path) -> None:
     """An error while records are looked at is told, and the handle goes on."""
     files = ScriptedFiles()

@@ -1,6 +1,7 @@
 """Disks that are full or fail: what the caller is told, and what is there afterwards."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -86,6 +87,32 @@ def tear(files: ScriptedFiles, length: int, number: int) -> None:
         raise error_of(number)
 
     files.reactions["pwrite"] = write
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+def test_closing_behind_a_failed_append_closes_every_descriptor(
+    tmp_path: Path, files: ScriptedFiles, call: str
+) -> None:
+    """At once: who unmounts the disk next does not wait for the garbage collector."""
+
+    def fail(*_: object) -> None:
+        raise error_of(errno.EIO)  # a new one: an error that is kept keeps what it knows
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = os.listdir("/dev/fd")
+        journal = open_with(tmp_path / "journal", effects_with(files))
+        journal.append([message(b"first")])
+        files.reactions[call] = fail
+        with pytest.raises(AuroraError):
+            journal.append(COMMIT)
+        files.obey()
+        journal.close()
+        del journal
+        assert os.listdir("/dev/fd") == before
+    finally:
+        gc.enable()
 
 
 # A failed sync

@@ -130,6 +130,32 @@ def test_a_message_that_is_not_acknowledged_comes_again(tmp_path: Path) -> None:
     run(main)
 
 
+def test_what_was_claimed_too_long_ago_is_not_handed_out(tmp_path: Path) -> None:
+    """Neither a message that waited with its member, nor a claim that was slow to reach the disk."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.send(1, 2)
+        first, second = await scene.member(prefetch=2), await scene.member()
+        mine = await first.receive()
+        scene.clock.now += 31 * SECOND
+        assert await all_of(second) == [1, 2]
+        assert await all_of(first) == []
+        assert mine.position == 1
+        scene.clock.now += 31 * SECOND
+        claimed = first._member.claim()
+        assert claimed is not None
+        await first._writer.write(claimed[0])
+        scene.clock.now += 31 * SECOND
+        assert await all_of(second) == [1, 2]
+        scene.clock.now -= 31 * SECOND  # the time alone would forbid it, too
+        first._adopt(claimed[1])
+        assert await all_of(first) == []
+        await scene.close()
+
+    run(main)
+
+
 def test_a_block_that_raises_gives_back(tmp_path: Path) -> None:
     """After an error the message comes again, behind the delay; at the last attempt it is parked."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,42 @@ def test_a_full_disk_sends_nothing_and_the_queue_goes_on(tmp_path: Path) -> None
             assert await sender.send("two") == 2
 
     run(main)
+
+
+def open_paths() -> list[str]:
+    """Paths of the files that this process has open."""
+    paths = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            paths.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return paths
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are looked up in /proc")
+def test_closing_behind_a_refused_send_closes_every_descriptor(tmp_path: Path) -> None:
+    """At once, without the garbage collector: the disk that was full can be unmounted."""
+
+    def fill_disk(*_: object) -> None:
+        raise error_of(errno.ENOSPC)  # a new one: an error that is kept keeps what it knows
+
+    async def main() -> None:
+        files = ScriptedFiles()
+        queue = await opened(tmp_path / "q", effects_with(files), sync=Sync.ALWAYS)
+        sender = await queue.acquire_sender()
+        await sender.send("one")
+        files.reactions["pwrite"] = fill_disk
+        with pytest.raises(StorageFullError):
+            await sender.send("two")
+        files.obey()
+        await queue.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main)
+        assert not [path for path in open_paths() if path.startswith(str(tmp_path))]
+    finally:
+        gc.enable()
 
 
 def test_a_commit_whose_sync_fails_is_not_taken_for_done(tmp_path: Path) -> None:

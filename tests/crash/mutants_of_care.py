@@ -1,0 +1,190 @@
+"""Breakages of backup, restore, repair and verification: see ``mutants.py``."""
+
+from __future__ import annotations
+
+from tests.crash.mutant import Mutant
+
+_BACKUP, _RESTORE, _COPYING = "care/backup.py", "care/restore.py", "care/copying.py"
+_EXECUTION, _PLAN = "care/execution.py", "care/plan.py"
+_OTHERS, _KILLED = "care/test_copies_of_others.py", "care/test_copies_killed.py"
+_REPAIR_KILLED = "care/test_repair_killed.py"
+
+CARE_MUTANTS = (
+    Mutant(
+        "a backup reads marks without holding the append locks",
+        (
+            (
+                _BACKUP,
+                "                stack.enter_context(_append_lock(effects, os.path.join(source, path), deadline))\n",
+                "                pass\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_nobody_appends_while_marks_are_read",
+    ),
+    Mutant(
+        "what a backup copies is not synced",
+        ((_COPYING, "            files.fsync(target_fd)\n", "            pass\n"),),
+        killed_by=_KILLED,
+    ),
+    Mutant(
+        "the record of a backup is written before its copies",
+        (
+            (
+                _BACKUP,
+                "                journals = work.copy_all(cuts, progress, verify=verify)\n",
+                (
+                    "                if before is not None:\n"
+                    "                    early = msgspec.structs.replace(before, directory=f'{number:010d}')\n"
+                    "                    write_record(effects.files, place, early)\n"
+                    "                journals = work.copy_all(cuts, progress, verify=verify)\n"
+                ),
+            ),
+        ),
+        killed_by=_KILLED,
+    ),
+    Mutant(
+        "a backup's newest segment is not walked",
+        (
+            (
+                _BACKUP,
+                "            raise stop_error(file, walk.stop)\n        return size\n",
+                "            pass\n        return size\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_a_damaged_tail_ends_the_backup",
+    ),
+    Mutant(
+        "a rotten source takes the place of a good copy",
+        (
+            (
+                _BACKUP,
+                "                if before and not is_same:\n",
+                "                if False:\n",
+            ),
+        ),
+        killed_by=f"{_OTHERS}::test_a_rotten_source_does_not_replace_a_good_copy",
+    ),
+    Mutant(
+        "names of another epoch are taken from the copy before",
+        (
+            (
+                _BACKUP,
+                "        if anew or self.epochs.get(cut.path) != cut.at.manifest.epoch:\n",
+                "        if anew:\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_a_copy_of_an_earlier_epoch_is_not_linked",
+    ),
+    Mutant(
+        "any directory of ten digits is taken for a left-over copy",
+        (
+            (
+                _COPYING,
+                "    return not names or marker in names\n",
+                "    return not names or marker != ''\n",
+            ),
+        ),
+        killed_by=f"{_OTHERS}::test_a_directory_of_ten_digits_is_not_taken_for_a_copy",
+    ),
+    Mutant(
+        "links are followed when a tree is removed",
+        ((_COPYING, "os.O_DIRECTORY | os.O_NOFOLLOW |", "os.O_DIRECTORY |"),),
+        killed_by=f"{_OTHERS}::test_links_are_not_followed",
+    ),
+    Mutant(
+        "a restore keeps the epoch",
+        (
+            (
+                _RESTORE,
+                "    epoch = max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)\n",
+                "    epoch = at.mark.epoch\n",
+            ),
+        ),
+        killed_by="care/test_restore.py::test_every_position_can_be_restored",
+    ),
+    Mutant(
+        "a restore is not compared with the backup",
+        ((_RESTORE, "    if digest != found:\n", "    if False:\n"),),
+        killed_by="care/test_restore.py::test_what_lacks_a_commit_is_not_put_in_place",
+    ),
+    Mutant(
+        "a restored store gets its name before its own names are on disk",
+        (
+            (
+                _RESTORE,
+                "            files.sync_directory(building)\n        except (",
+                "        except (",
+            ),
+            (
+                _RESTORE,
+                "    effects.files.sync_directory(target)\n    digest",
+                "    digest",
+            ),
+        ),
+        killed_by=_KILLED,
+    ),
+    Mutant(
+        "a restore to a time forgets what tracks what",
+        (
+            (
+                "care/restore_point.py",
+                "            moved = _cut_tracking(files, point, by_name) or moved\n",
+                "            pass\n",
+            ),
+        ),
+        killed_by="care/test_restore.py::test_a_slow_clock_lets_no_follower_be_ahead",
+    ),
+    Mutant(
+        "a repaired segment is not read back",
+        (
+            (
+                _EXECUTION,
+                "    verify_packed(files, path, packed)\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_repair.py::test_a_copy_that_was_written_wrong_is_not_listed",
+    ),
+    Mutant(
+        "a repair does not wait for appenders",
+        (
+            (
+                "care/locks.py",
+                "        BackgroundLock(effects, path, timeout=timeout),\n        flocked(effects, os.path.join(path, LOCK), effects.monotonic() + timeout),\n",
+                "        BackgroundLock(effects, path, timeout=timeout),\n",
+            ),
+        ),
+        killed_by="care/test_repair.py::test_an_appender_in_the_middle_of_an_append_is_waited_for",
+    ),
+    Mutant(
+        "a repair raises no epoch",
+        (
+            (
+                _PLAN,
+                "        return newest_epoch(self.found) + is_new\n",
+                "        return newest_epoch(self.found)\n",
+            ),
+        ),
+        killed_by="care/test_repair.py::test_handles_of_before_go_on_and_learn_of_it",
+    ),
+    Mutant(
+        "a repair begins before the originals are kept",
+        (
+            (
+                "care/repair.py",
+                "        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))\n",
+                "",
+            ),
+            (
+                "care/repair.py",
+                "caches.values()}, steps.done)\n        return report\n",
+                (
+                    "caches.values()}, steps.done)\n"
+                    "        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))\n"
+                    "        return report\n"
+                ),
+            ),
+        ),
+        killed_by="care/test_repair.py::test_the_originals_are_kept",
+    ),
+)
