@@ -18,7 +18,11 @@ from typing import Any
 import griffe
 
 ROOT = Path(__file__).resolve().parent.parent
-ERRORS = ("aurora_es.errors", "aurora_es.queue.queue_errors")
+ERRORS = (
+    "aurora_es.errors",
+    "aurora_es.moving.moving_errors",
+    "aurora_es.queue.queue_errors",
+)
 # Code, in backticks or as an indented line, and names of classes.
 CODE_OR_NAME = re.compile(r"`+[^`]+`+|^ {4}.*$|\b(?P<name>[A-Z][a-z]\w+)\b", re.MULTILINE)
 TWO_COLONS = re.compile(r"::$(?=\n\n? )", re.MULTILINE)
