@@ -5,7 +5,7 @@ what its constructor starts. A bare object of its class gets an environment, a f
 made by its own methods, so that transcodings, compressor and cipher are those of the application.
 Its settings come from the class and the environment of this process; but the store is the one that
 is looked at, read-only, and unless a mapper is named, the one is taken that reads MessagePack and
-JSON. Nothing is written into ``os.environ``.
+JSON. Nothing is written into ``os.environ``. For version 9.5 of the library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
 from aurora_es.application import replay
-from aurora_es.compat import IS_10
 from aurora_es.environment import PERSISTENCE_MODULE, find_setting, keys_of
 from aurora_es.errors import AuroraError
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
     from aurora_es.journal.records import Record
 
+_new = object.__new__
+_set = object.__setattr__
 _OURS = "aurora_es"
 _LIBRARY = "eventsourcing"
 _PATH = "AURORA_PATH"
@@ -59,12 +60,14 @@ class ApplicationDecoder:
 
     def domain_event(self, record: Record) -> Any:
         """The event in ``record``, upcast to today's class; raises what the mapper raises."""
-        stored: StoredEvent = StoredEvent(
-            originator_id=record.originator_id,  # type: ignore[arg-type] # as it was written
-            originator_version=record.originator_version or 0,
-            topic=record.topic,
-            state=record.state,
-        )
+        fields: dict[str, object] = {
+            "originator_id": record.originator_id,
+            "originator_version": record.originator_version,
+            "topic": record.topic,
+            "state": record.state,
+        }
+        stored = _new(StoredEvent)  # as recorders make them
+        _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
 
     def replay(self, records: Iterable[Record]) -> Any:
@@ -129,7 +132,7 @@ def _forced(cls: type[Application[Any]], path: str) -> dict[str, str]:
     if found is None or found.text.split(".")[0] in {"", _LIBRARY}:
         forced[keys_of(cls.name, PERSISTENCE_MODULE)[0]] = _OURS
     named = [find_setting(seen, cls.name, setting) for setting in _MAPPER_SETTINGS]
-    if not IS_10 and not any(found is not None and found.text for found in named):
+    if not any(found is not None and found.text for found in named):
         forced[keys_of(cls.name, _MAPPER)[0]] = "msgpack"
     return forced
 

@@ -25,6 +25,7 @@ from eventsourcing.projection import Projection
 from eventsourcing.utils import Environment
 
 from aurora_es.errors import ArgumentError, HistoryChangedError, TooLargeError
+from aurora_es.face_logs import views_logger
 from aurora_es.factory import AuroraFactory
 from aurora_es.files.memory import MemoryDirectory
 from aurora_es.journal.creation import Settings
@@ -175,6 +176,12 @@ class _Rebuilding:
             journal.tend()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
+        views_logger.info(
+            "%s: a view that was built anew up to position %d of %s has taken over",
+            self._live.store.path,
+            self._position,
+            self._application.name,
+        )
         return self._position
 
     def _project_until_live(self) -> None:

@@ -10,4 +10,8 @@ Reading the source, from the bottom: ``events`` (what is stored), ``sqlite_synch
 targets), ``progress``, ``workers`` and ``worker`` (other processes), ``session`` (scale, life of
 the stores), ``bench_*`` (the rows), ``registry``, ``report`` and ``machine``, ``__main__``. The rows of scale
 have ``scale_events``, ``scale_stores``, ``scale_worker`` and ``scale_plot`` of their own.
+
+Workloads shaped like real ones are ``python -m benchmarks.workloads``: ``workload_events``,
+``workload_stores``, ``workload_reader``, ``workload_kinds``, ``workload_dcb``, ``workloads``. ``page``,
+``latency_plot`` and ``ratio_plot`` write docs/benchmarks.md from what all of them keep.
 """

@@ -21,6 +21,7 @@ FACE = {
     "compat",
     "dcb",
     "decoding",
+    "face_logs",
     "factory",
     "mapper",
     "notification_log",
@@ -51,8 +52,10 @@ LAYERS = (
     {"environment"},
     {"care"},
     {"face", "queue"},
+    {"metrics"},
     {PACKAGE},
     {"inspection", "moving"},
+    {"ui"},
     {"__main__", "cli"},
     {"testing"},
 )

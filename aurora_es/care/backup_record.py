@@ -38,13 +38,13 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
     """One journal as a backup holds it, and how it got there."""
 
     path: str  # relative to the source; "." for a source that is a journal
-    genesis_id: str
-    epoch: int
+    genesis_id: str  # of the journal, hexadecimal
+    epoch: int  # of the journal
     position: int  # of the last record
     commit: int  # number of the last commit
-    linked_files: int = 0
-    copied_files: int = 0
-    copied_bytes: int = 0
+    linked_files: int = 0  # that take no room of their own
+    copied_files: int = 0  # number of files
+    copied_bytes: int = 0  # of those files
     left_out: tuple[str, ...] = ()  # caches that the source lacks; readers build them anew
     digest: str | None = None  # of all commits, if the backup was verified
 
@@ -52,12 +52,12 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished backup."""
 
-    path: str
-    target: str
+    path: str  # what was backed up
+    target: str  # directory of the backups
     directory: str  # of this copy, below the target
     created_at: int  # microseconds, UTC
-    journals: tuple[BackedUpJournal, ...]
-    version: int = RECORD_VERSION
+    journals: tuple[BackedUpJournal, ...]  # one for each journal of the source
+    version: int = RECORD_VERSION  # of this record
 
 
 def read_record(files: Files, target: str) -> BackupReport | None:

@@ -61,7 +61,7 @@ class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
     path: str  # relative to the target
     epoch: int  # the new one
     position: int  # of the last record; the new epoch begins behind it
-    commit: int
+    commit: int  # number of the last commit
     cut_positions: int  # records of the backup that were left out
     digest: str  # of all its commits: as the backup has it up to there
 
@@ -69,9 +69,9 @@ class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished restore."""
 
-    backup: str
-    target: str
-    journals: tuple[RestoredJournal, ...]
+    backup: str  # directory of the backups
+    target: str  # directory that was made
+    journals: tuple[RestoredJournal, ...]  # one for each journal
 
 
 def restore(  # noqa: PLR0913 - a user's choices, all by name

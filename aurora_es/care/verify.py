@@ -70,29 +70,29 @@ if TYPE_CHECKING:
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
     """One segment as it was found."""
 
-    segment_number: int
-    file_name: str
-    base_position: int
+    segment_number: int  # from 1
+    file_name: str  # in the directory of the journal
+    base_position: int  # of its first record
     last_position: int | None  # below the base position when it holds no record; None: not known
-    size_bytes: int
-    is_whole: bool
+    size_bytes: int  # of the file
+    is_whole: bool  # nothing is wrong with it
     digest: str | None  # logical, hexadecimal; None if it is not whole
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a journal is whole, and what is wrong if it is not."""
 
-    path: str
+    path: str  # of the journal
     is_whole: bool  # nothing is wrong, and everything could be checked
-    is_damaged: bool
-    findings: tuple[Finding, ...]
+    is_damaged: bool  # something is wrong that was read
+    findings: tuple[Finding, ...]  # what is wrong
     lost: tuple[PositionRange, ...]  # of all findings
     # Without the mark, and with bytes at the end that cannot be read, nobody knows how many
     # positions behind this one are lost, or none; None: all that is lost is known.
     lost_behind: int | None
     first_position: int  # the first that is retained
     last_position: int | None  # as the mark says, or else the segments
-    segments: tuple[VerifiedSegment, ...]
+    segments: tuple[VerifiedSegment, ...]  # in order
     # Of the commits up to the mark, or up to what was asked for; hexadecimal. None if it was not
     # asked for, or cannot be had.
     digest: str | None

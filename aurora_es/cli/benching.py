@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from signal import SIGTERM, signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care.bench import SECONDS_DEFAULT, BenchReport
-from aurora_es.care.bench import bench as measure
 from aurora_es.cli.arguments import AsJson
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import check_directory, network_allowed
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable
+
+if TYPE_CHECKING:
+    from aurora_es.care.bench import BenchReport
 
 _NAME_WIDTH = 28
 
@@ -33,8 +34,11 @@ def bench(
     ] = None,
     *,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=120, help="Measure for so long.")
-    ] = SECONDS_DEFAULT,
+        float | None,
+        typer.Option(
+            min=0.1, max=120, show_default=False, help="Measure for so long; 10 if unset."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what this disk and machine give: a write with a sync, appends, reads.
@@ -43,6 +47,9 @@ def bench(
     end. Events are of about 200 bytes, by one thread, without an application's mapper. "x floor" compares a call that
     syncs with a plain write and fdatasync of the same size into a file filled with zeros.
     """
+    from aurora_es.care.bench import SECONDS_DEFAULT
+    from aurora_es.care.bench import bench as measure
+
     with errors_told():
         place = os.path.abspath(directory or os.environ.get("AURORA_PATH") or ".")
         check_directory(place)
@@ -50,7 +57,7 @@ def bench(
         with progress_shown(f"measuring {printable(place)}") as progress:
             report = measure(
                 place,
-                seconds=seconds,
+                seconds=SECONDS_DEFAULT if seconds is None else seconds,
                 progress=progress,
                 allow_network_file_system=network_allowed(),
             )

@@ -23,6 +23,7 @@ from aurora_es.cli import (
     repairing,
     settings,
     starting,
+    ui,
     upkeep,
     verify,
 )
@@ -228,12 +229,17 @@ app.command(
 app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --seconds 60 --json"))(
     benching.bench
 )
+app.command(
+    epilog=epilog("aurora-es ui store", "aurora-es ui store/Bank --app bank:Bank --port 8080")
+)(ui.ui)
 app.add_typer(projections.app)
 app.add_typer(queues.app)
 app.add_typer(moving.importing)
 app.add_typer(moving.exporting)
-finish_help(app)
 
 
 def _open(path: str) -> Journal:
     return open_to_read(find_journal(os.path.abspath(path)))
+
+
+finish_help(app)  # behind the last command

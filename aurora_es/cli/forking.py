@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import ForkReport
-from aurora_es.care import fork as fork_store
 from aurora_es.cli.arguments import AsJson, parsed_time
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+
+if TYPE_CHECKING:
+    from aurora_es.care import ForkReport
 
 
 def fork(  # noqa: PLR0913 - a user's choices, all by name
@@ -63,9 +64,12 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     name: they take no space and no time, and neither store ever writes into them. Each goes on by
     itself; the fork begins a new epoch. What was forked is read and checked.
     """
+    from aurora_es.care import fork as fork_store
+
     if position is not None and time is not None:
         message = "expected --position or --time, found both"
         raise typer.BadParameter(message)
+
     with errors_told():
         source = os.path.abspath(source)
         find_to_change(source)

@@ -11,8 +11,8 @@ import inspect
 import typer
 
 _PANELS = {
-    "Look inside": ("info", "cat", "tail", "at", "streams", "topics"),
-    "Begin, copy, move": ("init", "backup", "restore", "fork"),
+    "Look inside": tuple("info stats ls streams topics show diff cat tail grep at ui".split()),
+    "Begin, copy, move": ("init", "backup", "restore", "fork", "import", "export"),
     "Is it well?": ("doctor", "verify", "repair", "rebuild", "bench"),
     "Look after": ("set", "seal", "merge", "cool", "retain", "compact", "projection", "queue"),
 }

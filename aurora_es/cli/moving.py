@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
 import typer
@@ -15,18 +15,10 @@ from aurora_es.cli.arguments import AsJson, epilog
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable
-from aurora_es.moving import (
-    JsonLines,
-    LibraryDcbRecorder,
-    LibraryRecorders,
-    MoveReport,
-    PostgresDatabase,
-    SqliteFile,
-    export_events,
-    import_events,
-)
-from aurora_es.moving.journals import application_name
-from aurora_es.moving.sides import OpenableSource, OpenableTarget
+
+if TYPE_CHECKING:
+    from aurora_es.moving import LibraryDcbRecorder, LibraryRecorders, MoveReport
+    from aurora_es.moving.sides import OpenableSource, OpenableTarget
 
 STANDARD = "-"
 
@@ -168,6 +160,8 @@ def import_sqlite(  # noqa: PLR0913 - a user's choices, all by name
     as_json: AsJson = False,
 ) -> None:
     """Import from a database of the library's SQLite recorders, which is only read."""
+    from aurora_es.moving import SqliteFile
+
     source = SqliteFile(
         file,
         originator_id_type=originator_id_type,
@@ -197,6 +191,9 @@ def import_postgres(  # noqa: PLR0913 - a user's choices, all by name
     as_json: AsJson = False,
 ) -> None:
     """Import from tables of the library's PostgreSQL recorders, which are only read."""
+    from aurora_es.moving import PostgresDatabase
+    from aurora_es.moving.journals import application_name
+
     with errors_told():
         name = application_name(os.path.abspath(path)) if application is None else application
     source = PostgresDatabase(
@@ -221,6 +218,8 @@ def import_jsonl(
     as_json: AsJson = False,
 ) -> None:
     """Import from a file of JSON lines, as export writes them."""
+    from aurora_es.moving import JsonLines
+
     source = JsonLines(_stream(file, sys.stdin.buffer))
     _import(source, path, gaps, dry_run=dry_run, as_json=as_json)
 
@@ -241,6 +240,8 @@ def export_sqlite(
     as_json: AsJson = False,
 ) -> None:
     """Export to a database of the library's SQLite recorders, which is made if it is absent."""
+    from aurora_es.moving import SqliteFile
+
     target = SqliteFile(file, originator_id_type=originator_id_type)
     _export(path, target, without_extras=without_extras, as_json=as_json)
 
@@ -263,6 +264,9 @@ def export_postgres(  # noqa: PLR0913 - a user's choices, all by name
     as_json: AsJson = False,
 ) -> None:
     """Export to tables of the library's PostgreSQL recorders, which are made if they are absent."""
+    from aurora_es.moving import PostgresDatabase
+    from aurora_es.moving.journals import application_name
+
     with errors_told():
         name = application_name(os.path.abspath(path)) if application is None else application
     target = PostgresDatabase(
@@ -280,6 +284,8 @@ def export_postgres(  # noqa: PLR0913 - a user's choices, all by name
 )
 def export_jsonl(file: _JsonFile, path: _Application, *, as_json: AsJson = False) -> None:
     """Export to a file of JSON lines, which keeps everything; a report for - goes to stderr."""
+    from aurora_es.moving import JsonLines
+
     target = JsonLines(_stream(file, sys.stdout.buffer))
     _export(path, target, as_json=as_json, to_errors=file == STANDARD)
 
@@ -331,6 +337,9 @@ def export_recorder(  # noqa: PLR0913 - a user's choices, all by name
 def _recorders(
     topic: str, path: str, application: str | None, upstreams: list[str], *, dcb: bool
 ) -> LibraryRecorders | LibraryDcbRecorder:
+    from aurora_es.moving import LibraryDcbRecorder, LibraryRecorders
+    from aurora_es.moving.journals import application_name
+
     with errors_told():
         name = application_name(os.path.abspath(path)) if application is None else application
     env = dict(os.environ) | {"PERSISTENCE_MODULE": topic}
@@ -343,6 +352,8 @@ def _stream(file: str, standard: BinaryIO) -> str | BinaryIO:
 
 
 def _import(source: OpenableSource, path: str, gaps: Gaps, *, dry_run: bool, as_json: bool) -> None:
+    from aurora_es.moving import import_events
+
     def move(progress: Callable[[int, int], object] | None) -> MoveReport:
         return import_events(
             source,
@@ -363,6 +374,8 @@ def _export(
     without_extras: bool = False,
     to_errors: bool = False,
 ) -> None:
+    from aurora_es.moving import export_events
+
     def move(progress: Callable[[int, int], object] | None) -> MoveReport:
         return export_events(
             path,

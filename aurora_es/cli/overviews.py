@@ -10,18 +10,20 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from aurora_es.cli.arguments import AsJson, AsJsonLines, PathToRead, Since, Until
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_journal, open_to_read
-from aurora_es.cli.rendering import print_all, table_of
+from aurora_es.cli.rendering import console_of, print_all, table_of
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text, time_text
 from aurora_es.inspection.picture import Picture, RunPicture, SegmentPicture, read_picture
 from aurora_es.inspection.rates import BUCKETS_MAX, Bucket, read_rates
 from aurora_es.journal.statistics import Statistics
 
-_BAR_COLUMNS = 32
+_BAR_COLUMNS = 20
+_WIDE_COLUMNS = 140  # a terminal of less has no room for names of files
 _TOPICS_DEFAULT = 20
 
 
@@ -37,19 +39,23 @@ def ls(path: PathToRead, *, as_json: AsJsonLines = False) -> None:
         for line in _file_lines(picture):
             sys.stdout.buffer.write(line)
         return
-    segments = table_of(
-        ("segment", "right"),
-        ("first", "right"),
-        ("last", "right"),
-        ("size", "right"),
-        ("tier", "left"),
-        ("from", "left"),
-        ("to", "left"),
-        ("file", "left"),
-    )
+    is_wide = not sys.stdout.isatty() or console_of().width >= _WIDE_COLUMNS
+    runs = (Text("\nindex runs", "dim"), _run_table(picture)) if picture.runs else ()
+    print_all(_segment_table(picture, is_wide=is_wide), *runs)
+
+
+def _segment_table(picture: Picture, *, is_wide: bool) -> Table:
+    columns = [("segment", "right"), ("first", "right"), ("last", "right"), ("size", "right")]
+    columns += [("tier", "left"), ("from", "left"), ("to", "left"), ("file", "left")]
+    table = table_of(*(columns if is_wide else columns[:-1]))
     for one in picture.segments:
-        segments.add_row(f"{one.segment_number:,}", *_extent(one), *_times(one), one.file_name)
-    runs = table_of(
+        cells = [f"{one.segment_number:,}", *_extent(one), *_times(one), one.file_name]
+        table.add_row(*(cells if is_wide else cells[:-1]))
+    return table
+
+
+def _run_table(picture: Picture) -> Table:
+    table = table_of(
         ("level", "right"),
         ("first", "right"),
         ("last", "right"),
@@ -58,7 +64,7 @@ def ls(path: PathToRead, *, as_json: AsJsonLines = False) -> None:
         ("file", "left"),
     )
     for run in picture.runs:
-        runs.add_row(
+        table.add_row(
             str(run.level),
             f"{run.base_position:,}",
             f"{run.last_position:,}",
@@ -66,7 +72,7 @@ def ls(path: PathToRead, *, as_json: AsJsonLines = False) -> None:
             f"{run.first_segment:,} to {run.last_segment:,}",
             run.file_name,
         )
-    print_all(segments, *((Text("\nindex runs", "dim"), runs) if picture.runs else ()))
+    return table
 
 
 def _file_lines(picture: Picture) -> Iterator[bytes]:
@@ -93,7 +99,12 @@ def _extent(segment: SegmentPicture) -> tuple[str, str, str, str]:
 
 def _times(segment: SegmentPicture) -> tuple[str, str]:
     first, last = segment.first_timestamp, segment.last_timestamp
-    return ("" if first is None else time_text(first)), ("" if last is None else time_text(last))
+    return _second(first), _second(last)
+
+
+def _second(time: datetime | None) -> str:
+    """To the second, which is enough to see; --json has the rest."""
+    return "" if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 class _Stats(msgspec.Struct, kw_only=True):
@@ -173,8 +184,8 @@ def _rate_table(rates: list[Bucket]) -> Iterable[Text]:
     yield Text("\nrecords from, count, per second", "dim")
     for bucket in rates:
         columns = -(-bucket.record_count * _BAR_COLUMNS // highest) if highest else 0
-        line = Text(f"{time_text(bucket.start)}  {bucket.record_count:>12,}")
-        line.append(f"  {bucket.records_per_second:>12,.1f}  ")
+        line = Text(f"{time_text(bucket.start)}  {bucket.record_count:>10,}")
+        line.append(f"  {bucket.records_per_second:>10,.1f}  ")
         yield line.append("█" * columns, "green")
 
 

@@ -8,18 +8,19 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import InitReport
-from aurora_es.care import init as make_store
 from aurora_es.cli.arguments import AsJson, parse_age
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import network_allowed
 from aurora_es.cli.settings import Codec, Cycle, SyncMode
 from aurora_es.cli.text import encodable, json_bytes, printable
+
+if TYPE_CHECKING:
+    from aurora_es.care import InitReport
 
 
 class Form(Enum):
@@ -72,6 +73,8 @@ def init(  # noqa: PLR0913 - a user's choices, all by name
     Journals record the settings that are given; what is not given is the default. A directory with
     something else in it is refused. Of a store nothing is changed but what --app adds.
     """
+    from aurora_es.care import init as make_store
+
     with errors_told():
         report = make_store(
             path,

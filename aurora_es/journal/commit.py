@@ -62,6 +62,7 @@ class PreparedCommit:
     promoted = False  # woken to lead the next group
     taken = False  # a leader has it; the caller must wait for the verdict
     done = False
+    begun = 0.0  # monotonic seconds; when it was given to the group commit
     rises = False  # versions are above all that their originators have before the tail
     # No record above ``looked_to`` or above its own bound may match it; written by its caller, and
     # by the leader under the append lock.

@@ -74,6 +74,7 @@ class ExclusiveAppend:
         handle = self._handle
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
         commit.tracking_may_fall = tracking_may_fall
+        commit.begun = handle.effects.monotonic()
         mark, chain = self._mark, handle.state.chain
         assert mark is not None
         assert chain is not None
@@ -83,8 +84,10 @@ class ExclusiveAppend:
                 mark = self._mark = roll(handle, mark)
             if not admit(handle.state.index, [commit]):
                 assert commit.error is not None
+                handle.meters.conflicts += 1
                 raise commit.error
             self._mark = write_group(handle, mark, [commit], now)
+            handle.meters.note_appends([commit], handle.effects.monotonic())
         except AuroraError:
             raise
         except OSError as error:

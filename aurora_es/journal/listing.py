@@ -39,11 +39,11 @@ _PIECE_RECORDS = 1 << 10
 class Originator(msgspec.Struct, frozen=True, kw_only=True):
     """One originator, with the records that the journal holds of it."""
 
-    originator_id: UUID | str
-    record_count: int
-    last_version: int
+    originator_id: UUID | str  # as it was written
+    record_count: int  # that the journal holds; dropped ones do not count
+    last_version: int  # of its newest record
     first_topic: str  # of the record at the first position
-    first_position: int
+    first_position: int  # of the first that the journal holds
 
 
 class _Found(NamedTuple):

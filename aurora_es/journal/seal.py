@@ -125,7 +125,13 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
         ),
         lock_timeout=LOCK_TIMEOUT_SECONDS,
     )
-    logger.info("%s: sealed segment %d", path, entry.segment_number)
+    logger.info(
+        "%s: sealed segment %d, positions %d to %d",
+        path,
+        entry.segment_number,
+        entry.base_position,
+        entry.last_position,
+    )
     return entry
 
 
