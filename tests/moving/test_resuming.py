@@ -232,7 +232,7 @@ def _kill_until_done(what: str, source: Path, target: Path) -> int:
         command = [sys.executable, "-c", KILLED, what, str(source), str(target)]
         with subprocess.Popen(command, cwd=ROOT) as process:
             try:
-                process.wait(timeout=0.2 + 0.1 * kills)
+                process.wait(timeout=0.3 * 1.4**kills)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
@@ -245,7 +245,7 @@ def _kill_until_done(what: str, source: Path, target: Path) -> int:
 def test_real_kills(tmp_path: Path) -> None:
     """Killed for real at any moment, again and again, moves end with what the source has."""
     path = make_sqlite(
-        tmp_path / "shop.db", events(20_000), snapshots=SNAPSHOTS, tracking=[("Up", 42)]
+        tmp_path / "shop.db", events(8_000), snapshots=SNAPSHOTS, tracking=[("Up", 42)]
     )
     expected = read_sqlite(path)
     target = tmp_path / "store" / "Shop"
