@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint types bench docs reference site reliability ci clean
+.PHONY: help demo test test-next test-floor lint types bench docs reference site reliability ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ test: $(READY) ## run the tests, without the slow and the reliability ones
 
 test-next: .venv-next/.ready ## run what can run with the library's next version (10.0.0a7)
 	.venv-next/bin/python -m pytest -n 0 tests/next $(ARGS)
+
+# What depends on the packages: bytes and indexes, metrics, the command, the library's own cases.
+test-floor: .venv-floor/.ready ## run a part of the tests with the oldest allowed dependencies
+	.venv-floor/bin/python -m pytest tests/format tests/index tests/segment tests/metrics \
+		tests/eventsourcing_cases tests/cli tests/test_public_api.py $(ARGS)
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .
@@ -54,7 +59,7 @@ ci: ## everything that CI runs
 	.ci/run
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv .venv-next .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-next .venv-floor .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The library is pinned beside, not by, pyproject.toml, which asks for the version that users have.
@@ -63,6 +68,13 @@ clean: ## remove .venv, caches and build products
 	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		'eventsourcing==10.0.0a7'
+	@touch $@
+
+.venv-floor/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-floor
+	$(PYTHON) -m tests.packaging.floors > .venv-floor/constraints.txt
+	.venv-floor/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv-floor/constraints.txt --editable '.[cli,otel,zstd,dev]'
 	@touch $@
 
 # Built anew when pyproject.toml changes: a dependency that was dropped must be missed at once.

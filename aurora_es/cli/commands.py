@@ -236,8 +236,10 @@ app.add_typer(projections.app)
 app.add_typer(queues.app)
 app.add_typer(moving.importing)
 app.add_typer(moving.exporting)
-finish_help(app)
 
 
 def _open(path: str) -> Journal:
     return open_to_read(find_journal(os.path.abspath(path)))
+
+
+finish_help(app)  # behind the last command

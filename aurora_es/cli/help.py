@@ -11,7 +11,7 @@ import inspect
 import typer
 
 _PANELS = {
-    "Look inside": tuple("info stats ls streams topics show diff cat tail grep at".split()),
+    "Look inside": tuple("info stats ls streams topics show diff cat tail grep at ui".split()),
     "Begin, copy, move": ("init", "backup", "restore", "fork", "import", "export"),
     "Is it well?": ("doctor", "verify", "repair", "rebuild", "bench"),
     "Look after": ("set", "seal", "merge", "cool", "retain", "compact", "projection", "queue"),

@@ -56,8 +56,8 @@ def ui(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Serve a page for a browser: events, streams, time lines, live tail, storage, lag. Read-only.
 
-    Only browsers of this machine reach it, unless --host says otherwise. Ctrl-C ends it. Needs
-    pip install 'aurora-es[ui]'.
+    Only browsers of this machine reach it, unless --host says otherwise. Ctrl-C ends it. It needs the
+    extra ui of the package aurora-es.
     """
     try:
         from aurora_es.ui.app import create_app

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Row = tuple[Any, ...]
 
-ROWS_MAX = 4096
+ROWS_MAX = 16_384  # of a commit of a journal: a sync for each is little beside the rest
 BYTES_MAX = 1 << 22  # from so many bytes of states on a page ends; one state may be greater
 
 EVENTS = "events"

@@ -66,8 +66,8 @@ class Parameters:
         text = self.text(name)
         try:
             return None if text is None else parse_time(text)
-        except ValueError as error:
-            message = f"{name}: {error}"
+        except ValueError:
+            message = f"{name}: expected a time in ISO 8601 with a zone, found {text!r}"
             raise ArgumentError(message) from None
 
     def choice(self, name: str, choices: Mapping[str, bool], *, default: bool) -> bool:

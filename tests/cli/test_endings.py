@@ -17,6 +17,7 @@ import typer.main
 
 from aurora_es.cli.commands import app
 from tests.cli.support import (
+    call,
     damage,
     environment,
     make_journal,
@@ -28,21 +29,25 @@ from tests.cli.support import (
 )
 from tests.cli.terminal import run_at_terminal
 
-READING = ("info", "cat", "tail", "at", "streams", "topics")
+READING = ("info", "ls", "stats", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
 ALL_COMMANDS = (
     *COMMANDS,
     "backup",
     "bench",
+    "diff",
     "doctor",
     "export",
     "fork",
+    "grep",
     "import",
     "init",
     "projection",
     "queue",
     "restore",
+    "show",
+    "ui",
 )
 BEHIND_THE_PATH = {
     "at": ("2026-11-25T20:00:00Z",),
@@ -202,24 +207,29 @@ def commands_of(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]
             yield (*names, name), command
 
 
-def test_help_names_every_command_and_option() -> None:
+def test_help_names_every_command_and_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each --help tells all options, an example of the command itself, and the exit codes.
 
     All report as JSON, too; and no line break of the source is left in a paragraph.
     """
+    monkeypatch.setenv("COLUMNS", "200")
     group: Any = typer.main.get_command(app)
     assert sorted(group.commands) == sorted(ALL_COMMANDS)
     for names, command in commands_of(group):
-        done = run(*names, "--help", COLUMNS="200")
-        assert done.returncode == 0
+        call(*names, "--help")
+        shown = capsys.readouterr().out
         assert "\n" not in command.help.replace("\n\n", "")
         assert any("--json" in parameter.opts for parameter in command.params), names
-        for option in (option for parameter in command.params for option in parameter.opts):
-            shown = option if option.startswith("-") else option.upper()
-            assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
-        assert re.search(rf"\$ (\w+=\S+ )?aurora-es {' '.join(names)} ", done.stdout), names
+        for parameter in command.params:
+            for option in parameter.opts:
+                is_option = option.startswith("-")
+                word = option if is_option else (parameter.metavar or option.upper()).strip("[]")
+                assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), option
+        assert re.search(rf"\$ (\w+=\S+ )?aurora-es {' '.join(names)} ", shown), names
         for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
-            assert text in done.stdout
+            assert text in shown
     overview = run("--help", COLUMNS="200").stdout
     assert all(re.search(rf"^. {name} ", overview, re.MULTILINE) for name in ALL_COMMANDS)
 

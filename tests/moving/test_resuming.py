@@ -159,6 +159,18 @@ def test_an_import_killed_at_every_file_operation(
     assert step > 100
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_reported_as_durable_survives_a_power_cut(tmp_path: Path, seed: int) -> None:
+    """The name of the application's directory is on disk, too."""
+    path = _database(tmp_path / "shop.db", 6)
+    disk = CrashableDisk()
+    disk.make_directories("/data")
+    effects = effects_with(cast("Files", CrashableFiles(disk)))
+    assert import_events(SqliteFile(path), "/data/Shop", effects=effects).durable
+    disk.crash(random.Random(seed))
+    assert CrashableFiles(disk).listdir("/data") == ["Shop"]
+
+
 def _digests(path: Path) -> list[tuple[int, str]]:
     report = import_events(SqliteFile(path), path.parent / "expected" / "Shop")
     return [(part.count, part.digest) for part in report.parts]

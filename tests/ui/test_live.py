@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from aurora_es import Journal, Record, Sync
+from aurora_es import ClosedError, Journal, Record, Sync
+from aurora_es.inspection.selection import Filter
+from aurora_es.ui.live import _messages
+from aurora_es.ui.look import Look
+from aurora_es.weak_sets import members_of
 from tests.cli.support import writer
 from tests.ui.conftest import served
 
@@ -134,25 +139,25 @@ def test_who_follows_takes_no_thread(journal: Path) -> None:
         assert int(threads[1]) <= 6
 
 
-def test_journals_that_are_left_are_followed_no_more(journal: Path) -> None:
-    """Descriptors are given back when browsers go."""
+def test_who_leaves_is_followed_for_no_more(journal: Path) -> None:
+    """The watch of the mark and the lease of the journal are given back at once, not by garbage."""
 
-    def descriptors(process_id: int) -> int:
-        return len(list(Path(f"/proc/{process_id}/fd").iterdir()))
+    async def leave_while_waiting() -> None:
+        look = Look(str(journal), None)
+        lease = look.journals.lease(".")
+        messages = _messages(look, lease, Filter(), 10)
+        assert (await anext(messages)).startswith(b"retry:")
+        waiting = asyncio.ensure_future(anext(messages))
+        while not (followers := members_of(lease._followers)) or not followers[0]._loop_waiter:
+            await asyncio.sleep(0)
+        (follower,) = followers
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        assert follower.stopped
+        assert follower._loop_waiter is None
+        with pytest.raises(ClosedError):
+            _ = lease.journal
+        look.close()
 
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("descriptors are counted in /proc")
-    with served(journal) as (address, process_id), httpx2.Client(timeout=SECONDS) as client:
-        with following(address):
-            pass
-        client.get(f"{address}api/journals")
-        before = descriptors(process_id)
-        for _ in range(20):
-            with following(address, after=9) as page:
-                page.next()
-        with Journal.open(journal) as made:
-            made.append([Record(topic="new", state=b"wakes them")])
-        with following(address, after=10) as page:  # the loop has had its turn
-            page.next()
-            client.get(f"{address}api/journals")
-            assert descriptors(process_id) <= before + 3
+    asyncio.run(leave_while_waiting())

@@ -11,7 +11,7 @@ import pytest
 from aurora_es.decoding import load_decoder
 from aurora_es.inspection.aggregates import read_state
 from aurora_es.inspection.finding import open_to_read
-from tests.ui.browser import Watched, chromium, view_address, watched
+from tests.ui.browser import Watched, chromium, watched
 from tests.ui.conftest import served
 from tests.ui.stores import (
     APP,
@@ -232,10 +232,11 @@ def test_events_of_other_processes_appear_live(wide: Watched, address: str, root
 
 def test_leaving_the_live_view_ends_following(wide: Watched, address: str) -> None:
     """And comes back as often as one likes."""
+    wide.show(address, "lag", journal=BANK)
     for _ in range(8):  # browsers allow six connections to one origin
-        shown = wide.show(address, "live", journal=BANK)
-        shown.locator(".live-status[data-good=y]").wait_for()
-        wide.page.goto(view_address(address, "lag", journal=BANK))
+        wide.page.get_by_role("link", name="Live", exact=True).click()
+        wide.settled("live").locator(".live-status[data-good=y]").wait_for()
+        wide.page.get_by_role("link", name="Lag", exact=True).click()
         wide.settled("lag")
     assert wide.complaints == []
 
