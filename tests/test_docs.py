@@ -111,7 +111,8 @@ def broken_links(path: Path, root: Path) -> Iterator[str]:
 
 def run(page: Page, name: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a page's blocks as a script in an empty directory."""
-    script = directory / f"page_{name}.py"  # a page named as a module must not stand for it
+    # Not a name that can be imported: a page may be called like a module that it uses.
+    script = directory / f"{name}.md.py"
     script.write_text(script_of(page), "utf-8")
     empty = directory / "empty"
     empty.mkdir()
@@ -178,7 +179,7 @@ $ raise
   ```
 """
     finished = run(parse(text), "page", tmp_path)
-    assert 'page.py", line 15' in finished.stderr
+    assert 'page.md.py", line 15' in finished.stderr
     assert "ValueError: 2" in finished.stderr
 
 
