@@ -64,16 +64,19 @@ def first_example() -> str:
 
 
 def test_the_wheel_has_the_package_and_its_papers(wheel: Path) -> None:
-    """Every module, the type marker, the licence, the command, the plugin; no tests, no examples."""
+    """Every file of the package, the type marker, the licence, the command, the plugin; no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         information = "aurora_es-0.1.0.dist-info"
         entry_points = archive.read(f"{information}/entry_points.txt").decode()
         metadata = archive.read(f"{information}/METADATA").decode()
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aurora_es").rglob("*.py")}
-    assert modules | {"aurora_es/py.typed"} == {
-        name for name in names if name.startswith("aurora_es/")
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "aurora_es").rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
     }
+    assert {"aurora_es/py.typed", "aurora_es/ui/static/index.html"} <= sources
+    assert sources == {name for name in names if name.startswith("aurora_es/")}
     assert f"{information}/licenses/LICENSE" in names
     assert {name.partition("/")[0] for name in names} == {"aurora_es", information}
     assert "aurora-es = aurora_es.cli:main" in entry_points

@@ -1,4 +1,4 @@
-"""docs/reference/logging.md lists every message of the package, and none that is not there."""
+"""docs/reference/log-messages.md lists every message of the package, and none that is not there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = ROOT / "docs" / "reference" / "logging.md"
+PAGE = ROOT / "docs" / "reference" / "log-messages.md"
 LEVELS = {"debug", "info", "warning", "error"}
 ROW = re.compile(r"\| (?P<level>\w+) \| `(?P<message>[^`]+)` \| \S.* \|")
 
