@@ -64,6 +64,9 @@ async def live(look: Look, asked: Parameters, request: Request) -> StreamingResp
     except BaseException:
         lease.close()
         raise
+    if request.method == "HEAD":  # nobody reads what would follow
+        lease.close()
+        return StreamingResponse(iter(()), media_type="text/event-stream")
     begin = last if after is None else min(after, last)
     return StreamingResponse(
         _messages(look, lease, chosen, begin),

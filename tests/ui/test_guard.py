@@ -120,7 +120,8 @@ def test_only_reading_is_possible(open_page: TestClient) -> None:
     """Every other method is refused before anything looks at it."""
     for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
         assert open_page.request(method, "/api/journals").status_code == 405
-    assert open_page.head("/").status_code == 200
+    for path in ("/", "/api/journals", "/api/live?journal=."):
+        assert open_page.head(path).status_code == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
