@@ -119,7 +119,15 @@ class AuroraApplication(Application[TAggregateID]):
         *objs: MutableOrImmutableAggregate[TAggregateID] | DomainEventProtocol[TAggregateID] | None,
         **kwargs: Any,
     ) -> list[Recording[TAggregateID]]:
-        """Record the new events of aggregates, and events, as one commit."""
+        """Record the new events of aggregates, and events, as one commit; returns what was recorded.
+
+        When it returns, all of them are visible to every process and, under ``AURORA_SYNC=always``,
+        on disk. Each recording has the domain event and its notification, whose ``id`` a projection
+        can be waited for. ``metadata=`` is stored beside each event, for ``Journal.read``.
+
+        Raises the library's IntegrityError if another process was first, with nothing recorded, and
+        OperationalError where the lock or the disk cannot be had.
+        """
         following: Any = super().save
         if following.__func__ is not Application.save:
             # Another base, as the library's Leader, has a ``save`` of its own.

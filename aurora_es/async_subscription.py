@@ -14,6 +14,7 @@ from eventsourcing.domain import DomainEventProtocol, TAggregateID
 from eventsourcing.persistence import Tracking
 
 from aurora_es.errors import ArgumentError, ClosedError
+from aurora_es.journal.readers import note_reader
 from aurora_es.late_imports import fork_waits
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.recorders import AuroraApplicationRecorder
@@ -60,6 +61,12 @@ class AsyncApplicationSubscription(Generic[TAggregateID]):
         self._page: Sequence[Notification] = ()
         self._page_index = 0
         self._follower = recorder.follower()
+        note_reader(self, "async subscription", self._follower)
+
+    def reached(self) -> int:
+        """Position up to which everything was returned, or left out; from any thread."""
+        page, index = self._page, self._page_index
+        return page[index].id - 1 if index < len(page) else self._position
 
     def __aiter__(self) -> Self:
         """Return itself."""

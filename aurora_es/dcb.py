@@ -50,7 +50,12 @@ _NO_ORIGINATOR = (None, None)
 
 
 class AuroraDCBRecorder(AuroraRecorder, DCBRecorder):
-    """Records events in one sequence, on condition that nothing relevant was recorded meanwhile."""
+    """Records events in one sequence, on condition that nothing relevant was recorded meanwhile.
+
+    ``PERSISTENCE_MODULE=aurora_es`` gives one to a ``DCBApplication``. It may be shared by threads,
+    and any number of processes may use one store. After a fork it opens its journal again by itself.
+    Source: the interface ``DCBRecorder`` of the library, and https://dcb.events for what it is for.
+    """
 
     def __init__(self, store: AuroraStore, *, purpose: str = DCB, **kwargs: Any) -> None:
         """Open the journal ``dcb`` of ``store``, if it exists already."""
@@ -119,7 +124,12 @@ class AuroraDCBRecorder(AuroraRecorder, DCBRecorder):
     def subscribe(
         self, query: DCBQuery | None = None, *, after: int | None = None
     ) -> DCBSubscription[AuroraDCBRecorder]:
-        """Follow the events above position ``after`` that match ``query``."""
+        """Follow the events above position ``after`` that match ``query``.
+
+        It waits at the end for what any process records. For one thread; ``stop`` may be called from
+        any other. Its iteration raises the face's HistoryChangedError once visible events were taken
+        back.
+        """
         try:
             asked, position = _query_of(query), _position_of(after)
             follower = self._lease.follower()
@@ -221,6 +231,9 @@ class AuroraDCBSubscription(Paged[DCBSequencedEvent], DCBSubscription[AuroraDCBR
         batches = recorder._batches(self._asked, after, until, PAGE_EVENTS, epoch)  # noqa: SLF001 - a part of it
         page = [event for batch in batches for event in _sequenced_events(batch)]
         return page, page[-1].position if page else until
+
+    def _position_of(self, item: DCBSequencedEvent) -> int:
+        return item.position
 
     def stop(self) -> None:
         """End the iteration at once, from any thread, and free the descriptors; idempotent."""

@@ -92,7 +92,11 @@ class AuroraFactory(
     # Recorders
 
     def aggregate_recorder(self, purpose: str = EVENTS) -> AuroraAggregateRecorder:
-        """Construct a recorder of aggregate sequences in the journal named ``purpose``."""
+        """Construct a recorder of aggregate sequences in the journal named ``purpose``.
+
+        For ``snapshots`` it is one that ignores snapshots ahead of their events. Raises
+        AuroraConfigurationError for the purposes of other recorders, and what opening a journal raises.
+        """
         if purpose in RESERVED_PURPOSES:
             message = f"purpose {purpose!r} is reserved: expected another one for these events"
             raise AuroraConfigurationError(message)

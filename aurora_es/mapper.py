@@ -19,6 +19,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import get_topic, resolve_topic
 
 from aurora_es.errors import AuroraConfigurationError
+from aurora_es.format.event_state import MAP_BYTES
 from aurora_es.state_coding import StateCoder
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ else:
 
 _new = object.__new__
 _set = object.__setattr__
-# What a state stored as MessagePack begins with: a map of up to 15, 2^16 and 2^32 attributes.
-_MAP_BYTES = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 
 
 class MsgpackMapper(Mapper[TAggregateID]):
@@ -142,4 +141,4 @@ class JSONMapper(Mapper[TAggregateID]):
                 state = self.compressor.decompress(state)
         except Exception:  # noqa: BLE001 - whatever a cipher raises, the error at hand says it
             return False
-        return bool(state) and state[0] in _MAP_BYTES
+        return bool(state) and state[0] in MAP_BYTES

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class AuroraSection(Section):
     """A section of the log; ``is_archived`` says that it will be the same for ever."""
 
-    is_archived: bool = False
+    is_archived: bool = False  # its segment is sealed: it may be cached for ever
 
 
 class AuroraNotificationLog(LocalNotificationLog):
@@ -36,7 +36,7 @@ class AuroraNotificationLog(LocalNotificationLog):
     all the same: followers go on with the next one, as they do behind a full section.
     """
 
-    recorder: AuroraApplicationRecorder
+    recorder: AuroraApplicationRecorder  # whose events are shown
 
     def __init__(
         self,

@@ -44,11 +44,15 @@ def _check_count(what: str, count: object, bounds: tuple[int, int], unit: str) -
 
 
 class CompressionFormat(Enum):
-    """How the payload of each frame is compressed; the value is the text form."""
+    """How the payload of each frame is compressed; the value is the text form.
 
-    NONE = "none"
-    LZ4 = "lz4"
-    SNAPPY = "snappy"
+    Each frame is compressed by itself and names its codec, so a journal may hold all of them. It
+    helps commits of many events and does next to nothing for single small ones.
+    """
+
+    NONE = "none"  # as it is
+    LZ4 = "lz4"  # the better choice, as a rule
+    SNAPPY = "snappy"  # about as small and as fast
 
     def __str__(self) -> str:
         """Give the text form."""
@@ -75,10 +79,10 @@ class Sync:
     them loses anything when only the process dies.
     """
 
-    interval_ms: int | None
+    interval_ms: int | None  # 0: ``always``; None: ``never``
 
-    ALWAYS: ClassVar[Sync]
-    NEVER: ClassVar[Sync]
+    ALWAYS: ClassVar[Sync]  # each append waits until it is on disk
+    NEVER: ClassVar[Sync]  # only rolls and ``close`` sync
 
     def __post_init__(self) -> None:
         """Refuse what has no text form: it would be recorded and could not be read again."""
@@ -140,15 +144,15 @@ class RollCycle:
     bound by one commit at most.
     """
 
-    calendar: str | None = None
-    segment_bytes_max: int | None = None
-    segment_events_max: int | None = None
+    calendar: str | None = None  # name of the cycle, None: by size or number only
+    segment_bytes_max: int | None = None  # None: 32 MiB
+    segment_events_max: int | None = None  # None: 2**20
 
-    MINUTE: ClassVar[RollCycle]
-    FIVE_MINUTES: ClassVar[RollCycle]
-    HOUR: ClassVar[RollCycle]
-    DAY: ClassVar[RollCycle]
-    WEEK: ClassVar[RollCycle]
+    MINUTE: ClassVar[RollCycle]  # at each full minute, UTC
+    FIVE_MINUTES: ClassVar[RollCycle]  # at each full five minutes
+    HOUR: ClassVar[RollCycle]  # at each full hour
+    DAY: ClassVar[RollCycle]  # at midnight, UTC; the default
+    WEEK: ClassVar[RollCycle]  # at midnight before Monday, UTC
 
     def __post_init__(self) -> None:
         """Refuse what has no text form: it would be recorded and could not be read again."""

@@ -7,21 +7,27 @@ is: not behind, and not ahead, as the runner's next event would be a conflict th
 a checkpoint that takes the place of all that was before, makes it the view of every process, of
 those that read it and of the runner that goes on projecting. Killed before that, a rebuild leaves
 nothing behind but a temporary directory; there is nothing behind it to be killed in.
+
+What the live view has tracked may be of another history, if the application was restored to a point
+before it. Then no runner goes on with the live view, and where it is means nothing: the new view is
+built up to the newest event, and the same commit tracks that, though it may be less than before.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self, get_origin
+import sys
+from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Tracking
+from eventsourcing.projection import Projection
 from eventsourcing.utils import Environment
 
-from aurora_es.errors import ArgumentError, TooLargeError
+from aurora_es.errors import ArgumentError, HistoryChangedError, TooLargeError
+from aurora_es.face_logs import views_logger
 from aurora_es.factory import AuroraFactory
 from aurora_es.files.memory import MemoryDirectory
-from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.sharing import LeaseOptions
 from aurora_es.options import Sync
@@ -35,12 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventsourcing.persistence import Notification
-    from eventsourcing.projection import Projection
     from eventsourcing.utils import EnvType
 
     from aurora_es.format.payload import TrackingData
 
 _PAGE_EVENTS = 1000
+_NOT_OF_USERS = ("aurora_es.", "eventsourcing.")
 
 
 def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's ProjectionRunner, and two
@@ -50,12 +56,12 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     view_class: type[JournaledView],
     env: EnvType | None = None,
     page_size: int = _PAGE_EVENTS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> int:
     """Build a projection's view anew and swap it in; returns the position up to which.
 
-    That is where the live view is; if it has tracked nothing, the newest event. The live view is
-    read, and projected into, all the while; it is locked only to project what it has tracked since
+    That is where the live view is; if it has tracked nothing, or a history that the application has
+    lost by a restore, the newest event. The live view is read, and projected into, all the while; it is locked only to project what it has tracked since
     the last page, and for the swap. ``page_size`` events become one commit of the view that is
     built. ``progress`` is called with the position reached and the last one.
 
@@ -71,6 +77,9 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     if not issubclass(get_origin(application_class) or application_class, Application):
         message = f"{application_class!r}: expected a subclass of Application"
         raise recorder_error(ArgumentError(message))
+    if not issubclass(projection_class, Projection):
+        message = f"{projection_class!r}: expected a subclass of Projection"
+        raise recorder_error(ArgumentError(message))
     if page_size < 1:
         message = f"page_size: expected 1 or more, found {page_size}"
         raise recorder_error(ArgumentError(message))
@@ -85,6 +94,29 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     finally:
         application.close()
         live_factory.close()
+
+
+def application_beside(projection_class: type[Any]) -> type[Application[Any]] | None:
+    """The one application that the projection's module defines or imports; None if not just one."""
+    found = {
+        thing
+        for thing in vars(sys.modules[projection_class.__module__]).values()
+        if isinstance(thing, type)
+        and issubclass(thing, Application)
+        and not thing.__module__.startswith(_NOT_OF_USERS)
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def view_of(projection_class: type[Any]) -> type[Any] | None:
+    """The view of a projection that derives from ``Projection[View]``; None for another class."""
+    for ancestor in projection_class.__mro__:
+        for base in vars(ancestor).get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Projection):
+                (argument, *_) = get_args(base)
+                return argument if isinstance(argument, type) else None
+    return None
 
 
 class _Scratch:
@@ -115,7 +147,7 @@ class _Rebuilding:
         scratch: _Scratch,
         live: JournaledView,
         page_size: int,
-        progress: Callable[[int, int], None] | None,
+        progress: Callable[[int, int], object] | None,
     ) -> None:
         self._application = application
         self._scratch = scratch
@@ -123,6 +155,7 @@ class _Rebuilding:
         self._page_size = page_size
         self._progress = progress
         self._position = 0  # everything up to here was looked at
+        self._is_of_another_history = False  # what the live view has tracked
 
     def run(self) -> int:
         self._refuse_other_leaders()
@@ -134,10 +167,21 @@ class _Rebuilding:
                 core.committed()
                 self._project_until_live()
                 rows, identities = checkpoint_rows(journal, self._checkpoint())
-                exclusive.append(rows, identities, self._tracking())
+                exclusive.append(
+                    rows,
+                    identities,
+                    self._tracking(),
+                    tracking_may_fall=self._is_of_another_history,
+                )
             journal.tend()
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
+        views_logger.info(
+            "%s: a view that was built anew up to position %d of %s has taken over",
+            self._live.store.path,
+            self._position,
+            self._application.name,
+        )
         return self._position
 
     def _project_until_live(self) -> None:
@@ -148,8 +192,17 @@ class _Rebuilding:
                 self._progress(self._position, last)
 
     def _last_position(self) -> int:
-        tracked = self._live.max_tracking_id(self._application.name)
-        return tracked or self._application.recorder.max_notification_id() or 0
+        return self._tracked() or self._application.recorder.max_notification_id() or 0
+
+    def _tracked(self) -> int | None:
+        """What the live view has tracked of the history that the application has now."""
+        try:
+            tracked = self._live.max_tracking_id(self._application.name)
+        except HistoryChangedError:
+            tracked, self._is_of_another_history = None, True
+        else:
+            self._is_of_another_history = False  # if it was, somebody else has just rebuilt it
+        return tracked
 
     def _project_page(self, last: int) -> None:
         topics = self._scratch.projection.topics
@@ -194,12 +247,18 @@ class _Rebuilding:
         return states
 
     def _tracking(self) -> TrackingData | None:
-        """What the live view has to track from now on; None if it has tracked something."""
-        name = self._application.name
-        if self._live.max_tracking_id(name) is not None:
+        """What the live view has to track from now on; None if that is what it has tracked."""
+        name, position = self._application.name, self._position
+        tracked: int | None = self._tracked()
+        if tracked == position:
             return None
-        rebuilt = self._scratch.view.max_tracking_id(name)
-        return None if rebuilt is None else tracking_data(name, rebuilt)
+        if tracked is None and not self._is_of_another_history:
+            tracked = self._scratch.view.max_tracking_id(name)
+            if tracked is None:
+                return None
+            position = tracked
+        # Else a runner began after we had looked, and is behind: its next event is a conflict.
+        return core_of(self._live).upstreams.data_of(Tracking(name, position))
 
 
 def _factory_of(name: str, env: EnvType | None) -> AuroraFactory:

@@ -155,7 +155,11 @@ class AuroraRecorder:
 
 
 class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
-    """Records events in aggregate sequences."""
+    """Records events in aggregate sequences.
+
+    It may be shared by threads, and any number of processes may use one store. After a fork it opens
+    its journal again by itself. Source: the interface ``AggregateRecorder`` of the library.
+    """
 
     _is_history = True  # what is asked for and gone is an error
 
@@ -164,8 +168,12 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
     ) -> Sequence[int] | None:
         """Record ``stored_events`` as one commit; returns None.
 
+        When it returns, they are visible to every process and, under ``AURORA_SYNC=always``, on
+        disk. ``metadata=`` is stored beside each of them.
+
         Raises the library's IntegrityError if one of them exists already, OperationalError when
-        the lock or the disk cannot be had, DataError and ProgrammingError for bad arguments.
+        the lock or the disk cannot be had, DataError and ProgrammingError for bad arguments. Each
+        is one of ours, too: ``conflicts`` of the first says which events stand in the way.
         """
         self._insert(stored_events, None, kwargs)
         return None
@@ -243,7 +251,12 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Return events of an aggregate with ``gt`` < version <= ``lte``, sorted by version."""
+        """Return events of an aggregate with ``gt`` < version <= ``lte``, sorted by version.
+
+        At most ``limit`` of them, the first or, with ``desc``, the last ones, which come first. What
+        any process has committed before the call is among them. Raises the face's TruncatedError if
+        events that were asked for have been dropped, and InternalError for damaged bytes.
+        """
         if limit is not None and limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
             raise RecorderArgumentError(message)
@@ -366,12 +379,19 @@ class AuroraSnapshotRecorder(AuroraAggregateRecorder):
 
 
 class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
-    """Records events in aggregate sequences and in one application sequence."""
+    """Records events in aggregate sequences and in one application sequence.
+
+    Notification ids are 1, 2, 3, … in the order of commits, without gaps, whichever thread or process
+    records. Source: the interface ``ApplicationRecorder`` of the library.
+    """
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
-        """Record ``stored_events`` as one commit; returns their notification ids."""
+        """Record ``stored_events`` as one commit; returns their notification ids.
+
+        What it promises and raises is that of ``AuroraAggregateRecorder.insert_events``.
+        """
         return self._insert(stored_events, None, kwargs)
 
     def max_notification_id(self) -> int | None:
@@ -390,7 +410,13 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Return at most ``limit`` notifications with ids from ``start`` to ``stop``."""
+        """Return at most ``limit`` notifications with ids from ``start`` to ``stop``, in order.
+
+        ``start`` None means from the first, ``stop``, which is included, None to the newest. With
+        ``topics`` only events of these, which costs no more than what is returned where they are
+        rare. Nobody sees a notification before all earlier ones. Raises the face's TruncatedError
+        for a ``start`` that has been dropped, and InternalError for damaged bytes.
+        """
         if limit < 0:
             message = f"limit: expected 0 or more, found {limit}"
             raise RecorderArgumentError(message)
@@ -465,7 +491,12 @@ class AuroraApplicationRecorder(AuroraAggregateRecorder, ApplicationRecorder):
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
-        """Follow the application sequence from the notification behind ``gt`` on."""
+        """Follow the application sequence from the notification behind ``gt`` on.
+
+        The subscription waits at the end for what any process records, and leaves out what is not of
+        ``topics``, if there are any. For one thread; ``stop`` may be called from any other. Its
+        iteration raises the face's HistoryChangedError once visible events were taken back.
+        """
         return AuroraSubscription(self, self.follower(), gt=gt, topics=topics)
 
     def follower(self) -> Follower:

@@ -25,6 +25,7 @@ from eventsourcing.system import Follower
 from eventsourcing.utils import Environment
 
 from aurora_es.errors import ArgumentError
+from aurora_es.face_logs import runner_logger
 from aurora_es.factory import AuroraFactory
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, open_regular
 from aurora_es.format.names import RUNNER_LOCK
@@ -59,7 +60,7 @@ class SystemProcess:
         if name not in system.nodes:
             message = f"{name!r}: expected one of {', '.join(sorted(system.nodes))}"
             raise recorder_error(ArgumentError(message))
-        self.name = name
+        self.name = name  # of the application
         self._class = system.get_app_cls(name)
         self._leaders = system.follows.get(name, [])
         self._env = env
@@ -134,9 +135,8 @@ class SystemProcess:
         try:
             lock = RunnerLock(self._path())
             try:
-                while not lock.acquire():
-                    if self._stopping.wait(_PAUSE_SECONDS):
-                        return
+                if not self._stand_by(lock):
+                    return
                 self._work()
             finally:
                 lock.close()
@@ -144,6 +144,17 @@ class SystemProcess:
             self._error = error
         finally:
             self._stop()
+
+    def _stand_by(self, lock: RunnerLock) -> bool:
+        """Wait until no other process works; False if this one is stopped before."""
+        if lock.acquire():
+            return True
+        runner_logger.info("%s: another process works; this one stands by", lock.path)
+        while not self._stopping.wait(_PAUSE_SECONDS):
+            if lock.acquire():
+                runner_logger.info("%s: the other process has gone; this one takes over", lock.path)
+                return True
+        return False
 
     def _path(self) -> str:
         """The application's directory."""
@@ -241,6 +252,7 @@ class RunnerLock:
         self._fd = open_regular(
             self._files, os.path.join(path, RUNNER_LOCK), os.O_RDWR | os.O_CREAT
         )
+        self.path = path
         _locks.add(self)
 
     def _make(self, directory: str) -> None:

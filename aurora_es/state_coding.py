@@ -36,15 +36,17 @@ from eventsourcing.persistence import (
     UUIDAsHex,
 )
 
+from aurora_es.format.event_state import (
+    DATETIME_EXTENSION,
+    DECIMAL_EXTENSION,
+    INTEGER_EXTENSION,
+    REGISTERED_EXTENSION,
+    TUPLE_EXTENSION,
+    UUID_EXTENSION,
+)
+
 if TYPE_CHECKING:
     from eventsourcing.persistence import JSONTranscoder, Transcoding
-
-_UUID = 1
-_DECIMAL = 2
-_DATETIME = 3
-_INTEGER = 4
-_TUPLE = 5
-_REGISTERED = 6
 
 _UUID_BYTES = 16
 _REGISTERED_FIELDS = 2
@@ -116,11 +118,11 @@ class StateCoder:
         transcoding = self.transcoder.types.get(kind)
         if type(transcoding) in _REPLACED:
             if kind is datetime:
-                return value if value.tzinfo is UTC else _Extension(_DATETIME, _iso(value))
+                return value if value.tzinfo is UTC else _Extension(DATETIME_EXTENSION, _iso(value))
             if kind is UUID:
-                return _Extension(_UUID, value.bytes)
+                return _Extension(UUID_EXTENSION, value.bytes)
             if kind is Decimal:
-                return _Extension(_DECIMAL, str(value).encode())
+                return _Extension(DECIMAL_EXTENSION, str(value).encode())
             if kind is bytes:
                 return value
         if transcoding is None:
@@ -140,13 +142,13 @@ class StateCoder:
                 for key, item in value.items()
             }
         items = [item if type(item) in plain else pack(item, depth) for item in value]
-        return items if isinstance(value, list) else _Extension(_TUPLE, _encode(items))
+        return items if isinstance(value, list) else _Extension(TUPLE_EXTENSION, _encode(items))
 
     def _pack_registered(self, value: Any, transcoding: Transcoding, depth: int) -> Any:
         if depth == 0:
             raise RecursionError
         data = self._pack_data(transcoding.encode(value), depth - 1)
-        return _Extension(_REGISTERED, _encode([transcoding.name, data]))
+        return _Extension(REGISTERED_EXTENSION, _encode([transcoding.name, data]))
 
     def _pack_data(self, value: Any, depth: int) -> Any:
         """As ``_pack``, but what a transcoding's ``decode`` expects: values as JSON returns them."""
@@ -190,17 +192,17 @@ class StateCoder:
 
     def _unpack(self, code: int, data: memoryview) -> Any:
         """Turn an extension into the value it stands for."""
-        if code == _UUID:
+        if code == UUID_EXTENSION:
             return _uuid_of(data)
-        if code == _DECIMAL:
+        if code == DECIMAL_EXTENSION:
             return Decimal(str(data, "ascii"))
-        if code == _DATETIME:
+        if code == DATETIME_EXTENSION:
             return datetime.fromisoformat(str(data, "ascii"))
-        if code == _TUPLE:
+        if code == TUPLE_EXTENSION:
             return tuple(self._decode(data))
-        if code == _INTEGER:
+        if code == INTEGER_EXTENSION:
             return int.from_bytes(data, "big", signed=True)
-        if code == _REGISTERED:
+        if code == REGISTERED_EXTENSION:
             return self._unpack_registered(self._decode(data))
         message = (
             f"extension {code} of MessagePack is not known; a newer version may have stored it"
@@ -233,7 +235,7 @@ def _without_big_integers(packed: Any) -> Any:
     """Replace integers of more than 64 bits, which are too rare to look for in the first place."""
     if type(packed) is int and not _INTEGER_MIN <= packed <= _INTEGER_MAX:
         length = packed.bit_length() // 8 + 1
-        return _Extension(_INTEGER, packed.to_bytes(length, "big", signed=True))
+        return _Extension(INTEGER_EXTENSION, packed.to_bytes(length, "big", signed=True))
     if type(packed) is list:
         return [_without_big_integers(item) for item in packed]
     if type(packed) is dict:

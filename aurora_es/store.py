@@ -30,10 +30,10 @@ class AuroraStore:
     ``as written``, ``uuid``, ``text``. Immutable; constructing one touches no file.
     """
 
-    root: str
-    name: str
-    options: LeaseOptions
-    originator_id_type: str = "as written"
+    root: str  # AURORA_PATH
+    name: str  # the application's
+    options: LeaseOptions  # how journals are opened
+    originator_id_type: str = "as written"  # ``as written``, ``uuid`` or ``text``
     memory: MemoryDirectory | None = None  # keeps a ``:memory:`` directory alive
 
     @property

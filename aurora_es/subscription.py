@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from eventsourcing.persistence import Notification, Subscription
 
 from aurora_es.errors import ClosedError
+from aurora_es.journal.readers import note_reader
 from aurora_es.recorder_errors import FAULTS, recorder_error
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ class Paged(Generic[_T]):
         self._position = after
         self._page: Sequence[_T] = ()
         self._page_index = 0
+        note_reader(self, "subscription", follower)
+
+    def reached(self) -> int:
+        """Position up to which everything was returned, or left out; from any thread."""
+        page, index = self._page, self._page_index
+        if index >= len(page):
+            return self._position
+        return self._position_of(page[index]) - 1
 
     def __next__(self) -> _T:
         """Return the next one, waiting for it if need be."""
@@ -63,6 +72,9 @@ class Paged(Generic[_T]):
 
     def _page_between(self, after: int, until: int) -> tuple[Sequence[_T], int]:
         """A page of what is wanted above ``after`` up to ``until``, and its last position."""
+        raise NotImplementedError
+
+    def _position_of(self, item: _T) -> int:
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -98,6 +110,9 @@ class AuroraSubscription(Paged[Notification], Subscription["ApplicationRecorder"
             inclusive_of_start=False,
         )
         return page, page[-1].id if page else until
+
+    def _position_of(self, item: Notification) -> int:
+        return item.id
 
     def stop(self) -> None:
         """End the iteration at once, from any thread, and free the descriptors; idempotent."""

@@ -29,7 +29,10 @@ _NEAR_NOTIFICATIONS = 100  # nobody projects so many in less than a millisecond
 
 
 class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
-    """Records how far an application has processed the notifications of others."""
+    """Records how far an application has processed the notifications of others.
+
+    Source: the interface ``TrackingRecorder`` of the library.
+    """
 
     def __init__(self, store: AuroraStore, *, purpose: str = TRACKING, **kwargs: Any) -> None:
         """Open the tracking journal of ``store``."""
@@ -119,7 +122,11 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
 
 
 class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, ProcessRecorder):
-    """Records events and, in the same commit, how far others' notifications were processed."""
+    """Records events and, in the same commit, how far others' notifications were processed.
+
+    So whatever a process application makes of a notification is recorded once, wherever it is killed.
+    Source: the interface ``ProcessRecorder`` of the library.
+    """
 
     def __init__(self, store: AuroraStore, *, purpose: str = EVENTS, **kwargs: Any) -> None:
         """Open the events of ``store``."""
@@ -128,7 +135,11 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
-        """Record events and ``tracking`` as one commit; returns the notification ids."""
+        """Record events and ``tracking=`` as one commit; returns the notification ids.
+
+        Raises the library's IntegrityError, with nothing recorded, if an event exists already or the
+        tracked notification id does not rise; otherwise as ``AuroraAggregateRecorder.insert_events``.
+        """
         tracking = kwargs.get("tracking")
         try:
             data = None if tracking is None else self._upstreams.data_of(tracking)

@@ -56,7 +56,8 @@ class UpstreamHistories:
                     f" epoch {epoch} the history of {recorded.application_name!r} goes on"
                     f" differently from position {first} on: it was restored, repaired or"
                     " recovered to what is before. Move"
-                    f" {os.path.dirname(path)} away, so that everything is built anew, or restore"
+                    f" {os.path.dirname(path)} away, so that everything is built anew (a"
+                    " JournaledView in its place by `aurora-es projection rebuild`), or restore"
                     " it from a backup to the same time (`aurora-es restore BACKUP TARGET --time T`)"
                 )
                 raise HistoryChangedError(message)

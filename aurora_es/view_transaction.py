@@ -14,9 +14,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aurora_es.errors import ArgumentError, ConflictError
+from aurora_es.face_logs import views_logger as logger
 from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT, Change, encode_changes
 from aurora_es.journal.catch_up import refresh
-from aurora_es.journal.logs import logger
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.view_state import ViewState
 from aurora_es.weak_sets import members_of

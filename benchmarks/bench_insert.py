@@ -8,7 +8,9 @@ from statistics import median
 
 from eventsourcing.persistence import StoredEvent
 
-from .floor import FLOOR_BYTES, Floor
+from aurora_es.files.floor import FLOOR_BYTES, Floor
+from aurora_es.files.layer import SYSTEM_EFFECTS
+
 from .measure import percentile, percentiles, run_in_turn, time_calls
 from .rows import Row, Target, above_floor, compare, faster
 from .session import Session
@@ -47,8 +49,10 @@ def one_event_durable(session: Session) -> list[Row]:
     path = session.path("floor")
     written_bytes = FLOOR_BYTES * scale.inserts * (scale.blocks + 2)
     with ExitStack() as stack:
-        growing = stack.enter_context(closing(Floor(path / "growing")))
-        zeroed = stack.enter_context(closing(Floor(path / "zeroed", zeroed_bytes=written_bytes)))
+        growing = Floor.make(SYSTEM_EFFECTS, str(path / "growing"))
+        stack.enter_context(closing(growing))
+        zeroed = Floor.make(SYSTEM_EFFECTS, str(path / "zeroed"), zeroed_bytes=written_bytes)
+        stack.enter_context(closing(zeroed))
         parts["floor_growing"] = lambda commits: growing.run(len(commits))
         parts["floor_zeroed"] = lambda commits: zeroed.run(len(commits))
         session.progress.begin("one-event durable inserts", scale.blocks * len(parts))

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
-from time import perf_counter
-from typing import Any, TypeVar
 
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
+from aurora_es.care.measure import percentile, run_in_turn, time_calls
 
-
-def time_calls(function: Callable[[Any], object], arguments: Iterable[Any]) -> list[float]:
-    """Call the function with each argument; the seconds each call took."""
-    seconds = []
-    for argument in arguments:
-        started = perf_counter()
-        function(argument)
-        seconds.append(perf_counter() - started)
-    return seconds
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest value that ``percent`` of all do not exceed."""
-    ordered = sorted(values)
-    rank = -(-len(ordered) * percent // 100)
-    return ordered[min(len(ordered), max(1, int(rank))) - 1]
+__all__ = [
+    "median_or_none",
+    "percentile",
+    "percentiles",
+    "ratios",
+    "run_in_turn",
+    "time_calls",
+    "waits_met",
+]
 
 
 def percentiles(blocks: Sequence[Sequence[float]], percent: float) -> list[float]:
@@ -61,37 +50,3 @@ def waits_met(seconds: Iterable[float], step: float = 0.001) -> list[float]:
             moment += step
         begins = ends
     return waits
-
-
-def run_in_turn(
-    parts: Mapping[str, Callable[[Argument], Result]],
-    prepare: Callable[[], Argument],
-    *,
-    blocks: int,
-    advance: Callable[[], None] = lambda: None,
-    warm_blocks: int = 1,
-) -> dict[str, list[Result]]:
-    """Let the parts work in turn, the order rotating, and return the results of their blocks.
-
-    ``prepare`` makes each block's work, untimed, and all parts get the same. The first
-    ``warm_blocks`` are not counted. Garbage is collected before each part's turn, and what
-    the stores hold by then is frozen, so that nobody pays for traversing another's objects; the
-    collector itself stays on, as it is in an application.
-    """
-    names = list(parts)
-    results: dict[str, list[Result]] = {name: [] for name in names}
-    gc.collect()
-    gc.freeze()
-    try:
-        for block in range(-warm_blocks, blocks):
-            argument = prepare()
-            shift = block % len(names) if names else 0
-            for name in names[shift:] + names[:shift]:
-                gc.collect()
-                result = parts[name](argument)
-                if block >= 0:
-                    results[name].append(result)
-                    advance()
-    finally:
-        gc.unfreeze()
-    return results

@@ -5,4 +5,5 @@
 - ``examples.order_system``: two applications in one system, one of them a process application.
 - ``examples.messaging``: the queue: ``ping_pong`` between two processes, a ``work_queue`` with a
   crash in the middle, and a ``chat`` for terminals.
+- ``examples.prometheus_endpoint``: metrics for Prometheus, by the standard library alone.
 """

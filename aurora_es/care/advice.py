@@ -17,9 +17,9 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """One observation."""
 
     kind: str  # a stable code
-    severity: Severity
+    severity: Severity  # ``note``, ``warning`` or ``error``
     where: str  # a path, a key of the environment, an application, a package
-    found: str
+    found: str  # what was seen
     cure: str  # what to do; commands in backticks
 
 

@@ -30,6 +30,7 @@ from aurora_es.care.backup_record import (
     read_record,
     write_record,
 )
+from aurora_es.care.care_logs import logger
 from aurora_es.care.copying import (
     copy_file,
     is_left_over,
@@ -57,7 +58,6 @@ from aurora_es.format.names import (
     NEW_SUFFIX,
     TURN,
 )
-from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest, write_manifest
 from aurora_es.journal.mark_file import read_mark, write_new_mark
 from aurora_es.journal.sealed_index import file_name_of

@@ -17,14 +17,14 @@ import msgspec
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import exists, read_if_there, replace_file
 from aurora_es.files.locks import flocked
-from aurora_es.format.names import LOCK, NEW_SUFFIX
+from aurora_es.format.names import BACKUP, LOCK, NEW_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aurora_es.files.layer import Effects, Files
 
-RECORD = "backup"
+RECORD = BACKUP
 RECORD_VERSION = 1
 # In a copy, from its first moment: it is being made, or its making was killed; and then: complete.
 UNFINISHED = "backup.unfinished"
@@ -38,13 +38,13 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
     """One journal as a backup holds it, and how it got there."""
 
     path: str  # relative to the source; "." for a source that is a journal
-    genesis_id: str
-    epoch: int
+    genesis_id: str  # of the journal, hexadecimal
+    epoch: int  # of the journal
     position: int  # of the last record
     commit: int  # number of the last commit
-    linked_files: int = 0
-    copied_files: int = 0
-    copied_bytes: int = 0
+    linked_files: int = 0  # that take no room of their own
+    copied_files: int = 0  # number of files
+    copied_bytes: int = 0  # of those files
     left_out: tuple[str, ...] = ()  # caches that the source lacks; readers build them anew
     digest: str | None = None  # of all commits, if the backup was verified
 
@@ -52,12 +52,12 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished backup."""
 
-    path: str
-    target: str
+    path: str  # what was backed up
+    target: str  # directory of the backups
     directory: str  # of this copy, below the target
     created_at: int  # microseconds, UTC
-    journals: tuple[BackedUpJournal, ...]
-    version: int = RECORD_VERSION
+    journals: tuple[BackedUpJournal, ...]  # one for each journal of the source
+    version: int = RECORD_VERSION  # of this record
 
 
 def read_record(files: Files, target: str) -> BackupReport | None:

@@ -45,12 +45,12 @@ _GRAVITY = {ERROR: 0, WARNING: 1, NOTE: 2}
 class DoctorReport(msgspec.Struct, frozen=True, kw_only=True):
     """All that was seen, and what to do about it, gravest first."""
 
-    path: str | None
-    machine: MachineReport
-    places: tuple[PlaceReport, ...]
-    applications: tuple[ApplicationReport, ...]
-    journals: tuple[JournalReport, ...]
-    advice: tuple[Advice, ...]
+    path: str | None  # that was asked for; None: that of the environment
+    machine: MachineReport  # system, versions, limits
+    places: tuple[PlaceReport, ...]  # directories that hold or will hold stores
+    applications: tuple[ApplicationReport, ...]  # settings as each of them sees them
+    journals: tuple[JournalReport, ...]  # what they record, and what is left over in them
+    advice: tuple[Advice, ...]  # gravest first
 
 
 def doctor(

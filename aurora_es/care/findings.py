@@ -56,11 +56,11 @@ UNCHECKED_KINDS = frozenset({UNSUPPORTED, UNREADABLE})
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fault of a journal."""
 
-    kind: str
+    kind: str  # a stable code
     path: str  # of the file
     offset: int | None  # of the first wrong byte's structure; None: the file as a whole
-    expected: str
-    found: str
+    expected: str  # what belongs there
+    found: str  # what is there
     # Positions that no byte in the directory can bring back, rising and apart from each other.
     lost: tuple[PositionRange, ...] = ()
     cure: str  # the command line to run next

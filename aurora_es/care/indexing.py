@@ -130,9 +130,9 @@ def walk_listed(
         writable=False,
     )
     check_segment(genesis_id, file, number, base)
-    found = SegmentPostings(file, genesis_id, segment.lost or ())
-    if (entry := found.entry(revision)) != segment:
-        raise CorruptionError(file.path, 0, expected=f"{segment}", found=f"{entry}")
+    found = SegmentPostings(file, revision=revision, lost=segment.lost or ())
+    if found.entry != segment:
+        raise CorruptionError(file.path, 0, expected=f"{segment}", found=f"{found.entry}")
     return found
 
 

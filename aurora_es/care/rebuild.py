@@ -40,13 +40,13 @@ LOCK_TIMEOUT_SECONDS_DEFAULT = 60.0
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a rebuild has made anew, or would make."""
 
-    path: str
-    dry_run: bool
+    path: str  # of the journal
+    dry_run: bool  # nothing was changed
     segments: int  # whose index runs and tables of frames are made
-    runs: int
+    runs: int  # that are made
     manifest: bool  # whether the manifest is made, too
     kept_in: str | None  # directory with the files as they were
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()  # what could not be known and was assumed
 
 
 def rebuild(  # noqa: PLR0913 - a user's choices, all by name

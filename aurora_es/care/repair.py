@@ -36,25 +36,25 @@ LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with one file, and what is done about it."""
 
-    file: str
-    problem: str
-    action: str
+    file: str  # its name in the journal
+    problem: str  # what is wrong with it
+    action: str  # what is done about it
     lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included
 
 
 class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a repair has done, or would do; without repairs there was nothing to do."""
 
-    path: str
-    dry_run: bool
-    repairs: tuple[Repair, ...]
+    path: str  # of the journal
+    dry_run: bool  # nothing was changed
+    repairs: tuple[Repair, ...]  # by file
     lost: tuple[tuple[int, int], ...]  # positions that were not known to be lost before
     # Position behind which nobody knows how many were used, or none: the mark is gone, and what is
     # there cannot be read. They may be used again. None: all that is lost is known.
     lost_behind: int | None
     kept_in: str | None  # directory with the files as they were
-    assumptions: tuple[str, ...]
-    epoch: int
+    assumptions: tuple[str, ...]  # what could not be known and was assumed
+    epoch: int  # of the journal behind the repair
 
     @property
     def lost_count(self) -> int:

@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from aurora_es.files.layer import Effects
+    from aurora_es.care.layout import JournalCut
+    from aurora_es.files.layer import Effects, Files
 
     Progress = Callable[[int, int], object]
 
-_BUILD_SUFFIX = ".restoring"
+BUILD_SUFFIX = ".restoring"
 _MARKER = "restore.unfinished"  # in the directory that is being built; locked meanwhile
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _SECOND_MICROSECONDS = 1_000_000
@@ -60,7 +61,7 @@ class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
     path: str  # relative to the target
     epoch: int  # the new one
     position: int  # of the last record; the new epoch begins behind it
-    commit: int
+    commit: int  # number of the last commit
     cut_positions: int  # records of the backup that were left out
     digest: str  # of all its commits: as the backup has it up to there
 
@@ -68,9 +69,9 @@ class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished restore."""
 
-    backup: str
-    target: str
-    journals: tuple[RestoredJournal, ...]
+    backup: str  # directory of the backups
+    target: str  # directory that was made
+    journals: tuple[RestoredJournal, ...]  # one for each journal
 
 
 def restore(  # noqa: PLR0913 - a user's choices, all by name
@@ -100,7 +101,7 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
         message = f"{place}: expected a target outside of {source}, and not above it"
         raise ArgumentError(message)
     refuse_no_place(effects.files, place)
-    _refuse_taken(effects, place)
+    refuse_taken(effects, place)
     with copy_held(effects, source, timeout=lock_timeout):
         return _restore_held(effects, source, place, position, time, progress)
 
@@ -129,8 +130,8 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
         )
         raise ArgumentError(message)
     cut_at(files, points, position=position, timestamp=None if time is None else timestamp_of(time))
-    building = place + _BUILD_SUFFIX
-    with _building_held(effects, building):
+    building = place + BUILD_SUFFIX
+    with building_held(effects, building):
         restored = []
         try:
             for done, point in enumerate(points, 1):
@@ -143,25 +144,23 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
             with suppress(OSError):  # on a disk that fails: then the next restore removes it
                 remove_tree(files, building)
             raise
-        if exists(effects.files, place):
-            files.rmdir(place)
-        files.rename(building, place)
-        files.sync_directory(os.path.dirname(place))
-        # Killed before this, the marker stays in a store that is complete; it does nothing there.
-        files.unlink(os.path.join(place, _MARKER))
-        files.sync_directory(place)
+        put_in_place(files, building, place)
     return RestoreReport(backup=source, target=place, journals=tuple(restored))
 
 
 @contextmanager
-def _building_held(effects: Effects, building: str) -> Iterator[None]:
-    """Have the directory in which a store is built to oneself, and empty but for the marker."""
+def building_held(effects: Effects, building: str) -> Iterator[None]:
+    """Have the directory in which a store is built to oneself, and empty but for the marker.
+
+    Its name is that of the target and ``BUILD_SUFFIX``. Raises ForeignDirectoryError,
+    LockTimeoutError.
+    """
     files = effects.files
     with suppress(FileExistsError):
         files.mkdir(building, DIRECTORY_MODE)
     if not is_left_over(files, building, _MARKER):
         message = (
-            f"{building}: expected nothing, or what a killed restore has left; found something else,"
+            f"{building}: expected nothing, or what a killed restore or fork has left; found something else,"
             " which is not ours to remove; nothing was changed. Move it away first (`aurora-es"
             " doctor` looks at what is there), or restore to another place"
         )
@@ -176,7 +175,7 @@ def _building_held(effects: Effects, building: str) -> Iterator[None]:
             is_ours = False
         if not is_ours:
             message = (
-                f"{building}: another restore to this place is under way; nothing was changed. Wait"
+                f"{building}: another restore or fork to this place is under way; nothing was changed. Wait"
                 " for it to end and try again, or restore to another place (AURORA_LOCK_TIMEOUT"
                 " does not matter here)"
             )
@@ -188,7 +187,19 @@ def _building_held(effects: Effects, building: str) -> Iterator[None]:
         files.close(fd)
 
 
-def _refuse_taken(effects: Effects, target: str) -> None:
+def put_in_place(files: Files, building: str, place: str) -> None:
+    """Give the directory that was built, all of it on disk, its name."""
+    if exists(files, place):
+        files.rmdir(place)
+    files.rename(building, place)
+    files.sync_directory(os.path.dirname(place))
+    # Killed before this, the marker stays in a store that is complete; it does nothing there.
+    files.unlink(os.path.join(place, _MARKER))
+    files.sync_directory(place)
+
+
+def refuse_taken(effects: Effects, target: str) -> None:
+    """Raise ForeignDirectoryError for a target that is there and not empty."""
     if exists(effects.files, target) and effects.files.listdir(target):
         message = (
             f"{target}: expected an absent or empty directory, found files; nothing was changed."
@@ -215,22 +226,33 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
     return points
 
 
-def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
-    """Copy one journal up to its point, and compare it with the backup."""
+def refuse_dropped(point: Point) -> None:
+    """Raise ArgumentError for a point of which nothing is left."""
     at = point.at
-    target = os.path.normpath(os.path.join(root, point.path))
-    epoch = max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)
-    if point.position + 1 < at.manifest.retained_from:
+    if point.position < at.manifest.retained_from and at.manifest.retained_from > 1:
         message = (
             f"{at.path}: expected a point behind position {at.manifest.retained_from - 1}: what is"
             " before was dropped by `retain`"
         )
         raise ArgumentError(message)
+
+
+def next_epoch(effects: Effects, at: JournalCut) -> int:
+    """The epoch of a copy that goes on by itself."""
+    return max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)
+
+
+def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
+    """Copy one journal up to its point, and compare it with the backup."""
+    at = point.at
+    target = os.path.normpath(os.path.join(root, point.path))
+    epoch = next_epoch(effects, at)
+    refuse_dropped(point)
     mark = copy_up_to(effects, point, target, epoch=epoch)
     write_new_mark(effects.files, target, mark)
     effects.files.sync_directory(target)
-    digest = _digest(effects, at.path, point.commit)
-    found = _digest(effects, target, point.commit)
+    digest = digest_up_to(effects, at.path, point.commit)
+    found = digest_up_to(effects, target, point.commit)
     if digest != found:
         raise CorruptionError(
             target, 0, expected=f"digest {digest}, as the backup has it", found=f"{found}"
@@ -245,7 +267,7 @@ def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
     )
 
 
-def _digest(effects: Effects, path: str, commit: int) -> str:
+def digest_up_to(effects: Effects, path: str, commit: int) -> str:
     """Digest of all commits up to one; raises CorruptionError for whatever is wrong."""
     report = verify(path, digest=True, until_commit=commit, effects=effects)
     for finding in report.findings:

@@ -50,8 +50,14 @@ def cut_at(
             _cut_where(files, point, lambda one: _last_position(one) <= position)
         elif timestamp is not None:
             _cut_where(files, point, lambda one: one.timestamp <= timestamp)
+    if position is not None or timestamp is not None:
+        agree(files, points)
+
+
+def agree(files: Files, points: list[Point]) -> None:
+    """Move cuts further back until no tracking record lies beyond what it tracks."""
     by_name = {os.path.normpath(point.path): point for point in points}
-    moved = position is not None or timestamp is not None
+    moved = True
     while moved:
         moved = False
         for point in points:
@@ -78,6 +84,15 @@ def _cut_where(files: Files, point: Point, is_kept: Callable[[SegmentCommit], bo
             point.commit, point.position = kept.commit_number, _last_position(kept)
             return
         point.commit, point.position = header.base_commit - 1, header.base_position - 1
+
+
+def commit_behind(files: Files, point: Point) -> SegmentCommit | None:
+    """The first commit that is left out; None if there is none."""
+    for part in reversed(point.parts):
+        walk = walk_of(files, point.at, part)
+        if walk.file.header.base_commit <= point.commit + 1:
+            return next((one for one in walk if one.commit_number > point.commit), None)
+    return None
 
 
 def _cut_tracking(files: Files, point: Point, by_path: dict[str, Point]) -> bool:

@@ -28,7 +28,7 @@ from aurora_es.care.findings import (
     joined,
     repair_command,
 )
-from aurora_es.care.segment_facts import Bound, SegmentFacts, Target, facts_of, whole_range
+from aurora_es.care.segment_facts import SegmentFacts, Target, facts_of, whole_range
 from aurora_es.care.table_check import check_table
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.frame import frame_bytes
@@ -49,6 +49,7 @@ from aurora_es.segment.salvage import (
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
+    from aurora_es.journal.gathering import Bound
     from aurora_es.segment.frame_table import FramePlaces
 
 _KIND_OF = {

@@ -27,9 +27,9 @@ _NEVER = "never"
 class SettingsReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a journal records, and what of it a call has changed."""
 
-    path: str
+    path: str  # of the journal
     name: str | None  # of the application, if the journal belongs to one
-    sync: str
+    sync: str  # ``always``, ``never`` or ``<n>ms``
     roll_cycle: str  # holds from the next roll
     compression: str  # of what is written from now on
     cool_after_hours: int | None  # None: cooled by command only

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aurora_es.journal.gathering import Gathered
 from aurora_es.journal.seal import entry_of
 from aurora_es.segment.commits import CommitWalk
-from aurora_es.segment.digest import LogicalDigest
 from aurora_es.segment.file import SegmentFile
 
 if TYPE_CHECKING:
@@ -19,15 +19,5 @@ def summary_of(files: Files, path: str, *, revision: int) -> SealedSegment:
 
     Raises CorruptionError, UnsupportedFormatError.
     """
-    file = SegmentFile(files, path, writable=False)
-    walk = CommitWalk(file, lost=None)
-    digest = LogicalDigest()
-    first_timestamp = last_timestamp = 0
-    for commit in walk:
-        digest.add(commit)
-        first_timestamp = first_timestamp or commit.timestamp
-        last_timestamp = commit.timestamp
-    found = digest.digest()
-    walk.check_digest(found)
-    times = first_timestamp, last_timestamp
-    return entry_of(walk, revision=revision, times=times, digest=found)
+    walk = CommitWalk(SegmentFile(files, path, writable=False), lost=None)
+    return entry_of(walk, Gathered(walk, is_indexed=False), revision=revision)

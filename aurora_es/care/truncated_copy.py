@@ -1,12 +1,14 @@
 """Copies a journal up to a commit: what a restore is made of.
 
-    segments before the cut   copied as they are, with tables and runs
-    the one that it is in     raw: copied up to the commit; cooled: packed again, and closed
+    segments before the cut   copied as they are, or linked, with tables and runs
+    the one that it is in     raw: copied up to the commit; cooled or the first that is left: packed
+                              again, and closed
     the newest                the raw one that was copied in part, or a fresh one behind the packed one
 
 Theory of operation: the newest segment of a journal is a raw one that ends behind its last commit. A
 raw segment whose first commits are kept is that already, once the rest is left out. A cooled one
-cannot be appended to, so it gets an end, and a fresh segment follows it. Runs that reach beyond the
+cannot be appended to, so it gets an end, and a fresh segment follows it; so does the first one of a
+journal whose earlier ones were dropped, as some sealed segment has to be left. Runs that reach beyond the
 cut know positions that are not there any more: these segments are indexed anew.
 """
 
@@ -42,25 +44,38 @@ from aurora_es.segment.repaired import RepairedPlace, write_repaired
 from aurora_es.segment.walk import Chain, Walk, start_of, stop_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aurora_es.care.layout import Part
     from aurora_es.care.restore_point import Point
-    from aurora_es.files.layer import Effects
+    from aurora_es.files.layer import Effects, Files
     from aurora_es.format.manifest import SealedSegment
     from aurora_es.format.segment_header import SegmentHeader
+
+    # Gives a source a second name, or copies it.
+    Place = Callable[[Files, str, str], object]
 
 _NOTHING = Chain(0, 0, 0, 0, 0, 0)
 
 
-def copy_up_to(effects: Effects, point: Point, target: str, *, epoch: int) -> Mark:
-    """Copy a journal into the directory ``target`` up to a point; returns the mark it is to have."""
-    return _Copy(effects, point, target, epoch).run()
+def copy_up_to(
+    effects: Effects, point: Point, target: str, *, epoch: int, place: Place = copy_file
+) -> Mark:
+    """Copy a journal into the directory ``target`` up to a point; returns the mark it is to have.
+
+    ``place`` gives the target what never changes: a whole segment, a table, a run.
+    """
+    return _Copy(effects, point, target, epoch, place).run()
 
 
 class _Copy:
     """One copy of one journal."""
 
-    def __init__(self, effects: Effects, point: Point, target: str, epoch: int) -> None:
+    def __init__(
+        self, effects: Effects, point: Point, target: str, epoch: int, place: Place
+    ) -> None:
         self.effects = effects
+        self.place = place
         self.files = effects.files
         self.point = point
         self.target = target
@@ -79,7 +94,7 @@ class _Copy:
         for part in kept:
             self._copy_part(part)
         entries = [part.entry for part in kept if part.entry is not None]
-        if cut.revision == 0:
+        if cut.revision == 0 and (kept or cut.number == 1):
             number, offset = cut.number, self._copy_raw(cut)
         else:
             if self._header(cut).base_commit <= self.point.commit:
@@ -107,14 +122,14 @@ class _Copy:
         return open_part(self.files, self.point.at, part).header
 
     def _copy_part(self, part: Part) -> None:
-        copy_file(self.files, self._source(part.name), os.path.join(self.target, part.name))
+        self.place(self.files, self._source(part.name), os.path.join(self.target, part.name))
         if part.entry is not None:
             self._copy_cache(part.table_name)
 
     def _copy_cache(self, name: str) -> bool:
         """Copy a file that is made anew where it is missing; whether it was there."""
         try:
-            copy_file(self.files, self._source(name), os.path.join(self.target, name))
+            self.place(self.files, self._source(name), os.path.join(self.target, name))
         except FileNotFoundError:
             return False
         return True
@@ -140,7 +155,7 @@ class _Copy:
         return chain.offset
 
     def _pack(self, part: Part, before: list[SealedSegment]) -> SealedSegment:
-        """Write the first commits of a cooled segment as one that ends there."""
+        """Write the first commits of a segment as one that ends there."""
         effects, point = self.effects, self.point
         file = open_part(self.files, point.at, part)
         header = file.header
@@ -167,7 +182,7 @@ class _Copy:
             self.target,
             place,
             parts_of(commits, Boundary(part.base_position - 1, header.base_commit - 1), end),
-            revision=part.revision,
+            revision=max(1, part.revision),
             checkpoint=checkpoint,
         )
         verify_packed(self.files, self.target, written.packed)

@@ -43,8 +43,6 @@ from aurora_es.care.findings import (
 from aurora_es.care.neighbours import contradictions, disagreements
 from aurora_es.care.segment_check import SegmentResult, examine, lost_of
 from aurora_es.care.segment_facts import (
-    NO_BOUND,
-    Bound,
     SegmentFacts,
     Target,
     postings_of,
@@ -53,6 +51,7 @@ from aurora_es.care.segment_facts import (
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.journal.gathering import NO_BOUND, Bound
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
@@ -71,29 +70,29 @@ if TYPE_CHECKING:
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
     """One segment as it was found."""
 
-    segment_number: int
-    file_name: str
-    base_position: int
+    segment_number: int  # from 1
+    file_name: str  # in the directory of the journal
+    base_position: int  # of its first record
     last_position: int | None  # below the base position when it holds no record; None: not known
-    size_bytes: int
-    is_whole: bool
+    size_bytes: int  # of the file
+    is_whole: bool  # nothing is wrong with it
     digest: str | None  # logical, hexadecimal; None if it is not whole
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a journal is whole, and what is wrong if it is not."""
 
-    path: str
+    path: str  # of the journal
     is_whole: bool  # nothing is wrong, and everything could be checked
-    is_damaged: bool
-    findings: tuple[Finding, ...]
+    is_damaged: bool  # something is wrong that was read
+    findings: tuple[Finding, ...]  # what is wrong
     lost: tuple[PositionRange, ...]  # of all findings
     # Without the mark, and with bytes at the end that cannot be read, nobody knows how many
     # positions behind this one are lost, or none; None: all that is lost is known.
     lost_behind: int | None
     first_position: int  # the first that is retained
     last_position: int | None  # as the mark says, or else the segments
-    segments: tuple[VerifiedSegment, ...]
+    segments: tuple[VerifiedSegment, ...]  # in order
     # Of the commits up to the mark, or up to what was asked for; hexadecimal. None if it was not
     # asked for, or cannot be had.
     digest: str | None

@@ -1,6 +1,7 @@
 """The ``aurora-es`` command: looks inside journals, follows them, and looks after them."""
 
 import io
+import logging
 import sys
 
 _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra [cli] brings in
@@ -23,4 +24,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no failure
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # on stderr
     app(prog_name="aurora-es")

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import Annotated
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
 
 import typer
 
+from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
+from aurora_es.cli.text import printable
+from aurora_es.errors import AuroraConfigurationError
+from aurora_es.inspection.selection import parse_time
+
+_T = TypeVar("_T")
 
 PathToLookAt = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, the directory of an application, or a whole AURORA_PATH.",
     ),
 ]
@@ -23,10 +32,14 @@ PathToRead = Annotated[
     typer.Argument(
         metavar="PATH",
         show_default=False,
+        autocompletion=complete_stores,
         help="A journal, or the directory of an application, which stands for its events.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
 Topics = Annotated[
     list[str] | None,
     typer.Option(
@@ -43,6 +56,90 @@ OriginatorId = Annotated[
         metavar="ID",
         show_default=False,
         help="Only records of this originator (the id of an aggregate).",
+    ),
+]
+
+RecordsAsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help='Print JSON, one object per line; a state that is no JSON as {"base64": …}, with --app'
+        " as the application decodes it.",
+    ),
+]
+Start = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="Position of the first record; oldest if unset."),
+]
+Stop = Annotated[
+    int | None,
+    typer.Option(min=0, show_default=False, help="Position of the last record; newest if unset."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
+]
+
+
+def parsed_time(text: str) -> datetime:
+    """A time as ``parse_time`` reads it; raises typer.BadParameter."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def parsed_pattern(text: str) -> re.Pattern[str]:
+    """A regular expression; raises typer.BadParameter."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        message = f"expected a regular expression as of Python's re; found {text!r}: {error}"
+        raise typer.BadParameter(message) from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or after TIME: ISO 8601 with a zone.",
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Only records committed at or before TIME.",
+    ),
+]
+SearchedText = Annotated[
+    re.Pattern[str] | None,
+    typer.Option(
+        "--text",
+        parser=parsed_pattern,
+        metavar="PATTERN",
+        show_default=False,
+        help="Only records in whose topic or state this regular expression is found.",
+    ),
+]
+ApplicationClass = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:CLASS",
+        show_default=False,
+        help="Decode states with the mapper of this application, which is imported, not started.",
+    ),
+]
+Projector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        show_default=False,
+        help="The function that rebuilds aggregates whose events have no mutate; with --app.",
     ),
 ]
 
@@ -68,6 +165,25 @@ def parse_size(text: str) -> int:
         message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
         raise typer.BadParameter(message)
     return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def parser_of(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """``parse`` as typer wants it: what is no setting is a wrong argument."""
+
+    def parsed(text: str) -> _T:
+        try:
+            return parse(text)
+        except AuroraConfigurationError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
+
+
+def confirmed(question: str, *, yes: bool, can_ask: bool) -> bool:
+    """Whether the user wants that to be done; no where nobody can be asked."""
+    if yes or not can_ask or not sys.stdin.isatty():
+        return yes
+    return typer.confirm(question[0].upper() + printable(question[1:]))
 
 
 def epilog(*examples: str) -> str:

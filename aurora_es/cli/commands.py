@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from aurora_es.cli import copies, doctor, lists, repairing, settings, upkeep, verify
-from aurora_es.cli.arguments import (
-    AsJson,
-    OriginatorId,
-    PathToLookAt,
-    PathToRead,
-    Topics,
-    epilog,
+from aurora_es.cli import (
+    aggregates,
+    benching,
+    copies,
+    doctor,
+    forking,
+    lists,
+    moving,
+    overviews,
+    projections,
+    queues,
+    records,
+    repairing,
+    settings,
+    starting,
+    ui,
+    upkeep,
+    verify,
 )
+from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, epilog, parsed_time
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
-from aurora_es.cli.inspection import inspect, survey
-from aurora_es.cli.rendering import (
-    print_details,
-    print_position,
-    print_summaries,
-    record_printer,
-)
-from aurora_es.cli.selection import Filter, newest_records, parse_time, records_between
+from aurora_es.cli.help import finish_help
+from aurora_es.cli.rendering import print_details, print_position, print_summaries
+from aurora_es.inspection.overview import inspect, survey
 from aurora_es.journal.journal import Journal
 
 app = typer.Typer(
     name="aurora-es",
     help=(
         "Look inside the journals of aurora_es, follow them, and look after them.\n\n"
-        "info, cat, tail, streams, topics and verify only read: they take no lock and disturb no writer,"
-        " on a store in use and on a read-only directory alike. seal, merge and cool work beside"
-        " writers and readers, and no event changes. retain and compact drop what is old."
-        " repair and rebuild mend what is damaged."
+        "All commands work on a store in use, unless their help says otherwise. Those that look"
+        " inside, doctor and verify only read: they take no lock, disturb no writer, and need no right"
+        " to write. The others say what they change; no event ever does. retain and compact drop what"
+        " is old, repair may lose what is damaged."
     ),
     epilog=f"aurora-es COMMAND --help explains a command.\n\n{EXIT_CODES_HELP}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-_AsJsonLines = Annotated[
-    bool,
-    typer.Option(
-        "--json", help='Print JSON, one object per line; a state that is no JSON as {"base64": …}.'
-    ),
-]
 
 
 @app.command(
@@ -81,94 +79,6 @@ def info(path: PathToLookAt, *, as_json: AsJson = False) -> None:
 
 @app.command(
     epilog=epilog(
-        "aurora-es cat store/Bank --start 1000 --limit 20",
-        "aurora-es cat store/Bank/events --json --topic bank:Account.Opened | jq .state",
-    )
-)
-def cat(  # noqa: PLR0913 - a user's choices, all by name
-    path: PathToRead,
-    *,
-    start: Annotated[
-        int | None,
-        typer.Option(
-            min=1, show_default=False, help="Position of the first record; oldest if unset."
-        ),
-    ] = None,
-    stop: Annotated[
-        int | None,
-        typer.Option(
-            min=0, show_default=False, help="Position of the last record; newest if unset."
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=0, show_default=False, help="Print at most so many records.")
-    ] = None,
-    topic: Topics = None,
-    originator: OriginatorId = None,
-    as_json: _AsJsonLines = False,
-) -> None:
-    """Print records in order: position, time (UTC), originator id and version, topic, state.
-
-    Behind a pipe: one line per record, tabs between the fields. A state that is no text: hex.
-    """
-    chosen = Filter(tuple(topic or ()), originator)
-    with errors_told(), _open(path) as journal:
-        print_record = record_printer(as_json=as_json)
-        for stored in records_between(journal, start=start, stop=stop, limit=limit, chosen=chosen):
-            print_record(stored)
-
-
-@app.command(
-    epilog=epilog(
-        "aurora-es tail -f store/Bank", "aurora-es tail -n 100 --json store/Bank/events | jq .topic"
-    )
-)
-def tail(  # noqa: PLR0913 - as cat
-    path: PathToRead,
-    *,
-    count: Annotated[
-        int, typer.Option("-n", "--count", min=0, help="Begin with so many records.")
-    ] = 10,
-    follow: Annotated[
-        bool,
-        typer.Option("-f", "--follow", help="Go on with new records as they come, until Ctrl-C."),
-    ] = False,
-    topic: Topics = None,
-    originator: OriginatorId = None,
-    as_json: _AsJsonLines = False,
-) -> None:
-    """Print the newest records, and with -f every later one as soon as it is committed.
-
-    The form is that of cat. Ctrl-C ends -f with exit code 0.
-    """
-    chosen = Filter(tuple(topic or ()), originator)
-    try:
-        with errors_told(), _open(path) as journal:
-            print_record = record_printer(as_json=as_json)
-            last = journal.last_position
-            for stored in newest_records(journal, until=last, count=count, chosen=chosen):
-                print_record(stored)
-            if not follow:
-                return
-            sys.stdout.flush()
-            with journal.tail(after=last) as tailer:
-                for stored in chosen.choose(tailer):
-                    print_record(stored)
-                    sys.stdout.flush()
-    except KeyboardInterrupt:
-        if not follow:
-            raise
-
-
-def _time(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-@app.command(
-    epilog=epilog(
         "aurora-es at store/Bank 2026-11-25T20:00:00Z",
         "aurora-es cat store/Bank --stop $(aurora-es at store/Bank 2026-11-25T21:00+01:00)",
     )
@@ -179,7 +89,7 @@ def at(
         datetime,
         typer.Argument(
             metavar="TIME",
-            parser=_time,
+            parser=parsed_time,
             show_default=False,
             help="ISO 8601 with a zone, as 2026-11-25T20:00:00Z.",
         ),
@@ -203,6 +113,49 @@ def at(
         )
 
 
+app.command(
+    epilog=epilog(
+        "aurora-es cat store/Bank --start 1000 --limit 20",
+        "aurora-es cat store/Bank --since 2026-11-25T20:00:00Z --text overdraft",
+        "aurora-es cat store/Bank/events --json --topic bank:Account.Opened | jq .state",
+    )
+)(records.cat)
+app.command(
+    epilog=epilog(
+        "aurora-es tail -f store/Bank",
+        "aurora-es tail -f store/Bank --topic bank:Account.Opened --app bank:Bank",
+        "aurora-es tail -n 100 --json store/Bank/events | jq .topic",
+    )
+)(records.tail)
+app.command(
+    epilog=epilog(
+        "aurora-es grep store/Bank 'overdraft|chargeback'",
+        "aurora-es grep store/Bank -i zoë --newest-first --limit 5",
+        "aurora-es grep store/Bank --count refused",
+    )
+    + "\n\nOf grep: 1 also if nothing is found."
+)(records.grep)
+app.command(
+    epilog=epilog(
+        "aurora-es show store/Bank 6f1c2f6e-89ab-4cde-8f01-23456789abcd",
+        "aurora-es show store/Bank 6f1c2f6e-89ab-4cde-8f01-23456789abcd --app bank:Bank --state",
+    )
+)(aggregates.show)
+app.command(
+    epilog=epilog(
+        "aurora-es diff store/Bank 6f1c2f6e-89ab-4cde-8f01-23456789abcd 3 7 --app bank:Bank",
+        "aurora-es diff store/Bank cargo-7 1 4",
+    )
+)(aggregates.diff)
+app.command(
+    epilog=epilog("aurora-es ls store/Bank", "aurora-es ls store/Bank/events --json | jq .tier")
+)(overviews.ls)
+app.command(
+    epilog=epilog(
+        "aurora-es stats store/Bank",
+        "aurora-es stats store/Bank --since 2026-11-25T00:00:00Z --buckets 24 --json | jq .rates",
+    )
+)(overviews.stats)
 app.command(
     epilog=epilog(
         "aurora-es streams store/Bank --first-topic bank:Account.Opened --limit 100",
@@ -260,7 +213,33 @@ app.command(
         "aurora-es restore /backups/store store --time 2026-11-25T20:00:00Z",
     )
 )(copies.restore)
+app.command(
+    epilog=epilog(
+        "aurora-es fork store /forks/store --time 2026-11-25T20:00:00Z",
+        "aurora-es fork store/Bank /forks/Bank --position 1000 --copy",
+    )
+)(forking.fork)
+
+app.command(
+    epilog=epilog(
+        'eval "$(aurora-es init store)"',
+        "aurora-es init store --app Bank --sync 100ms --roll-cycle 64MiB --form env",
+    )
+)(starting.init)
+app.command(epilog=epilog("aurora-es bench /var/lib/store", "aurora-es bench --seconds 60 --json"))(
+    benching.bench
+)
+app.command(
+    epilog=epilog("aurora-es ui store", "aurora-es ui store/Bank --app bank:Bank --port 8080")
+)(ui.ui)
+app.add_typer(projections.app)
+app.add_typer(queues.app)
+app.add_typer(moving.importing)
+app.add_typer(moving.exporting)
 
 
 def _open(path: str) -> Journal:
     return open_to_read(find_journal(os.path.abspath(path)))
+
+
+finish_help(app)  # behind the last command

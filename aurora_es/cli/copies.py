@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import BackupReport, RestoreReport
-from aurora_es.care import backup as back_up
-from aurora_es.care import restore as restore_backup
-from aurora_es.cli.arguments import AsJson, PathToLookAt
+from aurora_es.cli.arguments import AsJson, PathToLookAt, parsed_time
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.selection import parse_time
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 
-
-def _time(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+if TYPE_CHECKING:
+    from aurora_es.care import BackupReport, RestoreReport
 
 
 def backup(
@@ -51,6 +43,8 @@ def backup(
 
     The copy before is the current one until the new one is complete.
     """
+    from aurora_es.care import backup as back_up
+
     with errors_told():
         path = os.path.abspath(path)
         find_to_change(path)
@@ -84,7 +78,7 @@ def restore(
     time: Annotated[
         datetime | None,
         typer.Option(
-            parser=_time,
+            parser=parsed_time,
             metavar="TIME",
             show_default=False,
             help="Leave out what was committed later: ISO 8601 with a zone.",
@@ -96,6 +90,8 @@ def restore(
 
     Each journal begins a new epoch, so that nobody mistakes its later positions for those of before.
     """
+    from aurora_es.care import restore as restore_backup
+
     if position is not None and time is not None:
         message = "expected --position or --time, found both"
         raise typer.BadParameter(message)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care.advice import NOTE, Advice
-from aurora_es.care.applications import ApplicationReport
-from aurora_es.care.doctor import DoctorReport
-from aurora_es.care.doctor import doctor as look
-from aurora_es.care.journals import JournalReport
-from aurora_es.care.machine import MachineReport
-from aurora_es.care.places import PlaceReport
 from aurora_es.cli.arguments import AsJson
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import check_directory
 from aurora_es.cli.text import json_bytes, printable, size_text, time_text
+
+if TYPE_CHECKING:
+    from aurora_es.care.advice import Advice
+    from aurora_es.care.applications import ApplicationReport
+    from aurora_es.care.doctor import DoctorReport
+    from aurora_es.care.journals import JournalReport
+    from aurora_es.care.machine import MachineReport
+    from aurora_es.care.places import PlaceReport
 
 EXIT_WARNED = 5
 EXIT_CODES = (
@@ -34,7 +35,7 @@ def doctor(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATH]",
+            metavar="PATH",
             show_default=False,
             help="A journal, an application's directory or an AURORA_PATH; if unset, the AURORA_PATH"
             " of the environment.",
@@ -64,6 +65,9 @@ def doctor(
     file system (flock, links, space, rights), the clock, wake-ups and versions. Read-only without
     --probe. The env of an application's class is not seen: a projection's runner ignores it, too.
     """
+    from aurora_es.care.advice import NOTE
+    from aurora_es.care.doctor import doctor as look
+
     with errors_told():
         if path is not None:
             path = os.path.abspath(path)

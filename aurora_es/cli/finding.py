@@ -1,76 +1,40 @@
-"""Finds the journals under a path that a user gave, and opens one for reading.
+"""Finds the journals under a path that a command is to change; those to look at are found below.
 
-Theory of operation: a path is a journal, the directory of an application or a whole AURORA_PATH; see
-``aurora_es/journal/discovery.py``. To read, the target of a backup stands for its current copy. What is left here is which of them a command works on.
+Theory of operation: see ``aurora_es/inspection/finding.py``, whose names commands find here too.
 """
 
 from __future__ import annotations
 
 import os
 
-from aurora_es.care.backup_record import current_copy
-from aurora_es.environment import parse_flag, read_setting
-from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.journal.discovery import Findings, journals_below
-from aurora_es.journal.journal import Journal
+from aurora_es.inspection.finding import (
+    PathError,
+    check_directory,
+    copy_in,
+    find_journal,
+    find_journals,
+    network_allowed,
+    open_to_read,
+    unfinished,
+)
+from aurora_es.journal.discovery import journals_below
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.opening import refuse_network
-from aurora_es.store import EVENTS
 
-_EXPECTED = (
-    "expected a journal (a directory with a `manifest`), the directory of an application, or an"
-    " AURORA_PATH"
-)
-# The journal's own refusal names this setting.
-_NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
-
-
-class PathError(AuroraError):
-    """The path names no journal, or more than one where one is needed."""
-
-
-def find_journals(path: str) -> Findings:
-    """Find the journal ``path``, or all journals up to two levels below it.
-
-    A target of backups stands for its current copy. Raises PathError if there is none, and OSError if ``path`` itself cannot be listed.
-    """
-    check_directory(path)
-    os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
-    findings = journals_below(current_copy(SYSTEM_EFFECTS.files, path) or path)
-    if not findings.journals:
-        message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
-        if findings.unreadable:
-            message += f". Not readable: {', '.join(findings.unreadable)}"
-        raise PathError(message)
-    return findings
-
-
-def check_directory(path: str, *, may_be_missing: bool = False) -> None:
-    """Raise PathError for what is there and no directory, or, unless it may be, for nothing."""
-    if not os.path.lexists(path):
-        if may_be_missing:
-            return
-        message = f"{path}: no such directory; {_EXPECTED}"
-        raise PathError(message)
-    if not os.path.isdir(path):
-        message = f"{path} is not a directory; {_EXPECTED}"
-        raise PathError(message)
-
-
-def find_journal(path: str) -> str:
-    """Find the one journal that ``path`` stands for; raises PathError.
-
-    The directory of an application stands for its events.
-    """
-    journals = find_journals(path).journals
-    if len(journals) == 1:
-        return journals[0]
-    events = os.path.join(path, EVENTS)
-    if events in journals:
-        return events
-    message = f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}"
-    raise PathError(message)
+__all__ = [
+    "PathError",
+    "check_directory",
+    "find_journal",
+    "find_journals",
+    "find_one_to_change",
+    "find_queue",
+    "find_to_change",
+    "find_to_repair",
+    "network_allowed",
+    "open_to_read",
+    "refuse_queue",
+]
 
 
 def find_to_change(path: str) -> list[str]:
@@ -81,7 +45,7 @@ def find_to_change(path: str) -> list[str]:
     _refuse_backup(path)
     found = []
     for journal in find_journals(path).journals:
-        if not _network_allowed():
+        if not network_allowed():
             refuse_network(journal)
         if read_manifest(SYSTEM_EFFECTS.files, journal) is not None:
             found.append(journal)
@@ -98,7 +62,7 @@ def find_one_to_change(path: str) -> str:
 
 
 def _refuse_backup(path: str) -> None:
-    copy = current_copy(SYSTEM_EFFECTS.files, path)
+    copy = copy_in(path)
     if copy is not None:
         message = (
             f"{path}: expected a store, found a target of backups; nothing was changed. Restore it"
@@ -111,28 +75,37 @@ def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
     _refuse_backup(path)
     journals = find_journals(path).journals
-    if not _network_allowed():
+    if not network_allowed():
         for journal in journals:
             refuse_network(journal)
     return journals
 
 
-def open_to_read(path: str) -> Journal:
-    """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
-    journal = Journal.open(path, read_only=True, allow_network_file_system=_network_allowed())
-    if not journal.attach():
-        journal.close()
-        raise unfinished(path)
-    return journal
+def find_queue(path: str) -> str:
+    """The queue ``path``, or that which its journal of messages or cursors is; raises PathError."""
+    check_directory(path)
+    for directory in (path, os.path.dirname(path)):
+        messages, cursors = _journals_of_queue(directory)
+        found = journals_below(directory).journals
+        if messages in found and path in {directory, messages, cursors}:
+            return directory
+    message = f"{path}: expected a queue (a directory with the journal `messages`), found none"
+    raise PathError(message)
 
 
-def unfinished(path: str) -> PathError:
-    """The error for a journal whose creator died before any append could reach it."""
-    return PathError(
-        f"{path}: expected a journal, found one whose creation was not finished; the next append"
-        " makes it anew"
-    )
+def refuse_queue(path: str) -> None:
+    """Raise PathError for a queue with names, and for its journals: some may be needed yet."""
+    for directory in (path, os.path.dirname(path)):
+        journals = _journals_of_queue(directory)
+        if path in {directory, *journals} and {*journals} <= {*journals_below(directory).journals}:
+            message = (
+                f"{path}: expected no queue, found one with names, some of which may have yet to"
+                f" receive what would be dropped; run `aurora-es queue retain {directory}`"
+            )
+            raise PathError(message)
 
 
-def _network_allowed() -> bool:
-    return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)
+def _journals_of_queue(directory: str) -> tuple[str, str]:
+    from aurora_es.queue.settings import CURSORS, MESSAGES  # with asyncio, which few commands need
+
+    return os.path.join(directory, MESSAGES), os.path.join(directory, CURSORS)

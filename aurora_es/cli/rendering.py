@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -10,7 +11,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aurora_es.cli.inspection import Details, SegmentInfo, Summary
 from aurora_es.cli.text import (
     encodable,
     json_bytes,
@@ -22,6 +22,8 @@ from aurora_es.cli.text import (
     state_text,
     time_text,
 )
+from aurora_es.inspection.overview import Details, SegmentInfo, Summary
+from aurora_es.inspection.states import StateDecoder
 from aurora_es.journal.records import StoredRecord
 
 _POSITION_WIDTH = 8
@@ -32,19 +34,34 @@ _PIPE_WIDTH = 4096  # columns; a table takes no more than it needs
 _UNKNOWN = "unknown"
 
 
-def record_printer(*, as_json: bool) -> Callable[[StoredRecord], object]:
-    """The function that prints one record; whoever must see it at once has to flush."""
+def record_printer(
+    *,
+    as_json: bool,
+    decoder: StateDecoder | None = None,
+    pattern: re.Pattern[str] | None = None,
+) -> Callable[[StoredRecord], object]:
+    """The function that prints one record; whoever must see it at once has to flush.
+
+    At a terminal, what matches ``pattern`` stands out.
+    """
     if as_json:
         write_bytes = sys.stdout.buffer.write
-        return lambda stored: write_bytes(json_line(stored))
+        return lambda stored: write_bytes(json_line(stored, decoder))
     if not sys.stdout.isatty():
         write = sys.stdout.write
-        return lambda stored: write(plain_line(stored))
-    console = _console()
-    return lambda stored: console.print(_terminal_lines(stored, console.width), soft_wrap=True)
+        return lambda stored: write(plain_line(stored, decoder))
+    console = console_of()
+    return lambda stored: console.print(
+        _terminal_lines(stored, decoder, pattern, console.width), soft_wrap=True
+    )
 
 
-def _terminal_lines(stored: StoredRecord, width: int) -> Text:
+def _terminal_lines(
+    stored: StoredRecord,
+    decoder: StateDecoder | None,
+    pattern: re.Pattern[str] | None,
+    width: int,
+) -> Text:
     originator_id, version = originator_texts(stored)
     lines = Text()
     lines.append(f"{stored.position:>{_POSITION_WIDTH}}  ", "bold")
@@ -56,9 +73,24 @@ def _terminal_lines(stored: StoredRecord, width: int) -> Text:
         body.rstrip()
         lines.append_text(body).append("\n")
         body = Text(_INDENT)
-    state = Text(state_text(stored.record.state))
-    state.truncate(width - body.cell_len, overflow="ellipsis")
-    return lines.append_text(body).append_text(state)
+    state = state_text(stored.record, decoder)
+    room = width - body.cell_len
+    if pattern is not None:
+        state = _around_match(state, pattern, room)
+    shown = Text(state)
+    shown.truncate(room, overflow="ellipsis")
+    lines.append_text(body).append_text(shown)
+    if pattern is not None:
+        lines.highlight_regex(pattern, "bold red")
+    return lines
+
+
+def _around_match(state: str, pattern: re.Pattern[str], room: int) -> str:
+    """The part of a long state in which the match lies."""
+    found = pattern.search(state)
+    if found is None or found.end() < room:
+        return state
+    return "…" + state[max(found.start() - room // 3, 0) :]
 
 
 def print_details(details: Details, *, as_json: bool) -> None:
@@ -67,10 +99,10 @@ def print_details(details: Details, *, as_json: bool) -> None:
         details.path = encodable(details.path)
         sys.stdout.buffer.write(json_bytes(details))
         return
-    facts = _table(("", "left"), ("", "left"), header=False)
+    facts = table_of(("", "left"), ("", "left"), header=False)
     for label, value in _facts_of(details):
         facts.add_row(Text(label, "dim"), Text(printable(value)))
-    _print(facts, *_segment_table(details.segments))
+    print_all(facts, *_segment_table(details.segments))
 
 
 def print_position(
@@ -96,7 +128,7 @@ def print_summaries(path: str, summaries: Sequence[Summary], *, as_json: bool) -
             summary.path = encodable(summary.path)
         sys.stdout.buffer.write(json_bytes({"path": encodable(path), "journals": summaries}))
         return
-    table = _table(
+    table = table_of(
         ("journal", "left"),
         ("positions", "right"),
         ("commits", "right"),
@@ -115,7 +147,7 @@ def print_summaries(path: str, summaries: Sequence[Summary], *, as_json: bool) -
             summary.sync or _UNKNOWN,
             _yes_or_no(summary.durable),
         )
-    _print(table)
+    print_all(table)
 
 
 def _facts_of(details: Details) -> Iterable[tuple[str, str]]:
@@ -154,7 +186,7 @@ def _facts_of(details: Details) -> Iterable[tuple[str, str]]:
 def _segment_table(segments: Sequence[SegmentInfo]) -> Iterable[RenderableType]:
     if not segments:
         return
-    table = _table(
+    table = table_of(
         ("segment", "right"), ("first", "right"), ("last", "right"), ("size", "right"), ("", "left")
     )
     for segment in segments[-_SEGMENTS_SHOWN_MAX:]:
@@ -174,7 +206,8 @@ def _segment_table(segments: Sequence[SegmentInfo]) -> Iterable[RenderableType]:
     yield table
 
 
-def _table(*columns: tuple[str, str], header: bool = True) -> Table:
+def table_of(*columns: tuple[str, str], header: bool = True) -> Table:
+    """A table without lines; of each column its name, and ``left`` or ``right``."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name, justify in columns:
         table.add_column(
@@ -196,14 +229,15 @@ def _yes_or_no(durable: bool | None) -> str:
     return "yes" if durable else "not yet"
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """A console at which nothing that a store holds means anything."""
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def _print(*renderables: RenderableType) -> None:
+def print_all(*renderables: RenderableType) -> None:
     """Print; behind a pipe without colours, and in lines as long as they need to be."""
     if sys.stdout.isatty():
-        console = _console()
+        console = console_of()
         for renderable in renderables:
             console.print(renderable)
         return

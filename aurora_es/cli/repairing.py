@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import RebuildReport, RepairReport
-from aurora_es.care import rebuild as rebuild_journal
-from aurora_es.care import repair as repair_journal
 from aurora_es.cli.arguments import AsJson, PathToLookAt
 from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_REFUSED, errors_told, tell
 from aurora_es.cli.finding import find_to_repair
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, lost_text, printable, ranges_text
+
+if TYPE_CHECKING:
+    from aurora_es.care import RebuildReport, RepairReport
 
 
 def repair(
@@ -37,6 +37,8 @@ def repair(
     Nothing is renumbered, and lost positions are never used again. Whatever is changed is kept in
     a directory beside the journal. A dry run ends with exit code 3 if there is something to do.
     """
+    from aurora_es.care import repair as repair_journal
+
     damaged = False
     refused = []
     with errors_told():
@@ -88,6 +90,8 @@ def rebuild(
     Indexes may be made while the store is in use. Refused for damages that only repair can do
     something about.
     """
+    from aurora_es.care import rebuild as rebuild_journal
+
     del indexes  # they are made in any case: the manifest lists them
     with errors_told():
         path = os.path.abspath(path)

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care.settings import SettingsReport, change_settings
-from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age
+from aurora_es.cli.arguments import AsJson, PathToLookAt, parse_age, parser_of
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_change
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, printable
-from aurora_es.errors import AuroraConfigurationError
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from aurora_es.care.settings import SettingsReport
+
 _NEVER = "never"
 _UNITS = {"cool_after_hours": "h"}
 _LABELS = {"roll_cycle": "roll cycle", "cool_after_hours": "cool after"}
 
 
-def _parser(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """``parse`` as typer wants it: what is no setting is a wrong argument."""
-
-    def parsed(text: str) -> _T:
-        try:
-            return parse(text)
-        except AuroraConfigurationError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    return parsed
+SyncMode = Annotated[
+    Sync | None,
+    typer.Option(
+        parser=parser_of(Sync.parse),
+        metavar="MODE",
+        show_default=False,
+        help="always, never or <n>ms: when an append is forced to disk.",
+    ),
+]
+Cycle = Annotated[
+    RollCycle | None,
+    typer.Option(
+        parser=parser_of(RollCycle.parse),
+        metavar="CYCLE",
+        show_default=False,
+        help="day, 64MiB, 1000events, or several joined by +; holds from the next roll.",
+    ),
+]
+Codec = Annotated[
+    CompressionFormat | None,
+    typer.Option(
+        parser=parser_of(CompressionFormat.parse),
+        metavar="CODEC",
+        show_default=False,
+        help="none, lz4 or snappy, for what is written from now on.",
+    ),
+]
 
 
 def _parse_cool_after(text: str) -> timedelta | str:
@@ -44,33 +60,9 @@ def _parse_cool_after(text: str) -> timedelta | str:
 def change(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToLookAt,
     *,
-    sync: Annotated[
-        Sync | None,
-        typer.Option(
-            parser=_parser(Sync.parse),
-            metavar="MODE",
-            show_default=False,
-            help="always, never or <n>ms: when an append is forced to disk.",
-        ),
-    ] = None,
-    roll_cycle: Annotated[
-        RollCycle | None,
-        typer.Option(
-            parser=_parser(RollCycle.parse),
-            metavar="CYCLE",
-            show_default=False,
-            help="day, 64MiB, 1000events, or several joined by +; holds from the next roll.",
-        ),
-    ] = None,
-    compression: Annotated[
-        CompressionFormat | None,
-        typer.Option(
-            parser=_parser(CompressionFormat.parse),
-            metavar="CODEC",
-            show_default=False,
-            help="none, lz4 or snappy, for what is written from now on.",
-        ),
-    ] = None,
+    sync: SyncMode = None,
+    roll_cycle: Cycle = None,
+    compression: Codec = None,
     cool_after: Annotated[
         timedelta | None,
         typer.Option(
@@ -84,10 +76,12 @@ def change(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Change settings that closed journals record; without options, show what holds.
 
-    Refused while any process of this machine has the journal open for appending: it would go on
-    under the old settings. (Seen are appenders by the lock that they hold on the journal's mark;
-    readers need not be closed.) Of an application or an AURORA_PATH all journals, one by one.
+    Refused while any process of this machine has the journal open for appending, as that would go on
+    under the old settings; readers need not be closed. Of an application or an AURORA_PATH all
+    journals are changed, one by one.
     """
+    from aurora_es.care.settings import change_settings
+
     with errors_told():
         path = os.path.abspath(path)
         with reports_told(path, as_json=as_json) as reports:

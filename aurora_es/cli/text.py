@@ -14,11 +14,26 @@ from uuid import UUID
 
 import msgspec
 
-from aurora_es.journal.records import StoredRecord
+from aurora_es.inspection.plain import encodable
+from aurora_es.inspection.states import StateDecoder, decode_state, one_line_json
+from aurora_es.journal.records import Record, StoredRecord
+
+__all__ = [
+    "encodable",
+    "json_bytes",
+    "json_line",
+    "lost_text",
+    "originator_texts",
+    "plain_line",
+    "printable",
+    "ranges_text",
+    "size_text",
+    "state_text",
+    "time_text",
+]
 
 # DEL, C1 controls, line separators and marks of text direction.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # in no text that a person wrote
 _BASE64_KEY = "base64"
 
 _encode_json = msgspec.json.Encoder().encode
@@ -35,6 +50,7 @@ class _JsonRecord(msgspec.Struct, gc=False):
     tags: tuple[str, ...]
     uuid: UUID | None
     metadata: dict[str, object] | None
+    problem: str | msgspec.UnsetType  # why --app could not decode the state
 
 
 def printable(text: str) -> str:
@@ -42,11 +58,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def encodable(path: str) -> str:
-    """Escape the bytes of a path that are no UTF-8, which JSON could not hold."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def time_text(time: datetime) -> str:
@@ -72,48 +83,49 @@ def originator_texts(stored: StoredRecord) -> tuple[str, str]:
     return printable(str(record.originator_id)), str(record.originator_version)
 
 
-def state_text(state: bytes) -> str:
-    """A state on one line: JSON and other text as it is, anything else as hexadecimal digits."""
-    try:
-        text = state.decode()
-    except UnicodeDecodeError:
-        return f"0x{state.hex()}"
-    if _CONTROLS.search(text):
-        return f"0x{state.hex()}"
-    if "\n" in text and (one_line := _one_line_json(state)) is not None:
-        text = one_line.decode()
-    return printable(text)
+def state_text(record: Record, decoder: StateDecoder | None = None) -> str:
+    """A state on one line: JSON and other text, anything else as hexadecimal digits.
+
+    A decoder that failed is named behind it.
+    """
+    found = decode_state(record, decoder)
+    told = "" if found.problem is None else f"  [not decoded: {found.problem}]"
+    return printable(found.text + told)
 
 
-def plain_line(stored: StoredRecord) -> str:
+def plain_line(stored: StoredRecord, decoder: StateDecoder | None = None) -> str:
     """A record as one line of fields with tabs between them, for other programs."""
     fields = (
         str(stored.position),
         time_text(stored.timestamp),
         *originator_texts(stored),
         printable(stored.record.topic),
-        state_text(stored.record.state),
+        state_text(stored.record, decoder),
     )
     return "\t".join(fields) + "\n"
 
 
-def json_line(stored: StoredRecord) -> bytes:
+def json_line(stored: StoredRecord, decoder: StateDecoder | None = None) -> bytes:
     """A record as one line of JSON.
 
     A state that is JSON is copied digit by digit; any other becomes ``{"base64": …}``, and so does
-    JSON that looks just like that, so that the form has one meaning only.
+    JSON that looks just like that, so that the form has one meaning only. What a decoder made of it
+    takes its place; why a decoder failed is told beside it.
     """
     record = stored.record
+    found = None if decoder is None else decode_state(record, decoder)
+    is_decoded = found is not None and found.problem is None
     line = _JsonRecord(
         position=stored.position,
         timestamp=stored.timestamp,
         originator_id=record.originator_id,
         originator_version=record.originator_version,
         topic=record.topic,
-        state=_json_state(record.state),
+        state=found.value if found is not None and is_decoded else _json_state(record.state),
         tags=record.tags,
         uuid=record.uuid,
         metadata=record.metadata,
+        problem=msgspec.UNSET if found is None or found.problem is None else found.problem,
     )
     return json_bytes(line)
 
@@ -132,24 +144,15 @@ def _json_escape(matched: re.Match[str]) -> str:
 
 
 def _json_state(state: bytes) -> msgspec.Raw | dict[str, bytes]:
-    try:
-        value = _decode_json(state)
-    except (ValueError, RecursionError):
-        value = None
-        one_line = None
-    else:
-        one_line = _one_line_json(state) if b"\n" in state or b"\r" in state else state
-    if one_line is None or (isinstance(value, dict) and value.keys() == {_BASE64_KEY}):
+    one_line = one_line_json(state)
+    if one_line is None or _is_base64(state):
         return {_BASE64_KEY: state}  # msgspec writes bytes as base64
     return msgspec.Raw(one_line)
 
 
-def _one_line_json(state: bytes) -> bytes | None:
-    try:
-        _decode_json(state)
-        return msgspec.json.format(state, indent=-1)
-    except (ValueError, RecursionError):
-        return None
+def _is_base64(state: bytes) -> bool:
+    value = _decode_json(state)
+    return isinstance(value, dict) and value.keys() == {_BASE64_KEY}
 
 
 def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:

@@ -14,18 +14,31 @@ from typing import Annotated
 import msgspec
 import typer
 
-from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, parse_age, parse_size
+from aurora_es.cli.arguments import (
+    AsJson,
+    PathToLookAt,
+    PathToRead,
+    parse_age,
+    parse_size,
+    parser_of,
+)
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_one_to_change, find_to_change
+from aurora_es.cli.finding import find_one_to_change, find_to_change, refuse_queue
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 from aurora_es.journal import background, compaction, retention
-from aurora_es.journal.cool import COOL_CODEC_DEFAULT
+from aurora_es.journal.cool import COOL_CODEC_DEFAULT, codec_named
 from aurora_es.journal.retention import RetentionReport
 
 _Progress = Callable[[int, int], object]
 _HOUR = timedelta(hours=1)
+
+
+def _codec(text: str) -> str:
+    """The name of a codec that there is; raises AuroraConfigurationError."""
+    codec_named(text)
+    return text
 
 
 def seal(path: PathToLookAt, *, as_json: AsJson = False) -> None:
@@ -62,7 +75,8 @@ def cool(
     path: PathToLookAt,
     *,
     codec: Annotated[
-        str, typer.Option(metavar="CODEC", help="lz4, none, snappy or zstd.")
+        str,
+        typer.Option(metavar="CODEC", parser=parser_of(_codec), help="lz4, none, snappy or zstd."),
     ] = COOL_CODEC_DEFAULT,
     older_than: Annotated[
         timedelta,
@@ -119,9 +133,14 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Drop the oldest sealed segments of a journal for good; try --dry-run first.
 
-    Refused while an application in the same AURORA_PATH has yet to read them.
+    Any of the bounds is enough to drop a segment. Refused while an application in the same AURORA_PATH
+    has yet to read it. For a queue there is `queue retain`, which knows its names.
     """
+    if older_than is None and before_position is None and bytes_max is None:
+        message = "expected --older-than, --before-position or --bytes-max, found none of them"
+        raise typer.BadParameter(message)
     with errors_told():
+        refuse_queue(os.path.abspath(path))
         journal = find_one_to_change(os.path.abspath(path))
         report = retention.retain(
             journal,
@@ -154,9 +173,12 @@ def compact(
         if journals != [path]:
             purposes = {compaction.SNAPSHOTS, compaction.TRACKING}
             journals = [one for one in journals if os.path.basename(one) in purposes]
-        for journal in journals:
-            report = compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
-            _print_report(report, as_json=as_json)
+        with reports_told(path, as_json=as_json) as reports:
+            for journal in journals:
+                report = compaction.compact(journal, keep_snapshots=keep_snapshots, dry_run=dry_run)
+                reports.append(msgspec.structs.replace(report, path=encodable(report.path)))
+                if not as_json:
+                    _print_report(report, as_json=False)
 
 
 def _print_report(report: RetentionReport, *, as_json: bool) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.care import Finding, VerifyReport
-from aurora_es.care import verify as verify_journal
-from aurora_es.care.backup_record import copy_held
 from aurora_es.cli.arguments import AsJson, PathToLookAt
 from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_REFUSED, EXIT_UNCHECKED, errors_told, tell
 from aurora_es.cli.finding import find_journals
@@ -19,6 +16,9 @@ from aurora_es.cli.progress import bytes_shown
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, lost_text, printable, ranges_text, size_text
 from aurora_es.files.layer import SYSTEM_EFFECTS
+
+if TYPE_CHECKING:
+    from aurora_es.care import Finding, VerifyReport
 
 _LOCK_SECONDS = 5.0  # to wait while a backup is being made to where the copy lies
 
@@ -48,6 +48,9 @@ def verify(
     Nothing is written, and the store may be in use. Says what is wrong, where, which positions are
     lost, and which command to run next.
     """
+    from aurora_es.care import verify as verify_journal
+    from aurora_es.care.backup_record import copy_held
+
     reports = []
     with errors_told(), copy_held(SYSTEM_EFFECTS, os.path.abspath(path), timeout=_LOCK_SECONDS):
         path = os.path.abspath(path)

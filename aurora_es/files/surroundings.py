@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH
 from typing import TYPE_CHECKING
 
-from aurora_es.files.layer import open_regular, write_all
+from aurora_es.files.floor import Floor
+from aurora_es.files.layer import open_regular
 from aurora_es.files.wakeups import open_watcher
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _INOTIFY_LIMITS = "/proc/sys/fs/inotify"
 _PROBE_NAME = ".aurora-es-probe-"
 _PROBE_SYNCS = 50
-_PROBE_BYTES = 300  # about what a commit of one event takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ def probe(effects: Effects, directory: str) -> Probed:
             links = _works(lambda: _links(files, path))
         finally:
             files.unlink(path)
-        times = sorted(_sync_us(effects, fd, number) for number in range(_PROBE_SYNCS))
+        times = sorted(Floor(effects, fd).run(_PROBE_SYNCS))
     finally:
         files.close(fd)
     return Probed(
         flock=works,
         hard_links=links,
-        sync_p50_us=times[len(times) // 2],
-        sync_p99_us=times[len(times) * 99 // 100],
+        sync_p50_us=round(times[len(times) // 2] * 1_000_000),
+        sync_p99_us=round(times[len(times) * 99 // 100] * 1_000_000),
     )
 
 
@@ -118,13 +118,6 @@ def _links(files: Files, path: str) -> bool:
     files.link(path, path + ".link")
     files.unlink(path + ".link")
     return True
-
-
-def _sync_us(effects: Effects, fd: int, number: int) -> int:
-    begun = effects.monotonic()
-    write_all(effects.files, fd, bytes(_PROBE_BYTES), number * _PROBE_BYTES)
-    effects.files.fdatasync(fd)
-    return round((effects.monotonic() - begun) * 1_000_000)
 
 
 def watcher_error() -> str:

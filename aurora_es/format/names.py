@@ -12,6 +12,7 @@ BACKGROUND_LOCK = "background.lock"
 MANIFEST_LOCK = "manifest.lock"
 RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
+BACKUP = "backup"  # in the target of backups, beside the copies
 RUNNER_LOCK = "runner.lock"  # in the directory of an application, not in a journal
 NEW_SUFFIX = ".new"
 

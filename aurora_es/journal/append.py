@@ -106,7 +106,11 @@ def write_group(
     )
     try:
         if durable:
+            begun = handle.effects.monotonic()
             handle.files.fdatasync(tail.fd)
+            meters = handle.meters
+            seconds = handle.effects.monotonic() - begun
+            meters.note_sync(seconds, meters.appended_commits + len(group))
         _publish(handle, descriptors.mark, published, group, previous, timestamp)
     except OSError as error:
         # The kernel may have dropped the pages; whoever opens next writes the bytes again.

@@ -23,6 +23,7 @@ from aurora_es.format.names import LOCK
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
+from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.presence import show_presence
 
@@ -32,18 +33,20 @@ if TYPE_CHECKING:
 # What a process may append in a row while others wait: each of them waits for as many turns as
 # there are processes before it.
 _TURN_SECONDS = 4e-3
+_LONG_WAIT_SECONDS = 1.0  # which somebody should know of
 
 
 class AppendLock:
     """Context manager that holds the append lock of ``handle``; raises LockTimeoutError."""
 
-    __slots__ = ("_deadline", "_descriptors", "_handle")
+    __slots__ = ("_deadline", "_descriptors", "_handle", "_waited_seconds")
 
     def __init__(self, handle: Handle, deadline: float) -> None:
         """Prepare; ``deadline`` is in monotonic seconds."""
         self._handle = handle
         self._deadline = deadline
         self._descriptors: Descriptors | None = None
+        self._waited_seconds = 0.0  # for others
 
     def __enter__(self) -> Descriptors:
         """Take the locks, in order."""
@@ -80,7 +83,8 @@ class AppendLock:
 
     def _wait_for_thread(self) -> None:
         handle = self._handle
-        remaining = self._deadline - handle.effects.monotonic()
+        begun = handle.effects.monotonic()
+        remaining = self._deadline - begun
         if remaining <= 0 or not handle.append_mutex.acquire(timeout=remaining):
             message = (
                 f"{handle.path}: timed out waiting for another thread of this process to finish"
@@ -88,6 +92,7 @@ class AppendLock:
                 " (lock_timeout=)"
             )
             raise LockTimeoutError(message)
+        self._waited_seconds += handle.effects.monotonic() - begun
 
     def __exit__(self, *_: object) -> None:
         """Release both locks; the flock goes with its descriptor if that was closed already."""
@@ -100,6 +105,13 @@ class AppendLock:
                 self._handle.append_mutex.release()
             finally:
                 end_append(self._handle)
+        if self._waited_seconds > _LONG_WAIT_SECONDS:
+            # Behind the release: a handler may take its time, too.
+            logger.warning(
+                "%s: waited %.1f s for the append lock, which others held",
+                self._handle.path,
+                self._waited_seconds,
+            )
 
     def _unlock(self, fd: int) -> None:
         try:
@@ -147,6 +159,7 @@ class AppendLock:
         """Take ``turn``, then ``lock``, and release ``turn`` for the next one."""
         handle = self._handle
         effects, deadline = handle.effects, self._deadline
+        begun = effects.monotonic()
         turn_fd = descriptors.turn_fd
         try:
             acquire_flock(
@@ -164,7 +177,9 @@ class AppendLock:
                 deadline,
                 meanwhile=self._catch_up,
             )
-            handle.turn_ends = effects.monotonic() + _TURN_SECONDS
+            now = effects.monotonic()
+            self._waited_seconds += now - begun
+            handle.turn_ends = now + _TURN_SECONDS
         finally:
             self._unlock(turn_fd)
 

@@ -27,6 +27,7 @@ from aurora_es.index.keys import originator_key
 from aurora_es.journal.closing import indexing
 from aurora_es.journal.generation import renew_if_due, renew_past
 from aurora_es.journal.handle import MissingSegmentError, State
+from aurora_es.journal.logs import logger
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of, stop_error
 
@@ -89,6 +90,16 @@ def not_behind_sealed(handle: Handle, mark: Mark) -> Mark:
 
 
 def _advance_from_state(handle: Handle, mark: Mark) -> Stop | None:
+    if handle.epoch is not None and handle.epoch != mark.epoch:
+        # Before the lock, which a log handler could want: two threads may both say it.
+        logger.warning(
+            "%s: epoch %d has followed epoch %d: visible commits were taken back; the newest"
+            " position is %d",
+            handle.path,
+            mark.epoch,
+            handle.epoch,
+            mark.visible_position,
+        )
     with indexing(handle):
         if handle.epoch != mark.epoch:
             handle.forget_state()

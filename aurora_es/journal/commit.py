@@ -62,12 +62,15 @@ class PreparedCommit:
     promoted = False  # woken to lead the next group
     taken = False  # a leader has it; the caller must wait for the verdict
     done = False
+    begun = 0.0  # monotonic seconds; when it was given to the group commit
     rises = False  # versions are above all that their originators have before the tail
     # No record above ``looked_to`` or above its own bound may match it; written by its caller, and
     # by the leader under the append lock.
     condition: Condition | None = None
     looked_to = 0
     looked_epoch: int | None = None  # of the mark when that was found out
+    # The upstream was restored to a point before what is tracked, and all of it is tracked anew.
+    tracking_may_fall = False
     is_broken = False  # a match was found in what was sealed between that look and the lock
 
     def __init__(  # noqa: PLR0913, PLR0917 - made by prepare_commit alone, once per append

@@ -149,7 +149,7 @@ def _tracking_conflicts(
     index: JournalIndex, claims: GroupClaims, commit: PreparedCommit
 ) -> list[Conflict]:
     tracking = commit.tracking
-    if tracking is None:
+    if tracking is None or commit.tracking_may_fall:
         return []
     name = tracking.application_name
     recorded = index.tracking.get(name)

@@ -60,11 +60,21 @@ class ExclusiveAppend:
             self._sync_mark_if_due()
 
     def append(
-        self, rows: Sequence[Row], identities: Sequence[Identity], tracking: TrackingData | None
+        self,
+        rows: Sequence[Row],
+        identities: Sequence[Identity],
+        tracking: TrackingData | None,
+        *,
+        tracking_may_fall: bool = False,
     ) -> int:
-        """Append one commit; returns the first position. Raises as ``Journal.append`` does."""
+        """Append one commit; returns the first position. Raises as ``Journal.append`` does.
+
+        ``tracking_may_fall`` is for who has built everything anew, of another history.
+        """
         handle = self._handle
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)
+        commit.tracking_may_fall = tracking_may_fall
+        commit.begun = handle.effects.monotonic()
         mark, chain = self._mark, handle.state.chain
         assert mark is not None
         assert chain is not None
@@ -74,8 +84,10 @@ class ExclusiveAppend:
                 mark = self._mark = roll(handle, mark)
             if not admit(handle.state.index, [commit]):
                 assert commit.error is not None
+                handle.meters.conflicts += 1
                 raise commit.error
             self._mark = write_group(handle, mark, [commit], now)
+            handle.meters.note_appends([commit], handle.effects.monotonic())
         except AuroraError:
             raise
         except OSError as error:

@@ -67,7 +67,7 @@ def read_matches(  # noqa: PLR0913 - what a reader may ask for
         if positions is None or len(positions) * _SCAN_SHARE > told - start + 1:
             batch, start = _scanned(handle, tail, query, start, told, with_times=with_times)
         else:
-            batch = _read_frames(handle, index, query, positions, with_times=with_times)
+            batch = matches_at(handle, index, query, positions, with_times=with_times)
             start = told + 1
             if len(batch) * 2 < wanted:
                 width *= 4
@@ -153,7 +153,7 @@ def add_postings(
         tail.add_postings(first_position, labels)
 
 
-def _read_frames(
+def matches_at(
     handle: Handle,
     index: JournalIndex,
     query: Query,

@@ -46,6 +46,16 @@ class Follower:
         self._epoch: int | None = None
         self.stopped = False
 
+    @property
+    def path(self) -> str:
+        """Directory of the journal that is followed."""
+        return self._handle.path
+
+    @property
+    def is_following(self) -> bool:
+        """Whether anybody may still wait: not stopped, and of this process."""
+        return not (self.stopped or self._handle.forked or self._handle.closed)
+
     def wait_beyond(self, position: int) -> int:
         """Block until a position above ``position`` is visible; returns it, or 0 when stopped.
 

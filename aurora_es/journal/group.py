@@ -61,7 +61,8 @@ class GroupCommit:
         handle = self._handle
         if lock_timeout is None:
             lock_timeout = handle.lock_timeout
-        deadline = handle.effects.monotonic() + lock_timeout
+        commit.begun = handle.effects.monotonic()
+        deadline = commit.begun + lock_timeout
         with self._mutex:
             leads = not self._leading
             if leads:
@@ -158,7 +159,7 @@ class GroupCommit:
             self._hand_over()
             self._wake(group)
         handle = self._handle
-        if mark is not None and mark_sync_is_due(handle, handle.effects.monotonic()):
+        if mark is not None and mark_sync_is_due(handle, commit.begun):
             self._sync_mark(mark)
             renew_if_due(handle)
 
@@ -191,6 +192,9 @@ class GroupCommit:
                 if winners:
                     is_writing = True
                     mark = published = write_group(handle, mark, winners, now)
+                    handle.meters.note_appends(winners, handle.effects.monotonic())
+                if winners is not group:
+                    handle.meters.conflicts += len(group) - len(winners)
         except (AuroraError, OSError) as error:
             if not group:
                 raise

@@ -28,6 +28,7 @@ from aurora_es.format.names import LOCK, MARK, TURN, segment_name
 from aurora_es.journal.logs import logger
 from aurora_es.journal.lookup import JournalIndex
 from aurora_es.journal.mark_file import MarkFile
+from aurora_es.journal.meters import Meters
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.weak_sets import members_of
@@ -159,6 +160,7 @@ class Handle:
         self.recoveries = 0
         self.adopted_commits = 0
         self.cut_bytes = 0
+        self.meters = Meters()
         self._commit_ids: list[bytes] = []
         self.open_segments: dict[int, SegmentFile] = {}
         _handles.add(self)

@@ -21,6 +21,7 @@ import msgspec
 from aurora_es.index.keys import key_hasher, originator_key
 from aurora_es.index.run_file import RunDamagedError
 from aurora_es.journal.reading import read_position, read_positions
+from aurora_es.journal.records import disk_id_of
 from aurora_es.late_imports import fork_waits
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ _PIECE_RECORDS = 1 << 10
 class Originator(msgspec.Struct, frozen=True, kw_only=True):
     """One originator, with the records that the journal holds of it."""
 
-    originator_id: UUID | str
-    record_count: int
-    last_version: int
+    originator_id: UUID | str  # as it was written
+    record_count: int  # that the journal holds; dropped ones do not count
+    last_version: int  # of its newest record
     first_topic: str  # of the record at the first position
-    first_position: int
+    first_position: int  # of the first that the journal holds
 
 
 class _Found(NamedTuple):
@@ -55,32 +56,75 @@ class _Found(NamedTuple):
     key: Key | None
 
 
-def list_originators(handle: Handle) -> Iterator[Originator]:
+def list_originators(handle: Handle, after: UUID | str | None = None) -> Iterator[Originator]:
     """Every originator with records up to the position of the handle's index, in no useful order.
 
+    The order is the same each time: those behind ``after`` are the ones that follow it in it.
     Raises CorruptionError, TruncatedError if its first record is dropped meanwhile.
     """
+    if after is None:
+        return _listed(handle, -1)
+    behind = disk_key(after)
+    hashed = key_hasher(handle.genesis_id, "originator")
+    key64 = hashed(behind)
+
+    def follows(found: Originator) -> bool:
+        key = disk_key(found.originator_id)
+        return hashed(key) > key64 or _rank(key) > _rank(behind)
+
+    # Those that share its 64-bit key are among the first; they have an order of their own.
+    return filter(follows, _listed(handle, key64 - 1))
+
+
+def find_originator(handle: Handle, key: Key) -> Originator | None:
+    """The originator with this key, None if there is no record of it; raises as the list."""
+    hashed = key_hasher(handle.genesis_id, "originator")
+    key64 = hashed(key)
+    for found in _listed(handle, key64 - 1):
+        other = disk_key(found.originator_id)
+        if other == key:
+            return found
+        if hashed(other) > key64:
+            break
+    return None
+
+
+def disk_key(originator_id: UUID | str) -> Key:
+    """The key by which the index knows an originator."""
+    key = originator_key(disk_id_of(originator_id))
+    assert key is not None
+    return key
+
+
+def _rank(key: Key) -> tuple[bool, Key]:
+    """Where a key stands among those with the same hash."""
+    return isinstance(key, str), key
+
+
+def _listed(handle: Handle, after: int) -> Iterator[Originator]:
+    """Those whose 64-bit key is above ``after``, of all that are there at the call."""
     index = handle.state.index
     until = index.position
     sealed, tails = index.parts
     streams: list[Iterable[_Found]] = []
     if sealed is not None:
-        streams += [_keys_of(sealed, entry) for entry in sealed.runs]
+        streams += [_keys_of(sealed, entry, after) for entry in sealed.runs]
     hashed = key_hasher(handle.genesis_id, "originator")
     streams += [
         sorted(
             (
                 _Found(hashed(key), count, last, first, key)
                 for key, count, last, first in tail.originators(until)
+                if hashed(key) > after
             ),
             key=lambda found: found.key64,
         )
         for tail in tails
     ]
-    return _listed(handle, sealed, streams)
+    return _merged(handle, sealed, streams)
 
 
-def _listed(
+def _merged(
     handle: Handle, sealed: SealedIndex | None, streams: list[Iterable[_Found]]
 ) -> Iterator[Originator]:
     merged = heapq.merge(*streams, key=lambda found: found.key64)
@@ -114,12 +158,11 @@ def count_topics(handle: Handle) -> dict[str, int]:
     return dict(counts)
 
 
-def _keys_of(sealed: SealedIndex, entry: IndexRun) -> Iterator[_Found]:
+def _keys_of(sealed: SealedIndex, entry: IndexRun, after: int) -> Iterator[_Found]:
     """The originators of a listed run; a damaged one is built anew, and the stream goes on."""
     with fork_waits:
         import aurora_es.index.columns  # noqa: F401 - so that ``keys`` finds it imported
     run = sealed.open_run(entry)
-    after = -1
     while True:
         try:
             for found in run.keys("originator", after=after):
@@ -153,7 +196,7 @@ def _originators_of(
         if found.key is not None:
             known = by_key.get(found.key)
             by_key[found.key] = found if known is None else _joined([known, found])
-    for found in by_key.values():
+    for _, found in sorted(by_key.items(), key=lambda item: _rank(item[0])):
         record = read_position(handle, found.first_position)
         raw = record.originator_id
         yield Originator(

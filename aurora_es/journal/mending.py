@@ -104,7 +104,9 @@ def _build_part(
     sealed: SealedIndex, segment: SealedSegment, effects: Effects, directory: str
 ) -> Run:
     opened = sealed.segments.open_segment(segment)
-    found = SegmentPostings(opened.file, sealed.genesis_id, opened.segment.lost or ())
+    found = SegmentPostings(
+        opened.file, revision=opened.segment.revision, lost=opened.segment.lost or ()
+    )
     write_segment_run(effects, directory, sealed.genesis_id, segment, found, rises=lambda _: False)
     number = segment.segment_number
     return Run(

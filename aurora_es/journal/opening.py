@@ -116,7 +116,13 @@ def attach(handle: Handle, settings: Settings) -> bool:
         except BaseException:
             handle.drop()
             raise
-        return True
+    logger.debug(
+        "%s: opened for %s, sync mode %s",
+        handle.path,
+        "reading" if handle.read_only else "appending",
+        handle.sync_mode,
+    )
+    return True
 
 
 def _check_settings(handle: Handle, settings: Settings, manifest: Manifest) -> None:
@@ -169,6 +175,6 @@ def _record_settings(handle: Handle, settings: Settings, manifest: Manifest) -> 
         changes["cool_after_hours"] = cool_after_hours
     if changes:
         update_manifest(handle.effects, handle.path, lock_timeout=handle.lock_timeout, **changes)
-        logger.warning(
+        logger.info(
             "%s: recorded %s; a new roll cycle holds from the next roll", handle.path, changes
         )

@@ -30,13 +30,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     list.
     """
 
-    topic: str
-    state: bytes
-    originator_id: UUID | str | None = None
-    originator_version: int | None = None
-    tags: tuple[str, ...] = ()
-    uuid: UUID | None = None
-    metadata: dict[str, Any] | None = None
+    topic: str  # what it is
+    state: bytes  # its content
+    originator_id: UUID | str | None = None  # None: it belongs to no sequence of its own
+    originator_version: int | None = None  # number in that sequence
+    tags: tuple[str, ...] = ()  # by which it can be asked for
+    uuid: UUID | None = None  # an id of the event itself
+    metadata: dict[str, Any] | None = None  # what stands beside the content
 
 
 class StoredRecord(msgspec.Struct, frozen=True):
@@ -46,9 +46,9 @@ class StoredRecord(msgspec.Struct, frozen=True):
     goes backwards.
     """
 
-    position: int
-    timestamp: datetime
-    record: Record
+    position: int  # from 1, without gaps
+    timestamp: datetime  # of its commit, UTC
+    record: Record  # as it was appended
 
 
 def row_of(record: Record) -> tuple[Row, Identity]:

@@ -216,8 +216,10 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
         lock_timeout=handle.lock_timeout,
     )
     logger.warning(
-        "%s: commits that were visible but not synced are gone (sync mode %s); epoch %d",
+        "%s: commits that were visible but not synced are gone, from position %d on (sync mode %s);"
+        " epoch %d",
         handle.path,
+        tail.chain.position + 1,
         handle.sync_mode,
         epoch,
     )
@@ -356,6 +358,12 @@ def _enter_successor(
     except FileNotFoundError:
         # The roll died between its end frame and the link of the next segment.
         finish_roll(handle, ended, tracking.values(), epoch=epoch)
+        logger.warning(
+            "%s: the roll of an interrupted writer finished: segment %d begins at position %d",
+            handle.path,
+            ended.segment_number + 1,
+            ended.position + 1,
+        )
     file, chain = open_successor(handle, ended)
     # A power cut may take back an unsynced directory entry: nothing may refer to it before.
     handle.files.sync_directory(handle.path)
@@ -377,7 +385,10 @@ def _publish(handle: Handle, chain: Chain, mark: Mark, adopted: int) -> Mark:
     if adopted:
         handle.adopted_commits += adopted
         logger.warning(
-            "%s: %d complete commits of an interrupted writer adopted", handle.path, adopted
+            "%s: %d complete commits of an interrupted writer adopted, up to position %d",
+            handle.path,
+            adopted,
+            chain.position,
         )
     handle.in_doubt = False
     catch_up(handle, mark)

@@ -21,6 +21,7 @@ from aurora_es.format.frame import (
 from aurora_es.format.payload import EndPayload, encode_payload
 from aurora_es.journal.catch_up import catch_up, first_chain, open_successor
 from aurora_es.journal.generation import renew_manifest
+from aurora_es.journal.logs import logger
 from aurora_es.journal.tail_writes import (
     FULL_DISK_ERRNOS,
     poisoned,
@@ -66,7 +67,9 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     write_tail(handle, tail, frame, mark)
     try:
         handle.files.ftruncate(tail.fd, ended.offset)
+        meters, begun = handle.meters, handle.effects.monotonic()
         handle.files.fsync(tail.fd)
+        meters.note_sync(handle.effects.monotonic() - begun, meters.appended_commits)
     except OSError as error:
         raise poisoned(handle, tail.path, error) from error
     finish_roll(handle, ended, handle.state.index.tracking.values(), epoch=mark.epoch)
@@ -80,8 +83,15 @@ def roll(handle: Handle, mark: Mark) -> Mark:
     # A power cut may take the mark back to the old segment: recovery walks over its end frame.
     publish_synced(handle, mark)
     handle.in_doubt = False
+    meters.rolls += 1
     catch_up(handle, mark)
     take_roll_cycle(handle)
+    logger.info(
+        "%s: rolled to segment %d, which begins at position %d",
+        handle.path,
+        mark.segment_number,
+        mark.visible_position + 1,
+    )
     return mark
 
 

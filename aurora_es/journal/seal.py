@@ -17,9 +17,9 @@ from msgspec import UNSET
 from aurora_es.errors import CorruptionError
 from aurora_es.format.manifest import IndexRun, SealedSegment
 from aurora_es.format.names import segment_name
-from aurora_es.format.payload import decode_record
 from aurora_es.format.run import Source, source_digest
 from aurora_es.index.keys import key_range
+from aurora_es.journal.gathering import Gathered, gather
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import change_manifest, read_manifest
 from aurora_es.journal.mark_file import read_mark
@@ -27,7 +27,6 @@ from aurora_es.journal.sealed_index import SealedIndex, file_name_of
 from aurora_es.journal.sealed_segments import identity_of
 from aurora_es.late_imports import fork_waits
 from aurora_es.segment.commits import CommitWalk
-from aurora_es.segment.digest import LogicalDigest
 from aurora_es.segment.file import SegmentFile, check_segment
 from aurora_es.segment.frame_table import write_frame_table
 
@@ -46,39 +45,26 @@ class SegmentPostings:
     """What one pass over a sealed segment finds, for its run and its place in the manifest."""
 
     def __init__(
-        self, file: SegmentFile, genesis_id: bytes, lost: Collection[tuple[int, int]] = ()
+        self, file: SegmentFile, *, revision: int = 0, lost: Collection[tuple[int, int]] = ()
     ) -> None:
         """Walk ``file`` to its end; raises CorruptionError, UnsupportedFormatError.
 
         ``lost`` is what the manifest lists as lost in it.
         """
-        with fork_waits:
-            from aurora_es.index.collect import PostingCollector
-
         self.walk = CommitWalk(file, lost=lost)
-        self.collector: PostingCollector = PostingCollector(genesis_id, file.header.base_position)
-        self.first_timestamp = self.last_timestamp = 0
-        digest = LogicalDigest()
-        for commit in self.walk:
-            digest.add(commit)
-            if not self.first_timestamp:
-                self.first_timestamp = commit.timestamp
-            self.last_timestamp = commit.timestamp
-            if commit.records:
-                self.collector.add(commit.first_position, [*map(decode_record, commit.records)])
-        self.digest = digest.digest()
-        self.walk.check_digest(self.digest)
-
-    def entry(self, revision: int) -> SealedSegment:
-        """The segment as the manifest lists it."""
-        times = self.first_timestamp, self.last_timestamp
-        return entry_of(self.walk, revision=revision, times=times, digest=self.digest)
+        gathered = Gathered(self.walk, is_indexed=True)
+        self.entry = entry_of(self.walk, gathered, revision=revision)
+        assert gathered.collector is not None
+        self.collector: PostingCollector = gathered.collector
 
 
-def entry_of(
-    walk: CommitWalk, *, revision: int, times: tuple[int, int], digest: bytes
-) -> SealedSegment:
-    """A walked segment as the manifest lists it; ``times`` of its first and last commit, or zeros."""
+def entry_of(walk: CommitWalk, gathered: Gathered, *, revision: int) -> SealedSegment:
+    """Walk a segment, and say how the manifest lists it; ``gathered`` is new.
+
+    Raises CorruptionError, UnsupportedFormatError.
+    """
+    gather(walk, gathered, is_raw=not revision)
+    digest = gathered.finish()
     header, chain, end = walk.file.header, walk.chain, walk.end
     assert end is not None
     return SealedSegment(
@@ -90,8 +76,8 @@ def entry_of(
         end_offset=end.original_end,
         last_checksum=end.original_checksum,
         # Where all commits are lost, the time of the last one before.
-        first_timestamp=times[0] or chain.timestamp,
-        last_timestamp=times[1] or chain.timestamp,
+        first_timestamp=gathered.first_timestamp or chain.timestamp,
+        last_timestamp=gathered.last_timestamp or chain.timestamp,
         revision=revision,
         size_bytes=end.end_offset,
         file_checksum=end.last_checksum,
@@ -121,8 +107,8 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
     genesis_id = bytes.fromhex(manifest.genesis_id)
     file = SegmentFile(effects.files, os.path.join(path, name), writable=False)
     _check_follows(file, genesis_id, manifest)
-    found = SegmentPostings(file, genesis_id)
-    entry = found.entry(0)
+    found = SegmentPostings(file)
+    entry = found.entry
     write_frame_table(effects, path, identity_of(genesis_id, entry), found.walk.places)
     sealed = SealedIndex(effects, path, genesis_id, manifest, read_only=False, owns_lock=True)
     run = write_segment_run(
@@ -139,7 +125,13 @@ def seal_next(effects: Effects, path: str) -> SealedSegment | None:
         ),
         lock_timeout=LOCK_TIMEOUT_SECONDS,
     )
-    logger.info("%s: sealed segment %d", path, entry.segment_number)
+    logger.info(
+        "%s: sealed segment %d, positions %d to %d",
+        path,
+        entry.segment_number,
+        entry.base_position,
+        entry.last_position,
+    )
     return entry
 
 

@@ -19,6 +19,7 @@ from aurora_es.errors import AuroraConfigurationError, ClosedError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT, Journal
+from aurora_es.journal.logs import logger
 from aurora_es.journal.opening import refuse_network
 from aurora_es.weak_sets import members_of
 
@@ -62,6 +63,7 @@ class JournalLease:
         journal = self._journal
         if journal.handle.forked and not self._closed:
             journal = self._journal = _shared.lease(self, self.path, self._options)
+            logger.info("%s: opened again in the child of a fork", self.path)
         if self._closed:
             message = f"the recorder of {self.path} was closed; construct another one (its factory, or Journal.open)"
             raise ClosedError(message)

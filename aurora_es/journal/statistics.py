@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counts and settings of a journal; sizes in bytes."""
 
-    path: str
-    exists: bool
+    path: str  # of the journal
+    exists: bool  # whether it has been made yet
     events: int  # records that can be read
     lost_positions: int  # that a repair found lost, in what is retained
     retained_from: int  # position of the first of them
-    last_position: int
-    last_commit: int
+    last_position: int  # of the newest visible record; 0: there is none
+    last_commit: int  # number of the newest visible commit
     last_timestamp: datetime | None  # of the last commit, UTC
     events_per_second: (
         float | None
@@ -44,23 +44,23 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     segments: int  # made so far, the tail included
     rolled_segments: int  # closed, and not sealed yet
     sealed_segments: int  # as they were appended to
-    cooled_segments: int
-    runs: int
-    segment_bytes: int
-    run_bytes: int
-    tail_bytes: int
+    cooled_segments: int  # stored again, compressed
+    runs: int  # index runs
+    segment_bytes: int  # of all segments
+    run_bytes: int  # of all index runs
+    tail_bytes: int  # of what is used of the tail
     index_bytes: int  # memory of this process for records of the tail and of rolled segments
     durable: bool  # everything visible is known to be on disk
     unsynced_bytes: int  # visible, and not known to be on disk
     seconds_since_sync: float | None  # of the mark, by this process; None if it never did
-    epoch: int
-    sync: str
-    roll_cycle: str
-    compression: str
-    genesis_id: str
-    recoveries: int
-    adopted_commits: int
-    cut_bytes: int
+    epoch: int  # rises when visible commits were taken back
+    sync: str  # as recorded, in the text form of the settings
+    roll_cycle: str  # likewise
+    compression: str  # of what is written from now on
+    genesis_id: str  # hexadecimal; drawn when the journal was made
+    recoveries: int  # by this handle, since it was opened
+    adopted_commits: int  # complete commits that those found behind the mark
+    cut_bytes: int  # of a torn tail, that those cut
 
 
 def statistics_of(handle: Handle, *, exists: bool) -> Statistics:

@@ -31,7 +31,9 @@ def sync_journal(handle: Handle) -> None:
         try:
             if mark.durable_offset != mark.visible_offset:
                 assert handle.tail is not None
+                meters, begun = handle.meters, handle.effects.monotonic()
                 handle.files.fdatasync(handle.tail.fd)
+                meters.note_sync(handle.effects.monotonic() - begun, meters.appended_commits)
                 mark = _publish_durable(handle, mark, mark.visible_offset)
             if mark.sequence != handle.mark_synced_sequence:
                 handle.sync_mark(mark)
@@ -84,8 +86,11 @@ def _sync_once(handle: Handle) -> None:
     if remembered.segment_number != tail.header.segment_number:
         return
     try:
+        begun, appended_commits = handle.effects.monotonic(), handle.meters.appended_commits
         handle.files.fdatasync(tail.fd)
-        with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+        ended = handle.effects.monotonic()
+        with AppendLock(handle, ended + handle.lock_timeout):
+            handle.meters.note_sync(ended - begun, appended_commits)
             mark = mark_under_lock(handle)
             if mark.segment_number == remembered.segment_number and mark.epoch == remembered.epoch:
                 durable = max(mark.durable_offset, remembered.visible_offset)

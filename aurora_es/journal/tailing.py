@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from aurora_es.errors import ClosedError
+from aurora_es.journal.readers import note_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,11 @@ class Tailer:
         self._position = max(after, 0)
         self._follower = journal.follower()
         self._page: Iterator[StoredRecord] = iter(())
+        note_reader(self, "tailer", self._follower)
+
+    def reached(self) -> int:
+        """Position up to which everything was returned; from any thread."""
+        return self._position
 
     def __iter__(self) -> Self:
         """Return the tailer itself."""

@@ -125,7 +125,13 @@ async def open_queue(  # noqa: PLR0913 - a user's choices, all by name
     poll_interval: float | None = None,
     read_only: bool = False,
 ) -> AsyncIterator[Queue]:
-    """Open the queue at ``path`` for an ``async with`` block; see ``QueueBuilder``."""
+    """Open the queue at ``path`` for an ``async with`` block, and recover it if need be.
+
+    What is None is as ``QueueBuilder`` has it. ``unsynced_bytes_max`` is in bytes, ``lock_timeout`` and
+    ``poll_interval`` in seconds. Any number of processes may open one queue.
+
+    Raises AuroraConfigurationError, ForeignDirectoryError, CorruptionError, StorageError.
+    """
     builder = builder_of(
         path,
         {

@@ -67,11 +67,11 @@ class Parked(msgspec.Struct, array_like=True):
 class NameState(msgspec.Struct, array_like=True):
     """What is known of a receiver's or group's name."""
 
-    kind: str
-    version: int
-    frontier: int
-    held: dict[int, Held] = {}
-    parked: dict[int, Parked] = {}
+    kind: str  # of a named receiver or a group
+    version: int  # rises with each record about the name
+    frontier: int  # position up to which nothing is needed any more, but for what is held or parked
+    held: dict[int, Held] = {}  # by position: claimed, or given back for later
+    parked: dict[int, Parked] = {}  # by position
 
     def first_needed(self) -> int:
         """Position of the first message that is still needed."""

@@ -47,14 +47,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     included, and ``lease`` which claim of the group it belongs to.
     """
 
-    position: int
+    position: int  # from 1, without gaps
     timestamp_us: int  # microseconds since 1970, UTC: the time of its commit
-    type_name: str
-    body: bytes
-    key: str | None = None
-    headers: dict[str, Any] | None = None
-    attempts: int = 1
-    lease: str = ""
+    type_name: str  # bare name of its class
+    body: bytes  # the value's encoding
+    key: str | None = None  # messages of one key stay in order in a group
+    headers: dict[str, Any] | None = None  # what stands beside the value
+    attempts: int = 1  # how often a group has handed it out, this time included
+    lease: str = ""  # which claim of the group it belongs to
 
     @property
     def timestamp(self) -> datetime:
@@ -76,9 +76,9 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class Outgoing(msgspec.Struct, frozen=True):
     """A value for ``send_many`` with a key or headers of its own."""
 
-    value: Any
-    key: str | None = None
-    headers: dict[str, Any] | None = None
+    value: Any  # what is sent
+    key: str | None = None  # instead of that of the call
+    headers: dict[str, Any] | None = None  # instead of those of the call
 
 
 def message_of(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import ReadOnlyError
 from aurora_es.queue.queue_errors import QueueClosedError
+from aurora_es.weak_sets import members_of
 
 if TYPE_CHECKING:
     from aurora_es.queue.cursor_state import NameState
@@ -22,6 +24,7 @@ class QueueBase:
         self.messages = log.messages
         self.closed = False
         self._log = log
+        _queues.add(self)
 
     @property
     def path(self) -> str:
@@ -63,3 +66,13 @@ class QueueBase:
     def __repr__(self) -> str:
         """Name the path and the state."""
         return f"<{type(self).__name__} {self.path!r} {'closed' if self.closed else 'open'}>"
+
+
+_queues: weakref.WeakSet[QueueBase] = weakref.WeakSet()
+
+
+def open_queues() -> list[QueueBase]:
+    """Every queue that this process has open; those of a parent are closed to its child."""
+    return [
+        queue for queue in members_of(_queues) if not (queue.closed or queue.messages.handle.forked)
+    ]

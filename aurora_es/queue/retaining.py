@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class QueueRetentionReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a retention has dropped, or would drop."""
 
-    dry_run: bool
+    dry_run: bool  # nothing was changed
     retained_from: int  # position of the first message that is left
-    dropped_messages: int
-    dropped_segments: int
-    dropped_bytes: int
+    dropped_messages: int  # number of messages
+    dropped_segments: int  # number of files of messages
+    dropped_bytes: int  # of those files
     # For each name the first position that it needs; the lowest of them is never dropped.
     needed_from: dict[str, int] = {}
 

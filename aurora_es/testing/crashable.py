@@ -140,7 +140,7 @@ class CrashableFiles:
         Only LOCK_NB can be imitated by one thread: without it a taken lock raises RuntimeError.
         """
         opened = self._opened(fd)
-        owners = _file(opened).owners
+        owners = opened.node.owners
         kind = operation & ~fcntl.LOCK_NB
         if kind == fcntl.LOCK_UN:
             owners.pop(opened, None)
@@ -287,8 +287,7 @@ def _file(opened: OpenFile) -> FileNode:
 
 
 def _unlock(opened: OpenFile) -> None:
-    if isinstance(opened.node, FileNode):
-        opened.node.owners.pop(opened, None)
+    opened.node.owners.pop(opened, None)
 
 
 def _error(number: int, path: str) -> OSError:

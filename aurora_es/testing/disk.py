@@ -212,7 +212,7 @@ class FileNode:
 class DirectoryNode:
     """A directory: names in the cache, durable names, and the changes between them."""
 
-    __slots__ = ("durable", "entries", "inode", "mode", "pending")
+    __slots__ = ("durable", "entries", "inode", "mode", "owners", "pending")
 
     def __init__(self, inode: int, mode: int) -> None:
         """Make an empty directory."""
@@ -222,6 +222,7 @@ class DirectoryNode:
         self.durable: dict[str, Node] = {}
         # Each is a list of (name, node or None for removal) that happens as a whole.
         self.pending: list[list[tuple[str, Node | None]]] = []
+        self.owners: dict[OpenFile, int] = {}  # who holds a flock, and which
 
     def change(self, *changes: tuple[str, Node | None]) -> None:
         """Enter or remove names, as one atomic and unsynced change."""

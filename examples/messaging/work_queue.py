@@ -9,6 +9,7 @@ in order.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
@@ -82,6 +83,7 @@ async def run(path: Path) -> tuple[int, list[int]]:
 
 def main(arguments: list[str]) -> None:
     """Be a worker, or run the whole scene."""
+    logging.basicConfig(format="%(message)s")  # shows what is parked
     if arguments:
         asyncio.run(work(Path(arguments[0]), arguments[1]))
         return

@@ -74,7 +74,7 @@ def _repaired(
     link_segment(effects.files, path, written.packed.name)
     write_frame_table(effects, path, written.packed.identity, written.packed.places)
     new = SegmentFile(effects.files, os.path.join(path, written.packed.name), writable=False)
-    entry = SegmentPostings(new, genesis_id, written.packed.lost).entry(revision + 1)
+    entry = SegmentPostings(new, revision=revision + 1, lost=written.packed.lost).entry
     expected = (written.first_timestamp, written.last_timestamp)
     assert (entry.first_timestamp, entry.last_timestamp) == expected
     effects.files.unlink(file.path)

@@ -1,4 +1,4 @@
-"""Backup and restore killed at any file operation: source and last backup untouched, run again."""
+"""Backup, restore and fork killed at any file operation: source and last backup untouched, run again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from aurora_es import RollCycle, Sync
-from aurora_es.care import backup, restore, verify
+from aurora_es.care import backup, fork, restore, verify
 from aurora_es.files.layer import Effects, Files
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
@@ -39,7 +39,7 @@ def _contents(disk: CrashableDisk, path: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("power", [False, True])
-@pytest.mark.parametrize("what", ["backup", "restore"])
+@pytest.mark.parametrize("what", ["backup", "restore", "fork"])
 def test_killed_at_every_operation(what: str, *, power: bool) -> None:
     """After any death the source is as it was, the last backup restores, and a new run succeeds."""
     step = 0
@@ -58,7 +58,7 @@ def test_killed_at_every_operation(what: str, *, power: bool) -> None:
             if what == "backup":
                 backup("/data/journal", "/data/backup", copy=True, effects=_effects(faulty))
             else:
-                restore("/data/backup", "/data/new", position=3, effects=_effects(faulty))
+                _make_new(what, _effects(faulty))
         except SimulatedKill:
             pass
         else:
@@ -76,12 +76,19 @@ def test_killed_at_every_operation(what: str, *, power: bool) -> None:
                 "/data/journal", "/data/backup", copy=True, verify=True, effects=survivor
             )
             assert report.journals[0].position == 8
-        elif not _is_there(survivor, "/data/new"):
-            restore("/data/backup", "/data/new", position=3, effects=survivor)
-        if what == "restore":
+        else:
+            if not _is_there(survivor, "/data/new"):
+                _make_new(what, survivor)
             checked = verify("/data/new", effects=survivor)
             assert (checked.is_whole, checked.last_position) == (True, 3)
         step += 1 if step < 20 or what == "restore" else 3
+
+
+def _make_new(what: str, effects: Effects) -> None:
+    if what == "restore":
+        restore("/data/backup", "/data/new", position=3, effects=effects)
+    else:
+        fork("/data/journal", "/data/new", position=3, effects=effects)
 
 
 def _is_there(effects: Effects, path: str) -> bool:

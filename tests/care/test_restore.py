@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from aurora_es import CorruptionError, ForeignDirectoryError, Journal, RollCycle, Sync
+from aurora_es import (
+    ArgumentError,
+    CorruptionError,
+    ForeignDirectoryError,
+    Journal,
+    RollCycle,
+    Sync,
+)
 from aurora_es.care import backup, restore, verify
 from aurora_es.care.restore_point import Point
 from aurora_es.care.truncated_copy import copy_up_to
@@ -17,6 +24,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
 from aurora_es.format.mark import Mark
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
+from aurora_es.journal.retention import retain
 from tests.journal.support import SECOND, ManualClock, effects_with, message, open_with, states
 
 
@@ -52,6 +60,30 @@ def test_every_position_can_be_restored(tmp_path: Path, prepare: str) -> None:
             assert manifest is not None
             assert manifest.epoch > 1
             assert manifest.epochs == [(manifest.epoch, last + 1)]
+        background.work(str(target))
+        assert verify(target).is_whole
+
+
+@pytest.mark.parametrize("prepare", ["raw", "cool"])
+def test_what_is_left_of_a_journal_can_be_restored(tmp_path: Path, prepare: str) -> None:
+    """Of its first segment that is left, too, and then the newest one is a fresh one behind that."""
+    source = tmp_path / "journal"
+    _fill(source, 10)
+    background.seal(str(source))
+    if prepare == "cool":
+        background.cool(str(source), older_than_hours=-1)
+    retain(source, before_position=7)
+    backup(source, tmp_path / "backup")
+    for position in (5, 6):
+        with pytest.raises(ArgumentError, match="expected a point behind position 6"):
+            restore(tmp_path / "backup", tmp_path / "none", position=position)
+    for position in (7, 8, 9, 10):
+        target = tmp_path / f"restored-{position}"
+        restore(tmp_path / "backup", target, position=position)
+        with Journal.open(target) as journal:
+            assert (journal.first_position, journal.last_position) == (7, position)
+            assert states(journal, start=7) == [b"%d" % at for at in range(6, position)]
+            journal.append([message(b"new")])
         background.work(str(target))
         assert verify(target).is_whole
 

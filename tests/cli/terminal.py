@@ -16,6 +16,11 @@ ROWS = 24
 
 def run_at_terminal(*arguments: object, columns: int = 80, **more: str) -> str:
     """Run ``aurora-es`` with all streams at a terminal; returns what appears on it."""
+    return answer_at_terminal("", *arguments, columns=columns, **more)
+
+
+def answer_at_terminal(keys: str, *arguments: object, columns: int = 80, **more: str) -> str:
+    """The same, while somebody has typed ``keys`` already."""
     controller, terminal = pty.openpty()
     try:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
@@ -28,6 +33,7 @@ def run_at_terminal(*arguments: object, columns: int = 80, **more: str) -> str:
         ) as process:
             os.close(terminal)
             terminal = -1
+            os.write(controller, keys.encode())
             shown = _read_all(controller)
             process.wait(TIMEOUT_SECONDS)
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aurora_es import Journal
-from aurora_es.cli.selection import parse_time
+from aurora_es.inspection.selection import parse_time
 from tests.cli.support import make_journal, run
 
 

@@ -8,13 +8,16 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
 from aurora_es.cli.commands import app
 from tests.cli.support import (
+    call,
     damage,
     environment,
     make_journal,
@@ -26,11 +29,30 @@ from tests.cli.support import (
 )
 from tests.cli.terminal import run_at_terminal
 
-READING = ("info", "cat", "tail", "at", "streams", "topics")
+READING = ("info", "ls", "stats", "cat", "tail", "at", "streams", "topics")
 CHANGING = ("seal", "merge", "cool", "retain", "compact", "set", "repair", "rebuild")
 COMMANDS = (*READING, *CHANGING, "verify")
-ALL_COMMANDS = (*COMMANDS, "backup", "doctor", "restore")
-BEHIND_THE_PATH = {"at": ("2026-11-25T20:00:00Z",)}  # what some have to be given as well
+ALL_COMMANDS = (
+    *COMMANDS,
+    "backup",
+    "bench",
+    "diff",
+    "doctor",
+    "export",
+    "fork",
+    "grep",
+    "import",
+    "init",
+    "projection",
+    "queue",
+    "restore",
+    "show",
+    "ui",
+)
+BEHIND_THE_PATH = {
+    "at": ("2026-11-25T20:00:00Z",),
+    "retain": ("--bytes-max", "0"),
+}  # what some have to be given as well
 
 
 def snapshot(path: Path) -> dict[str, tuple[object, ...]]:
@@ -176,19 +198,38 @@ def test_what_may_not_be_read_is_told(tmp_path: Path, obeying: tuple[str, ...]) 
         secret.chmod(stat.S_IRWXU)
 
 
-def test_help_names_every_command_and_option() -> None:
-    """Each --help tells all options, an example of the command itself, and the exit codes."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert sorted(commands) == sorted(ALL_COMMANDS)
-    for name, command in commands.items():
-        done = run(name, "--help", COLUMNS="200")
-        assert done.returncode == 0
-        for option in (option for parameter in command.params for option in parameter.opts):
-            shown = option if option.startswith("-") else option.upper()
-            assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", done.stdout), option
-        assert f"$ aurora-es {name} " in done.stdout
+def commands_of(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of a group, those of its groups included, by the names that lead to it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, *names, name)
+        else:
+            yield (*names, name), command
+
+
+def test_help_names_every_command_and_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each --help tells all options, an example of the command itself, and the exit codes.
+
+    All report as JSON, too; and no line break of the source is left in a paragraph.
+    """
+    monkeypatch.setenv("COLUMNS", "200")
+    group: Any = typer.main.get_command(app)
+    assert sorted(group.commands) == sorted(ALL_COMMANDS)
+    for names, command in commands_of(group):
+        call(*names, "--help")
+        shown = capsys.readouterr().out
+        assert "\n" not in command.help.replace("\n\n", "")
+        assert any("--json" in parameter.opts for parameter in command.params), names
+        for parameter in command.params:
+            for option in parameter.opts:
+                is_option = option.startswith("-")
+                word = option if is_option else (parameter.metavar or option.upper()).strip("[]")
+                assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), option
+        assert re.search(rf"\$ (\w+=\S+ )?aurora-es {' '.join(names)} ", shown), names
         for text in ("0 done", "1 not found", "2 wrong arguments", "3 the journal is damaged"):
-            assert text in done.stdout
+            assert text in shown
     overview = run("--help", COLUMNS="200").stdout
     assert all(re.search(rf"^. {name} ", overview, re.MULTILINE) for name in ALL_COMMANDS)
 

@@ -40,6 +40,17 @@ def test_streams_are_chosen(tmp_path: Path) -> None:
     assert run("streams", path, "--limit", "0").stdout == ""
 
 
+def test_streams_go_on_behind_one_of_them(tmp_path: Path) -> None:
+    """Page by page each is there once; a whole id is looked up, however it is written."""
+    path = make_journal(tmp_path / "j")
+    (first, second) = [line.split("\t")[0] for line in run("streams", path).stdout.splitlines()]
+    assert run("streams", path, "--limit", "1").stdout.startswith(first)
+    assert run("streams", path, "--after", first).stdout.startswith(second)
+    assert run("streams", path, "--after", second).stdout == ""
+    assert run("streams", path, "--prefix", OWNER.hex).stdout.startswith(str(OWNER))
+    assert run("streams", path, "--after", "nobody").returncode == 1
+
+
 def test_what_would_steer_a_terminal_is_escaped(tmp_path: Path) -> None:
     """Ids and topics are bytes of strangers."""
     path = tmp_path / "j"

@@ -101,8 +101,8 @@ MUTANTS = (
         (
             (
                 _APPEND,
-                "        if durable:\n            handle.files.fdatasync(tail.fd)\n        _publish(handle,",
-                "        _publish(handle,",
+                "            handle.files.fdatasync(tail.fd)\n",
+                "            pass\n",
             ),
             (
                 _APPEND,

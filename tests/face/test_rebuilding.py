@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from eventsourcing.persistence import ProgrammingError, Tracking
 from eventsourcing.projection import Projection, ProjectionRunner
 from eventsourcing.utils import get_topic
 
-from aurora_es import JournaledView, ViewTable, rebuild_projection
+from aurora_es import (
+    HistoryChangedError,
+    Journal,
+    JournaledView,
+    RollCycle,
+    ViewTable,
+    rebuild_projection,
+)
+from aurora_es.care import backup, restore, verify
 from tests.face.domain import Counter, Counters, SeenView
 from tests.face.support import PATIENCE_SECONDS, Script, factory_on
 
@@ -176,6 +185,36 @@ def test_a_failed_rebuild_changes_nothing(
     with running(env) as runner:
         runner.wait(runner.app.tick(counter_id), timeout=PATIENCE_SECONDS)
     assert view.ticks.items() == [(counter_id, 62)]
+
+
+@pytest.mark.parametrize("left", [0, 11])
+def test_an_application_that_was_restored(env: Environment, view: TicksView, left: int) -> None:
+    """Of another history than the view has tracked: all is built of what is there now."""
+    with running(env) as runner:
+        counter_id = runner.app.begin(10)
+        runner.wait(runner.app.tick(counter_id), timeout=PATIENCE_SECONDS)
+    root = Path(env["AURORA_PATH"])
+    backup(root / "Counters" / "events", root / "backup")
+    shutil.rmtree(root / "Counters" / "events")
+    restore(root / "backup", root / "Counters" / "events", position=left)
+    with pytest.raises(HistoryChangedError, match="aurora-es projection rebuild"):
+        running(env, RightTicks)
+    assert rebuild(env, page_size=3) == left
+    expected = [(counter_id, left - 1)] if left else []
+    assert view.ticks.items() == expected
+    assert view.max_tracking_id("Counters") == left
+    with running(env, RightTicks) as runner:
+        other_id = runner.app.begin(2)
+        runner.wait(left + 3, timeout=PATIENCE_SECONDS)
+    assert view.ticks.items() == [*expected, (other_id, 2)]
+    view.close()
+    tracking = root / "Ticks" / "tracking"
+    for _ in range(2):  # what was tracked is known from the tail, then from a checkpoint
+        with Journal.open(tracking, roll_cycle=RollCycle.events(1)) as journal:
+            assert journal.tracking()["Counters"] == left + 3
+            journal.append([])
+    assert verify(tracking).is_whole
+    assert rebuild(env) == left + 3
 
 
 _READER = """

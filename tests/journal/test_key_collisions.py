@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from aurora_es import ConflictError, RollCycle
 from aurora_es.index import collect
 from aurora_es.index.keys import originator_key
-from aurora_es.journal import background, sealed_index
+from aurora_es.journal import background, by_originator, sealed_index
 from tests.face.support import factory_on
 from tests.journal.support import effects_with, event, open_with
 
@@ -75,3 +75,30 @@ def test_events_of_other_ids_are_left_out(tmp_path: Path) -> None:
         recorder.insert_events([events[0]])
     recorder.insert_events([StoredEvent("id 1", 0, "t", b"")])
     factory.close()
+
+
+@pytest.mark.parametrize("desc", [False, True])
+@pytest.mark.parametrize("limit", [None, 1, 5])
+def test_pages_of_versions_leave_out_other_ids(
+    tmp_path: Path,
+    desc: bool,  # noqa: FBT001 - parametrized
+    limit: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two ids with the same versions: each has all of its own, also where a page ends between."""
+    monkeypatch.setattr(by_originator, "_PAGE_RECORDS", 3)
+    monkeypatch.setattr(by_originator, "_PAGE_POSITIONS", 3)
+    path = tmp_path / "journal"
+    with open_with(path, effects_with(), roll_cycle=RollCycle.events(6)) as journal:
+        for version in range(1, COUNT + 1):
+            journal.append([event("a", version), event("b", version)])
+        background.seal(str(path))
+        journal.renew()
+        for key, first in (("a", 1), ("b", 2)):
+            pages = by_originator.read_versions(
+                journal.handle, key, gt=None, lte=None, desc=desc, limit=limit, until=2 * COUNT
+            )
+            found = [position for page in pages for position, _, _ in page]
+            wanted = list(range(first, 2 * COUNT + 1, 2))
+            assert found == (wanted[::-1] if desc else wanted)[:limit]
+            assert set(wanted) <= set(by_originator.positions_of(journal.handle, key, 2 * COUNT))

@@ -1,4 +1,4 @@
-"""Gathers what ``info`` tells about a journal.
+"""Gathers what there is to tell about a journal, without reading its records.
 
 Theory of operation: ``survey`` reads the manifest, the mark and the directory, whatever the
 journal's length; ``inspect`` opens the journal too, which walks and checks what is not sealed, up to
@@ -15,8 +15,6 @@ from datetime import datetime
 
 import msgspec
 
-from aurora_es.cli.finding import open_to_read, unfinished
-from aurora_es.cli.text import encodable
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import Manifest
@@ -27,6 +25,8 @@ from aurora_es.format.names import (
     parse_run_name,
     parse_segment_name,
 )
+from aurora_es.inspection.finding import open_to_read, unfinished
+from aurora_es.inspection.plain import encodable
 from aurora_es.journal.creation import is_unborn
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.journal import Journal
@@ -102,7 +102,7 @@ def survey(path: str) -> tuple[Summary, Exception | None] | None:
     tail, error = _read_settings(summary)
     if error is None and tail is None:
         return None
-    _list_files(summary, tail, _manifest_of(path))
+    list_files(summary, tail, _manifest_of(path))
     return summary, error
 
 
@@ -122,7 +122,7 @@ def inspect(path: str) -> tuple[Details, Exception | None]:
         except (AuroraError, OSError) as failed:
             error = failed
             details.error = _fault(failed)
-    details.segments = _list_files(details, tail, _manifest_of(path))
+    details.segments = list_files(details, tail, _manifest_of(path))
     return details, error
 
 
@@ -186,7 +186,7 @@ def _walk(details: Details, journal: Journal) -> int:
     return chain.segment_number
 
 
-def _list_files(summary: Summary, tail: int | None, manifest: Manifest | None) -> list[SegmentInfo]:
+def list_files(summary: Summary, tail: int | None, manifest: Manifest | None) -> list[SegmentInfo]:
     """Add up the files of the journal; returns its segments, oldest first."""
     named = []
     for directory, name, status in _files_of(summary.path):

@@ -1,0 +1,107 @@
+"""Finds the journals under a path that a user gave, and opens one for reading.
+
+Theory of operation: a path is a journal, the directory of an application or a whole AURORA_PATH; see
+``aurora_es/journal/discovery.py``. To read, the target of a backup stands for its current copy. What
+is left here is which of them somebody looks at.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aurora_es.environment import parse_flag, read_setting
+from aurora_es.errors import AuroraError
+from aurora_es.files.layer import SYSTEM_EFFECTS, exists
+from aurora_es.format.names import BACKUP
+from aurora_es.journal.discovery import Findings, journals_below
+from aurora_es.journal.journal import Journal
+from aurora_es.late_imports import fork_waits
+from aurora_es.store import EVENTS
+
+_EXPECTED = (
+    "expected a journal (a directory with a `manifest`), the directory of an application, or an"
+    " AURORA_PATH"
+)
+# The journal's own refusal names this setting.
+_NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
+
+
+class PathError(AuroraError):
+    """The path names no journal, or more than one where one is needed."""
+
+
+def find_journals(path: str) -> Findings:
+    """Find the journal ``path``, or all journals up to two levels below it.
+
+    A target of backups stands for its current copy. Raises PathError if there is none, and OSError
+    if ``path`` itself cannot be listed.
+    """
+    check_directory(path)
+    os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
+    findings = journals_below(copy_in(path) or path)
+    if not findings.journals:
+        message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
+        if findings.unreadable:
+            message += f". Not readable: {', '.join(findings.unreadable)}"
+        raise PathError(message)
+    return findings
+
+
+def copy_in(path: str) -> str | None:
+    """The current copy in a target of backups; None for what is none. Raises CorruptionError."""
+    if not exists(SYSTEM_EFFECTS.files, os.path.join(path, BACKUP)):
+        return None
+    # All that looks after stores comes with it, which takes longer than most looks.
+    with fork_waits:
+        from aurora_es.care.backup_record import current_copy
+
+    return current_copy(SYSTEM_EFFECTS.files, path)
+
+
+def check_directory(path: str, *, may_be_missing: bool = False) -> None:
+    """Raise PathError for what is there and no directory, or, unless it may be, for nothing."""
+    if not os.path.lexists(path):
+        if may_be_missing:
+            return
+        message = f"{path}: no such directory; {_EXPECTED}"
+        raise PathError(message)
+    if not os.path.isdir(path):
+        message = f"{path} is not a directory; {_EXPECTED}"
+        raise PathError(message)
+
+
+def find_journal(path: str) -> str:
+    """Find the one journal that ``path`` stands for; raises PathError.
+
+    The directory of an application stands for its events.
+    """
+    journals = find_journals(path).journals
+    if len(journals) == 1:
+        return journals[0]
+    events = os.path.join(path, EVENTS)
+    if events in journals:
+        return events
+    message = f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}"
+    raise PathError(message)
+
+
+def open_to_read(path: str) -> Journal:
+    """Open the journal ``path``; raises PathError if it was never finished, and as Journal.open."""
+    journal = Journal.open(path, read_only=True, allow_network_file_system=network_allowed())
+    if not journal.attach():
+        journal.close()
+        raise unfinished(path)
+    return journal
+
+
+def unfinished(path: str) -> PathError:
+    """The error for a journal whose creator died before any append could reach it."""
+    return PathError(
+        f"{path}: expected a journal, found one whose creation was not finished; the next append"
+        " makes it anew"
+    )
+
+
+def network_allowed() -> bool:
+    """Whether the environment allows journals on network file systems."""
+    return read_setting(os.environ, "", _NETWORK_SETTING, parse_flag, default=False)

@@ -1,0 +1,202 @@
+"""From and to the library's PostgreSQL recorders; where no server runs, all is skipped.
+
+The server is that of the library's ``POSTGRES_*`` variables, or a local one with database, user and
+password ``eventsourcing``. Each test has a schema of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from eventsourcing.persistence import StoredEvent, Tracking
+from eventsourcing.utils import Environment
+
+from aurora_es import AuroraConfigurationError
+from aurora_es.moving import (
+    GapsError,
+    PostgresDatabase,
+    SourceError,
+    SqliteFile,
+    TargetError,
+    export_events,
+    import_events,
+    position_of_source_id,
+)
+from aurora_es.moving import postgres_database as postgres_module
+from tests.cli.support import run
+from tests.moving.sides import ORDER, OTHER, events, make_sqlite, read_sqlite, read_store
+
+SNAPSHOTS = [StoredEvent(ORDER, 7, "s", b"7"), StoredEvent(OTHER, 3, "s", b"\xff")]
+
+
+class Server:
+    """A schema of a server, and the library's factory for it."""
+
+    def __init__(self, psycopg: Any) -> None:
+        """Make the schema; raises psycopg's error if no server answers."""
+        found = {
+            key: os.environ.get(f"POSTGRES_{key.upper()}", default)
+            for key, default in (
+                ("dbname", "eventsourcing"),
+                ("host", "127.0.0.1"),
+                ("port", "5432"),
+                ("user", "eventsourcing"),
+                ("password", "eventsourcing"),
+            )
+        }
+        self.dsn = psycopg.conninfo.make_conninfo(**found)
+        self.connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=3)
+        self.schema = f"moving_{uuid4().hex}"
+        self.connection.execute(f"CREATE SCHEMA {self.schema}")
+        self.env = {f"POSTGRES_{key.upper()}": value for key, value in found.items()}
+        self.env["POSTGRES_SCHEMA"] = self.schema
+
+    def close(self) -> None:
+        """Drop the schema."""
+        self.connection.execute(f"DROP SCHEMA {self.schema} CASCADE")
+        self.connection.close()
+
+    def execute(self, statement: str) -> Any:
+        """Run a statement in the schema."""
+        self.connection.execute(f"SET search_path TO {self.schema}")
+        return self.connection.execute(statement)
+
+    def factory(self, kind: str = "uuid") -> Any:
+        """The library's factory of the application Shop."""
+        library: Any = import_module("eventsourcing.postgres")
+        return library.PostgresFactory(
+            Environment("Shop", {**self.env, "ORIGINATOR_ID_TYPE": kind})
+        )
+
+    def database(self, kind: str = "uuid") -> PostgresDatabase:
+        """The side of a move."""
+        return PostgresDatabase(
+            self.dsn, application_name="Shop", schema=self.schema, originator_id_type=kind
+        )
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A schema of its own."""
+    if find_spec("psycopg") is None:
+        pytest.skip("psycopg is not installed: pip install 'aurora-es[postgres]'")
+    psycopg: Any = import_module("psycopg")
+    try:
+        made = Server(psycopg)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL server for tests: {str(error).splitlines()[0]}")
+    yield made
+    made.close()
+
+
+def _fill(server: Server, count: int = 10) -> None:
+    with server.factory() as factory:
+        recorder = factory.process_recorder()
+        recorder.insert_events(events(count), tracking=Tracking("Up", 42))
+        factory.aggregate_recorder("snapshots").insert_events(SNAPSHOTS)
+
+
+def test_a_round_trip_through_postgres(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite to journals to PostgreSQL to journals: all is there, page by page."""
+    monkeypatch.setattr(postgres_module, "ROWS_MAX", 4)
+    path = make_sqlite(tmp_path / "shop.db", events(18), snapshots=SNAPSHOTS, tracking=[("Up", 42)])
+    first = import_events(SqliteFile(path), tmp_path / "a" / "Shop")
+    second = export_events(tmp_path / "a" / "Shop", server.database())
+    again = export_events(tmp_path / "a" / "Shop", server.database())
+    third = import_events(server.database(), tmp_path / "b" / "Shop")
+    assert [part.moved for part in again.parts] == [0, 0]
+    assert len({tuple((p.count, p.digest) for p in r.parts) for r in (first, second, third)}) == 1
+    assert read_store(tmp_path / "b") == read_sqlite(path)
+    with server.factory() as factory:
+        recorder = factory.process_recorder()
+        assert recorder.max_tracking_id("Up") == 42
+        # What the application records next gets the next id.
+        assert recorder.insert_events([StoredEvent(ORDER, 99, "t", b"")]) == [19]
+
+
+def test_texts_as_ids(tmp_path: Path, server: Server) -> None:
+    """Applications with ORIGINATOR_ID_TYPE=text are moved as well."""
+    stored = [StoredEvent("order-ü", 1, "t", b"1"), StoredEvent(str(ORDER), 1, "t", b"2")]
+    path = make_sqlite(tmp_path / "shop.db", stored, originator_id_type="text")
+    import_events(SqliteFile(path, originator_id_type="text"), tmp_path / "a" / "Shop")
+    export_events(tmp_path / "a" / "Shop", server.database("text"))
+    import_events(server.database("text"), tmp_path / "b" / "Shop")
+    assert [row[1:] for row in read_store(tmp_path / "b").notifications] == [
+        (event.originator_id, event.originator_version, event.topic, event.state)
+        for event in stored
+    ]
+    with pytest.raises(TargetError, match="--originator-id-type text"):
+        export_events(tmp_path / "a" / "Shop", PostgresDatabase(server.dsn, schema=server.schema))
+
+
+def test_gaps_of_a_sequence(tmp_path: Path, server: Server) -> None:
+    """An insert that was rolled back has left a gap, as ordinary life does."""
+    _fill(server)
+    server.execute("SELECT nextval('shop_events_notification_id_seq')")
+    with server.factory() as factory:
+        factory.process_recorder().insert_events([StoredEvent(ORDER, 99, "t", b"")])
+    with pytest.raises(GapsError, match="id 11 of events, found 12"):
+        import_events(server.database(), tmp_path / "store" / "Shop")
+    import_events(server.database(), tmp_path / "store" / "Shop", gaps="renumber")
+    assert position_of_source_id(tmp_path / "store" / "Shop", 12) == 11
+
+
+def test_bad_rows_and_missing_tables(tmp_path: Path, server: Server) -> None:
+    """NULLs are named, and a database without the tables is no source."""
+    with pytest.raises(SourceError, match="expected a table shop_events"):
+        import_events(server.database(), tmp_path / "store" / "Shop")
+    assert not (tmp_path / "store").exists()
+    _fill(server)
+    server.execute("UPDATE shop_events SET topic = NULL WHERE notification_id = 3")
+    with pytest.raises(SourceError, match="found NULL"):
+        import_events(server.database(), tmp_path / "store" / "Shop")
+
+
+def test_texts_that_postgres_cannot_hold(tmp_path: Path, server: Server) -> None:
+    """A topic with a NUL is refused, and nothing of its page is written."""
+    path = make_sqlite(tmp_path / "shop.db", [StoredEvent(ORDER, 1, "a\0b", b"")])
+    import_events(SqliteFile(path), tmp_path / "a" / "Shop")
+    with pytest.raises(TargetError, match="nothing of this page was written"):
+        export_events(tmp_path / "a" / "Shop", server.database())
+
+
+def test_the_commands(tmp_path: Path, server: Server) -> None:
+    """Tables are those of the application that PATH names, unless it is told otherwise."""
+    _fill(server)
+    more = ("--schema", server.schema)
+    done = run("import", "postgres", server.dsn, tmp_path / "store" / "Shop", *more)
+    assert done.returncode == 0, done.stderr
+    assert "10 events, 10 of them moved now" in done.stdout
+    done = run(
+        "export", "postgres", server.dsn, tmp_path / "store" / "Shop", *more, "--application", "New"
+    )
+    assert done.returncode == 0, done.stderr
+    assert server.execute("SELECT COUNT(*) FROM new_events").fetchall() == [(10,)]
+
+
+def test_no_server_is_told(tmp_path: Path) -> None:
+    """A database that cannot be reached is an error with the words of libpq; so is no psycopg."""
+    source = PostgresDatabase("host=127.0.0.1 port=1 dbname=none connect_timeout=2")
+    with pytest.raises((SourceError, AuroraConfigurationError)) as caught:
+        import_events(source, tmp_path / "store" / "Shop")
+    assert "port 1" in str(caught.value) or "aurora-es[postgres]" in str(caught.value)
+
+
+def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg the error says what to install."""
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(postgres_module, "import_module", missing)
+    with pytest.raises(AuroraConfigurationError, match=r"pip install 'aurora-es\[postgres\]'"):
+        import_events(PostgresDatabase(""), tmp_path / "store" / "Shop")
