@@ -96,7 +96,7 @@ CARE_MUTANTS = (
         (
             (
                 _RESTORE,
-                "    epoch = max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)\n",
+                "    epoch = next_epoch(effects, at)\n",
                 "    epoch = at.mark.epoch\n",
             ),
         ),
