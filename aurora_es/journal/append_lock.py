@@ -59,9 +59,12 @@ class AppendLock:
 
     def _acquire(self) -> Descriptors:
         handle = self._handle
-        if not handle.append_mutex.acquire(blocking=False):
-            self._wait_for_thread()
+        mutex = handle.append_mutex
+        if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as in threading.Condition
+            raise self._timed_out()  # a signal handler that appends in the middle of an append
         try:
+            if not mutex.acquire(blocking=False):
+                self._wait_for_thread()
             descriptors = handle.descriptors or handle.attached()
             if self._has_to_queue() or not self._try_lock(descriptors):
                 self._take_turns(descriptors)
@@ -70,13 +73,15 @@ class AppendLock:
                 descriptors = self._reopen()
                 self._take_turns(descriptors)
         except BaseException:
-            # Also when interrupted just behind a call that took a lock; unlocking is harmless.
-            held = handle.descriptors
-            try:
-                if held is not None and held.lock_fd >= 0:
-                    self._unlock(held.lock_fd)
-            finally:
-                handle.append_mutex.release()
+            # Also when interrupted just behind a call that took a lock; unlocking is harmless. Only
+            # the mutex itself knows whether it was taken: an interrupt may come behind the wait for it.
+            if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001
+                held = handle.descriptors
+                try:
+                    if held is not None and held.lock_fd >= 0:
+                        self._unlock(held.lock_fd)
+                finally:
+                    mutex.release()
             raise
         self._descriptors = descriptors
         return descriptors
@@ -86,13 +91,15 @@ class AppendLock:
         begun = handle.effects.monotonic()
         remaining = self._deadline - begun
         if remaining <= 0 or not handle.append_mutex.acquire(timeout=remaining):
-            message = (
-                f"{handle.path}: timed out waiting for another thread of this process to finish"
-                " its append; nothing was written. Try again, or raise AURORA_LOCK_TIMEOUT"
-                " (lock_timeout=)"
-            )
-            raise LockTimeoutError(message)
+            raise self._timed_out()
         self._waited_seconds += handle.effects.monotonic() - begun
+
+    def _timed_out(self) -> LockTimeoutError:
+        return LockTimeoutError(
+            f"{self._handle.path}: timed out waiting for another thread of this process to finish"
+            " its append; nothing was written. Try again, or raise AURORA_LOCK_TIMEOUT"
+            " (lock_timeout=)"
+        )
 
     def __exit__(self, *_: object) -> None:
         """Release both locks; the flock goes with its descriptor if that was closed already."""

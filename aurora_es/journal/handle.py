@@ -135,7 +135,9 @@ class Handle:
         self.compression = CompressionFormat.NONE
         self.codec = 0  # of ``compression``
         self.attach_mutex = threading.Lock()
-        self.append_mutex = threading.Lock()  # taken before the flocks, by AppendLock only
+        # Taken before the flocks, by AppendLock only, and never twice: of this kind since it knows who
+        # has it, whenever an interrupt comes.
+        self.append_mutex = threading.RLock()
         self.index_lock = threading.Lock()
         # Threads that may hold append_mutex, and those that may hold index_lock outside of an
         # append: each adds and discards itself, see ``closing.py``.
@@ -292,7 +294,7 @@ class Handle:
         descriptors, self.descriptors = self.descriptors, None
         self.forked = True
         self.attach_mutex = threading.Lock()
-        self.append_mutex = threading.Lock()
+        self.append_mutex = threading.RLock()
         self.index_lock = threading.Lock()
         self.appending_threads = set()
         self.indexing_threads = set()

@@ -200,11 +200,11 @@ MUTANTS = (
             (
                 _LOCK,
                 (
-                    "                if held is not None and held.lock_fd >= 0:\n"
-                    "                    self._unlock(held.lock_fd)\n"
-                    "            finally:\n"
+                    "                    if held is not None and held.lock_fd >= 0:\n"
+                    "                        self._unlock(held.lock_fd)\n"
+                    "                finally:\n"
                 ),
-                "                pass\n            finally:\n",
+                "                    pass\n                finally:\n",
             ),
         ),
     ),
