@@ -104,6 +104,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
     *,
     copy: bool = False,
     verify: bool = False,
+    replace: bool = False,
     progress: Progress | None = None,
     effects: Effects = SYSTEM_EFFECTS,
     lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
@@ -112,7 +113,8 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
 
     ``path`` is a journal, the directory of an application or an AURORA_PATH. Files are linked where
     the file system can; ``copy`` copies everything that the target does not hold yet. ``verify``
-    reads the whole copy before it becomes the current one. ``progress`` is told of files.
+    reads the whole copy before it becomes the current one. ``progress`` is told of files. Refused
+    is a source that lacks journals, or events, of the copy before, unless ``replace`` gives these up.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is none of ours or of another
     source, LockTimeoutError, CorruptionError; the backup before is left as it was.
@@ -133,7 +135,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
             number = 1 + max(_numbers(effects.files, place), default=0)
             try:
                 cuts = take_cuts(effects, source, lock_timeout=lock_timeout)
-                _refuse_other(place, before, cuts)
+                _refuse_other(place, before, cuts, replace=replace)
                 work = _Copying(effects, source, place, f"{number:010d}", before, copy=copy)
                 journals = work.copy_all(cuts, progress, verify=verify)
             except _DroppedError:
@@ -217,25 +219,40 @@ def _finish(files: Files, target: str, report: BackupReport) -> None:
         files.sync_directory(directory)
 
 
-def _refuse_other(target: str, before: BackupReport | None, cuts: list[Cut]) -> None:
+def _refuse_other(
+    target: str, before: BackupReport | None, cuts: list[Cut], *, replace: bool
+) -> None:
+    """Raise ForeignDirectoryError if the copy before holds what the source does not."""
     if before is None:
         return
-    known = {one.path: one.genesis_id for one in before.journals}
-    common = [cut for cut in cuts if cut.path in known]
-    for cut in common:
-        if known[cut.path] != cut.at.manifest.genesis_id:
-            message = (
-                f"{target}: expected a backup of journal {cut.at.manifest.genesis_id} at {cut.path},"
-                f" found one of {known[cut.path]}; nothing was changed. Give this source another"
-                " target (`aurora-es doctor` looks at what is there)"
-            )
-            raise ForeignDirectoryError(message)
-    if not common:
+    known = {one.path: one for one in before.journals}
+    if not any(cut.path in known for cut in cuts):
         message = (
             f"{target}: holds a backup of other journals: {', '.join(sorted(known))}; nothing was"
             " changed. Give this source another target (`aurora-es doctor` looks at what is there)"
         )
         raise ForeignDirectoryError(message)
+    if replace:
+        return
+    found = {cut.path: cut.at for cut in cuts}
+    for path, copied in known.items():
+        at = found.get(path)
+        problem = ""
+        if at is None:
+            problem = "found no such journal in the source"
+        elif at.manifest.genesis_id != copied.genesis_id:
+            problem = f"found journal {at.manifest.genesis_id}"
+        elif at.mark.visible_position < copied.position:
+            problem = f"found it up to position {at.mark.visible_position} only"
+        if problem:
+            message = (
+                f"{target}: the copy in it holds {path}, journal {copied.genesis_id} up to position"
+                f" {copied.position}; expected that in the source, {problem}; nothing was changed."
+                " If that is meant, as after a restore, give the copy up with `aurora-es backup"
+                " --replace` (replace=True), or give this source another target (`aurora-es doctor`"
+                " looks at what is there)"
+            )
+            raise ForeignDirectoryError(message)
 
 
 def take_cuts(effects: Effects, source: str, *, lock_timeout: float) -> list[Cut]:
@@ -296,7 +313,11 @@ class _Copying:
         self.source = source
         self.root = os.path.join(target, directory)
         self.before = "" if before is None else os.path.join(target, before.directory)
-        self.epochs = {} if before is None else {one.path: one.epoch for one in before.journals}
+        self.histories = (
+            {}
+            if before is None
+            else {one.path: (one.genesis_id, one.epoch) for one in before.journals}
+        )
         self.copy = copy
 
     def copy_all(
@@ -328,7 +349,8 @@ class _Copying:
             os.path.normpath(os.path.join(root, cut.path)) if root else ""
             for root in (self.source, self.root, self.before)
         )
-        if anew or self.epochs.get(cut.path) != cut.at.manifest.epoch:
+        history = cut.at.manifest.genesis_id, cut.at.manifest.epoch
+        if anew or self.histories.get(cut.path) != history:
             before = ""  # names of another history may stand for other bytes
         copied_bytes, copied, linked = 0, 0, 0
         left_out = []

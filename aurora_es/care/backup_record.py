@@ -18,6 +18,7 @@ from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import exists, read_if_there, replace_file
 from aurora_es.files.locks import flocked
 from aurora_es.format.names import BACKUP, LOCK, NEW_SUFFIX
+from aurora_es.journal.discovery import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,25 @@ def current_copy(files: Files, target: str) -> str | None:
     """
     record = read_record(files, target)
     return None if record is None else os.path.join(target, record.directory)
+
+
+def missing_journals(files: Files, target: str) -> list[str]:
+    """Paths of journals that the record of ``target`` names and its current copy lacks.
+
+    Empty for what is no target. Raises CorruptionError.
+    """
+    record = read_record(files, target)
+    if record is None:
+        return []
+    paths = [
+        os.path.normpath(os.path.join(target, record.directory, one.path))
+        for one in record.journals
+    ]
+    return [
+        path
+        for path in paths
+        if not exists(files, path) or not is_journal(files, path, files.listdir(path))
+    ]
 
 
 @contextmanager

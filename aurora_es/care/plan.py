@@ -228,7 +228,7 @@ def _plan_segment(
         missing = "nothing of it can be read" if several else "the file is missing"
         if any(one.header is not None for one in several):
             missing = "it is of another history, and does not fit in"
-        is_end_known = told is not None or not is_tail
+        is_end_known = not is_tail or (told is not None and not found.mark_problem)
         best = SegmentPlan(number, None, place, begin, end, 0, missing, joined(lost), is_end_known)
     return best._replace(revision=next_revision(found, number), problem=problem or best.problem)
 
@@ -283,7 +283,9 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         if file is not None:
             visible = max(0 if mark is None else mark.visible_offset, valid_end(file))
             place = place._replace(visible_offset=visible)
-            is_end_known = mark is not None or file.is_zero_from(visible)
+            is_end_known = mark is not None and (
+                not found.mark_problem or visible > mark.visible_offset
+            )
     salvage, gap = open_salvage(files, path, place)
     if salvage is None:
         return None
@@ -411,7 +413,19 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
                 kept = segment_name(number, segment.base_position, segment.revision)
                 reason = "it is damaged, and " if listed else ""
                 removed[candidate.name] = f"{reason}{kept} is whole and takes its place"
+    for several in found.candidates.values():
+        for candidate in several:
+            if _is_misnamed(candidate):
+                removed.setdefault(candidate.name, candidate.problem)
     return removed
+
+
+def _is_misnamed(candidate: Candidate) -> bool:
+    """Whether a file bears the name of another segment than the one it is: no reader finds it."""
+    header = candidate.header
+    return header is not None and candidate.name != segment_name(
+        header.segment_number, header.base_position, candidate.revision
+    )
 
 
 def _is_replaced(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.backup_record import copy_held, current_copy
+from aurora_es.care.backup_record import copy_held, current_copy, missing_journals
 from aurora_es.care.copying import (
     is_left_over,
     make_directories,
@@ -115,6 +115,10 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
     progress: Progress | None,
 ) -> RestoreReport:
     files = effects.files
+    for path in missing_journals(files, source):
+        raise CorruptionError(
+            path, 0, expected="a journal, as the record of the backup says", found="none"
+        )
     points = _points_of(effects, source, current_copy(files, source) or source)
     if position is not None and len(points) != 1:
         message = (

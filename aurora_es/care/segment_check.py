@@ -167,7 +167,7 @@ def _damages(
             last = found.first_position + len(found.records) - 1
             continue
         if found.last_position is None:
-            is_end_known = file.is_zero_from(found.offset)
+            is_end_known = False
             if target.is_tail and target.visible_offset is None:
                 continue  # without a mark nobody can tell an unfinished write from a damage
         lost = ()

@@ -72,7 +72,7 @@ class Survey(NamedTuple):
     seen_sequence: int  # of a mark that is not to be believed, too
     genesis_id: bytes
     candidates: dict[int, list[Candidate]]  # by segment number, in the order of preference
-    foreign: tuple[Candidate, ...]  # segments of other journals under names of ours
+    foreign: tuple[Candidate, ...]  # under names of ours: of other journals, or of no segment
     first_number: int
     tail_number: int
 
@@ -136,6 +136,7 @@ def survey(files: Files, path: str) -> Survey:
         candidates.setdefault(number, []).append(candidate)
     slots, mark_problem = _read_mark(files, path)
     mark, doubt = _credible(files, path, manifest, slots, candidates)
+    foreign += _taken_out(files, path, manifest, mark, candidates)
     first, tail = _numbers(manifest, mark, candidates)
     found = Survey(
         path,
@@ -157,6 +158,42 @@ def survey(files: Files, path: str) -> Survey:
         preferred = None if listed is None else listed.revision
         several.sort(key=lambda one: (one.revision != preferred, bool(one.problem), -one.revision))
     return found
+
+
+def _taken_out(
+    files: Files,
+    path: str,
+    manifest: Manifest | None,
+    mark: Mark | None,
+    candidates: dict[int, list[Candidate]],
+) -> list[Candidate]:
+    """Take out files that bear the name of a segment behind the newest one there can be.
+
+    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
+    """
+    known = [number for number, several in candidates.items() if any(one.header for one in several)]
+    if manifest is not None:
+        known.append(manifest.segments[-1].segment_number + 1 if manifest.segments else 1)
+    if mark is not None:
+        known.append(mark.segment_number)
+    if not known:
+        return []
+    newest = max(known)
+    if any(_is_closed(files, path, one) for one in candidates.get(newest, [])):
+        while newest + 1 in candidates:
+            newest += 1
+    problem = f"behind segment {newest} there is none"
+    behind = [number for number in candidates if number > newest]
+    return [one._replace(problem=problem) for number in behind for one in candidates.pop(number)]
+
+
+def _is_closed(files: Files, path: str, candidate: Candidate) -> bool:
+    try:
+        file = SegmentFile(files, os.path.join(path, candidate.name), writable=False)
+    except CorruptionError:
+        return False
+    frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
+    return any(header.kind == KIND_END for _, header in frames)
 
 
 def _place_of(name: str) -> tuple[int, int, int]:

@@ -60,10 +60,8 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
     mark = mark_of_tail(found)
     chain, at_mark, stop = _walked(file, mark)
     if mark is None:
-        # Else it is an unfinished write, a damage, or the end of a closed segment whose successor
-        # is lost, or was never made: that is for the mark to say.
-        is_end_known = file.is_zero_from(chain.offset)
-        return Tail(name, chain.offset, chain.position, chain.commit_number, "", is_end_known)
+        # Zeros, the end of the file and bytes that are no frame prove nothing: commits may be lost.
+        return Tail(name, chain.offset, chain.position, chain.commit_number, "", False)
     if chain.offset < mark.durable_offset and chain.position < mark.visible_position:
         raise stop_error(file, stop)
     problem = ""
@@ -72,7 +70,10 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
         problem = "expected the end of a commit, found offset {}, position {}, commit {}".format(
             *place
         )
-    return Tail(name, chain.offset, chain.position, chain.commit_number, problem, True)
+    # Of a mark with a damaged slot that may have been the newer one: a commit behind it was vouched
+    # for by that, and where there is none, it is lost, or there was none.
+    is_end_known = not found.mark_problem or chain.offset > mark.visible_offset
+    return Tail(name, chain.offset, chain.position, chain.commit_number, problem, is_end_known)
 
 
 def _walked(file: SegmentFile, mark: Mark | None) -> tuple[Chain, bool, Stop]:

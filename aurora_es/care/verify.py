@@ -28,6 +28,7 @@ import msgspec
 from aurora_es.care.evidence import Evidence
 from aurora_es.care.findings import (
     MANIFEST_WRONG,
+    MARK_SLOT_DAMAGED,
     MARK_WRONG,
     RUN_MISSING,
     SEGMENT_FOREIGN,
@@ -49,13 +50,17 @@ from aurora_es.care.segment_facts import (
     whole_range,
 )
 from aurora_es.care.targets import listed_target, targets_of
+from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.frame import KIND_END
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.gathering import NO_BOUND, Bound
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
 from aurora_es.late_imports import fork_waits
+from aurora_es.segment.file import SegmentFile, check_segment
+from aurora_es.segment.salvage import frames_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,22 +286,46 @@ class _Verification:
             self._check_behind(target)
 
     def _check_behind(self, tail: Target) -> None:
-        """A mark that stands still while a later segment holds commits is an old one."""
+        """Behind the tail there is nothing, or its successor while a roll is under way, or killed.
+
+        A mark that stands still while a later segment holds commits is an old one.
+        """
         self.evidence.list_segments()
-        later = [
-            place for place in self.evidence.segments.values() if place[0] > tail.segment_number
-        ]
-        if not any(place[0] > tail.segment_number + 1 for place in later):
-            return  # none, or one that a roll under way, or a killed one, has made
+        number = tail.segment_number
+        later = {name: place for name, place in self.evidence.segments.items() if place[0] > number}
+        if not later:
+            return
         newest = read_mark(self.files, self.path)
-        if newest == self.evidence.mark:
+        if newest != self.evidence.mark:
+            return
+        is_closed = self._is_closed(tail)  # it was before its successor got its name
+        whole = [place[0] for name, place in later.items() if self._is_segment(name, place)]
+        if any(one > number + 1 for one in whole):
             self.evidence.finding(
                 MARK_WRONG,
                 MARK,
-                f"a mark in segment {max(later)[0]}",
+                f"a mark in segment {max(whole)}",
                 f"one in segment {newest.segment_number}",
                 None,
             )
+            return
+        expected = f"segment {number + 1}" if is_closed else f"none behind segment {number}"
+        for name, place in sorted(later.items()):
+            if not (is_closed and place[0] == number + 1 and place[0] in whole):
+                self.evidence.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
+
+    def _is_closed(self, tail: Target) -> bool:
+        file = SegmentFile(self.files, os.path.join(self.path, tail.file_name), writable=False)
+        frames = frames_from(file, tail.visible_offset or 0, file.size_bytes())
+        return any(header.kind == KIND_END for _, header in frames)
+
+    def _is_segment(self, name: str, place: tuple[int, int, int]) -> bool:
+        try:
+            file = SegmentFile(self.files, os.path.join(self.path, name), writable=False)
+            check_segment(self.evidence.genesis_id, file, place[0], place[1])
+        except (AuroraError, OSError):
+            return False
+        return True
 
     # Index runs
 
@@ -388,10 +417,26 @@ class _Verification:
         )
 
     def _lost_behind(self) -> int | None:
-        if not self.checked or self.checked[-1][1].is_end_known:
+        if not self.checked:
             return None
         target, result = self.checked[-1]
+        if result.is_end_known and not self._may_have_been_further(target):
+            return None
         return target.base_position - 1 if result.last_position is None else result.last_position
+
+    def _may_have_been_further(self, tail: Target) -> bool:
+        """Whether a damaged slot may have been the newer one, with nothing left that it vouched for."""
+        if not any(one.kind == MARK_SLOT_DAMAGED for one in self.findings):
+            return False
+        begin = tail.visible_offset
+        if begin is None:
+            return True
+        try:
+            path = os.path.join(self.path, tail.file_name)
+            file = SegmentFile(self.files, path, writable=False)
+        except (AuroraError, OSError):
+            return True  # told when it was checked
+        return next(frames_from(file, begin, file.size_bytes()), None) is None
 
     def _digest(self) -> tuple[str, int, int] | None:
         """The chain, last position and last commit; None where something in it is damaged."""

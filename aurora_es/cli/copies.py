@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aurora_es.care import BackupReport, RestoreReport
 
 
-def backup(
+def backup(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToLookAt,
     target: Annotated[
         str,
@@ -37,11 +37,18 @@ def backup(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read and check the whole copy, and print its digest.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Give up journals and events of the copy before that PATH lacks now."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Back up a store in use; the next backup to the same TARGET copies only what is new.
 
-    The copy before is the current one until the new one is complete.
+    The copy before is the current one until the new one is complete. A PATH that lacks what the copy
+    before holds is refused without --replace.
     """
     from aurora_es.care import backup as back_up
 
@@ -49,7 +56,9 @@ def backup(
         path = os.path.abspath(path)
         find_to_change(path)
         with progress_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
-            report = back_up(path, target, copy=copy, verify=verify, progress=progress)
+            report = back_up(
+                path, target, copy=copy, verify=verify, replace=replace, progress=progress
+            )
         if as_json:
             shown = msgspec.structs.replace(
                 report, path=encodable(report.path), target=encodable(report.target)

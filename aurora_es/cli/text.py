@@ -167,7 +167,7 @@ def lost_text(lost: Sequence[tuple[int, int]], lost_behind: int | None) -> str:
     if lost_behind is None:
         return f"lost: {text}"
     unknown = (
-        f"not known behind position {lost_behind:,}: the mark is gone, and what was last cannot be"
-        " read"
+        f"not known behind position {lost_behind:,}: nothing is left that says whether there was more,"
+        " since the mark is damaged"
     )
     return f"lost: {text}; {unknown}" if lost else f"lost: {unknown}"

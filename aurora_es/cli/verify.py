@@ -49,7 +49,7 @@ def verify(
     lost, and which command to run next.
     """
     from aurora_es.care import verify as verify_journal
-    from aurora_es.care.backup_record import copy_held
+    from aurora_es.care.backup_record import copy_held, missing_journals
 
     reports = []
     with errors_told(), copy_held(SYSTEM_EFFECTS, os.path.abspath(path), timeout=_LOCK_SECONDS):
@@ -67,7 +67,13 @@ def verify(
         if not as_json:
             for directory in found.unreadable:
                 print(f"{printable(directory)}: cannot be read, and was not checked")
-    if any(report.is_damaged for report in reports):
+        missing = missing_journals(SYSTEM_EFFECTS.files, path)
+        for directory in missing:
+            tell(
+                f"{directory}: expected a journal, as the record of the backup says, found none."
+                " Make another backup (`aurora-es backup`) while the source is there"
+            )
+    if missing or any(report.is_damaged for report in reports):
         raise typer.Exit(EXIT_DAMAGED)
     if found.unreadable or not all(report.is_whole for report in reports):
         raise typer.Exit(EXIT_UNCHECKED)

@@ -144,3 +144,44 @@ def test_nobody_appends_while_marks_are_read(tmp_path: Path) -> None:
         tracked = copy.tracking().get("A", 0)
     assert tracked <= report.journals[0].position
     assert refused
+
+
+def test_what_the_source_has_lost_is_not_given_up_by_itself(tmp_path: Path) -> None:
+    """A journal that is gone, another one, or one that goes less far leaves the copy before."""
+    source, target = tmp_path / "store" / "Bank", tmp_path / "backup"
+    for name in ("events", "snapshots"):
+        (source / name).mkdir(parents=True)
+        _fill(source / name, 4)
+    shorter = tmp_path / "shorter"
+    backup(source / "events", shorter)
+    _fill(source / "events", 3)
+    backup(source, target)
+    shutil.move(source / "events", tmp_path / "moved")
+    with pytest.raises(ForeignDirectoryError, match="found no such journal in the source"):
+        backup(source, target)
+    restore(shorter, source / "events")
+    with pytest.raises(ForeignDirectoryError, match="found it up to position 4 only"):
+        backup(source, target)
+    assert restore(target, tmp_path / "first").journals[0].position == 7
+    assert backup(source, target, replace=True).journals[0].position == 4
+    shutil.rmtree(source / "events")
+    _fill(source / "events", 9)
+    with pytest.raises(ForeignDirectoryError, match=r"found journal [0-9a-f]{32}"):
+        backup(source, target)
+    backup(source, target, replace=True, verify=True)
+    shutil.rmtree(source / "events")
+    (report,) = backup(source, target, replace=True).journals
+    assert report.path == "snapshots"
+
+
+def test_half_a_backup_is_not_restored(tmp_path: Path) -> None:
+    """The record says which journals there are: one that is not there is damage."""
+    source, target = tmp_path / "store" / "Bank", tmp_path / "backup"
+    for name in ("events", "snapshots"):
+        (source / name).mkdir(parents=True)
+        _fill(source / name, 4)
+    backup(source, target)
+    shutil.rmtree(_current(target) / "events")
+    with pytest.raises(CorruptionError, match="as the record of the backup says"):
+        restore(target, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

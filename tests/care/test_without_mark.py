@@ -39,13 +39,13 @@ def _flipped_in_frame(number: int) -> Damage:
 @pytest.mark.parametrize(
     ("store", "inflict", "told"),
     [
-        pytest.param(PLAIN, _nothing, ((), None, 18), id="the mark alone, one segment"),
-        pytest.param(ROLLED, _nothing, ((), None, 18), id="the mark alone, nothing listed"),
-        pytest.param(SEALED, _nothing, ((), None, 18), id="the mark alone"),
+        pytest.param(PLAIN, _nothing, ((), 18, 18), id="the mark alone, one segment"),
+        pytest.param(ROLLED, _nothing, ((), 18, 18), id="the mark alone, nothing listed"),
+        pytest.param(SEALED, _nothing, ((), 18, 18), id="the mark alone"),
         pytest.param(SEALED, cut(TAIL, 0), ((), 13, 13), id="all of the tail"),
         pytest.param(SEALED, removed(TAIL), ((), 13, 13), id="the tail's file"),
         pytest.param(ROLLED, removed(TAIL), ((), 13, 13), id="the tail's file, nothing listed"),
-        pytest.param(SEALED, _flipped_in_frame(1), (((14, 14),), None, 18), id="a commit within"),
+        pytest.param(SEALED, _flipped_in_frame(1), (((14, 14),), 18, 18), id="a commit within"),
         pytest.param(
             SEALED, _flipped_in_frame(3), ((), 15, 15), id="what may be an unfinished write"
         ),

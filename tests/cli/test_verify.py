@@ -121,8 +121,9 @@ def test_a_target_of_backups_stands_for_its_copy(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"{copy}: whole; positions 1 to 7")
     assert done.stdout.splitlines()[1] == run("verify", source, "--digest").stdout.splitlines()[1]
     assert run("info", target).stdout.count("events") == 1
-    for command in ("seal", "repair", "set", "retain", "compact", "rebuild"):
+    for command in ("seal", "repair", "set", "compact", "rebuild"):
         assert "found a target of backups" in refused(1, command, target)
+    assert "found a target of backups" in refused(1, "retain", target, "--bytes-max", 0)
 
 
 def test_a_copy_stays_while_it_is_verified(tmp_path: Path) -> None:
@@ -133,3 +134,15 @@ def test_a_copy_stays_while_it_is_verified(tmp_path: Path) -> None:
         flock(lock, LOCK_SH)
         assert run("verify", tmp_path / "backup" / "0000000001").returncode == 0
         assert "backup/lock" in refused(1, "backup", tmp_path / "j", tmp_path / "backup")
+
+
+def test_half_a_backup_is_damaged(tmp_path: Path) -> None:
+    """What the record names and is not there is told, though the rest is whole."""
+    make_journal(tmp_path / "store" / "Bank" / "events")
+    make_journal(tmp_path / "store" / "Bank" / "snapshots")
+    assert run("backup", tmp_path / "store", tmp_path / "backup").returncode == 0
+    lost = tmp_path / "backup" / "0000000001" / "Bank" / "events"
+    shutil.rmtree(lost)
+    done = run("verify", tmp_path / "backup")
+    assert done.returncode == 3
+    assert f"{lost}: expected a journal" in done.stderr

@@ -69,7 +69,7 @@ CARE_MUTANTS = (
         (
             (
                 _BACKUP,
-                "        if anew or self.epochs.get(cut.path) != cut.at.manifest.epoch:\n",
+                "        if anew or self.histories.get(cut.path) != history:\n",
                 "        if anew:\n",
             ),
         ),
