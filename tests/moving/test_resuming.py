@@ -232,7 +232,7 @@ def _kill_until_done(what: str, source: Path, target: Path) -> int:
         command = [sys.executable, "-c", KILLED, what, str(source), str(target)]
         with subprocess.Popen(command, cwd=ROOT) as process:
             try:
-                process.wait(timeout=0.3 * 1.4**kills)
+                process.wait(timeout=0.05 * 1.25**kills)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
