@@ -21,7 +21,6 @@ from aurora_es.care.neighbours import contradictions
 from aurora_es.care.summary import summary_of
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly
-from aurora_es.format.frame import KIND_END
 from aurora_es.format.mark import SLOT_BYTES, SLOT_OFFSETS, SPAN_BYTES, Mark, decode_slot
 from aurora_es.format.names import (
     MARK,
@@ -30,11 +29,10 @@ from aurora_es.format.names import (
     parse_segment_name,
     segment_name,
 )
-from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.journal.holes import NO_HOLES, holes_of
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.salvage import frames_from
+from aurora_es.segment.salvage import has_end_frame
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
@@ -192,8 +190,7 @@ def _is_closed(files: Files, path: str, candidate: Candidate) -> bool:
         file = SegmentFile(files, os.path.join(path, candidate.name), writable=False)
     except CorruptionError:
         return False
-    frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
-    return any(header.kind == KIND_END for _, header in frames)
+    return has_end_frame(file)
 
 
 def _place_of(name: str) -> tuple[int, int, int]:
@@ -274,8 +271,7 @@ def _credible(
             file = SegmentFile(files, os.path.join(path, candidate.name), writable=False)
         except CorruptionError:
             return mark, ""
-        frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
-        if any(header.kind == KIND_END for _, header in frames):
+        if has_end_frame(file):
             return mark, ""
     return None, (
         f"it names segment {mark.segment_number}, and segment {newest}, the newest, is not closed"

@@ -17,11 +17,9 @@ import msgspec
 from aurora_es.care.findings import MARK_WRONG
 from aurora_es.care.segment_facts import Target
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
-from aurora_es.format.frame import KIND_END
 from aurora_es.format.names import MARK, segment_name
-from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.salvage import frames_from
+from aurora_es.segment.salvage import has_end_frame
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -134,5 +132,4 @@ def _is_closed(evidence: Evidence, number: int) -> bool:
         file = SegmentFile(evidence.files, os.path.join(evidence.path, name), writable=False)
     except (CorruptionError, UnsupportedFormatError, ForeignDirectoryError, OSError):
         return True
-    frames = frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
-    return any(header.kind == KIND_END for _, header in frames)
+    return has_end_frame(file)

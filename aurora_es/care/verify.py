@@ -52,7 +52,6 @@ from aurora_es.care.segment_facts import (
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.frame import KIND_END
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.gathering import NO_BOUND, Bound
 from aurora_es.journal.manifest_file import read_manifest
@@ -60,7 +59,7 @@ from aurora_es.journal.mark_file import read_mark
 from aurora_es.journal.sealed_index import file_name_of
 from aurora_es.late_imports import fork_waits
 from aurora_es.segment.file import SegmentFile, check_segment
-from aurora_es.segment.salvage import frames_from
+from aurora_es.segment.salvage import frames_from, has_end_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,8 +315,7 @@ class _Verification:
 
     def _is_closed(self, tail: Target) -> bool:
         file = SegmentFile(self.files, os.path.join(self.path, tail.file_name), writable=False)
-        frames = frames_from(file, tail.visible_offset or 0, file.size_bytes())
-        return any(header.kind == KIND_END for _, header in frames)
+        return has_end_frame(file, tail.visible_offset or 0)
 
     def _is_segment(self, name: str, place: tuple[int, int, int]) -> bool:
         try:

@@ -318,6 +318,11 @@ def _end_of(commit: SegmentCommit) -> int:
     return commit.first_position + len(commit.records) - 1
 
 
+def has_end_frame(file: SegmentFile, begin: int = SEGMENT_HEADER_BYTES) -> bool:
+    """Whether a valid end frame lies behind ``begin``: then the segment is closed."""
+    return any(header.kind == KIND_END for _, header in frames_from(file, begin, file.size_bytes()))
+
+
 def frames_from(file: SegmentFile, begin: int, end: int) -> Iterator[tuple[int, FrameHeader]]:
     """Offset and header of all valid frames from ``begin`` to ``end``, whatever lies between."""
     at = begin
