@@ -115,9 +115,11 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
 ) -> VerifyReport:
     """Check all of the journal in ``path``; nothing is written, and it may be in use.
 
-    ``digest`` also computes the digest of all commits up to the mark, or up to the record at
-    ``until``, the commit ``until_commit``. ``progress`` is told how many bytes were read, and of
-    how many. Raises OSError if the directory cannot be listed.
+    ``digest`` also computes the digest of all commits up to the mark. With ``until`` it is of the
+    commits that end at or before this position, up to the last one with records: so it stays the
+    same, whatever is appended later. With ``until_commit`` it is of all up to this commit, as
+    ``digest_commit`` of another copy's report names it. ``progress`` is told how many bytes were
+    read, and of how many. Raises OSError if the directory cannot be listed.
     """
     bound = Bound(
         position=NO_BOUND if until is None else until,
@@ -440,7 +442,7 @@ class _Verification:
         """The chain, last position and last commit; None where something in it is damaged."""
         chain, position, commit = bytes(32), 0, 0
         for target, result in self.checked:
-            if target.base_position > self.bound.position:
+            if target.base_position > self.bound.position or commit >= self.bound.commit:
                 break
             facts: SegmentFacts | None = result.facts
             if facts is None:

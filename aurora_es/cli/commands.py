@@ -194,7 +194,7 @@ app.command(
 
 app.command(
     epilog=epilog(
-        "aurora-es verify store", "aurora-es verify store/Bank/events --digest --until 1000"
+        "aurora-es verify store --digest", "aurora-es verify store/Bank/events --until-commit 1000"
     )
 )(verify.verify)
 app.command(

@@ -38,7 +38,18 @@ def verify(
             metavar="POSITION",
             min=0,
             show_default=False,
-            help="Digest only commits that end at or before POSITION; implies --digest.",
+            help="Digest only commits that end at or before POSITION; implies --digest. One without"
+            " records counts once records follow it.",
+        ),
+    ] = None,
+    until_commit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0,
+            show_default=False,
+            help="Digest only commits up to this one, as the digest of another copy names it; implies"
+            " --digest.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -59,7 +70,13 @@ def verify(
         with reports_told(path, as_json=as_json, unreadable=unreadable) as told:
             for journal in found.journals:
                 with bytes_shown(f"verifying {printable(os.path.relpath(journal))}") as progress:
-                    report = verify_journal(journal, digest=digest, until=until, progress=progress)
+                    report = verify_journal(
+                        journal,
+                        digest=digest,
+                        until=until,
+                        until_commit=until_commit,
+                        progress=progress,
+                    )
                 reports.append(report)
                 told.append(_encodable_report(report))
                 if not as_json:
@@ -77,18 +94,29 @@ def verify(
         raise typer.Exit(EXIT_DAMAGED)
     if found.unreadable or not all(report.is_whole for report in reports):
         raise typer.Exit(EXIT_UNCHECKED)
-    _refuse_short(reports, until or 0)
+    _refuse_short(reports, until, until_commit)
 
 
-def _refuse_short(reports: Iterable[VerifyReport], until: int) -> None:
-    """Fail where a digest up to a position was asked for, and there is no such position."""
-    short = [one for one in reports if one.last_position is not None and one.last_position < until]
-    for report in short:
-        tell(
-            f"{report.path}: expected a journal up to position {until:,} at least, found one that ends"
-            f" at {report.last_position:,}; its digest covers no more"
-        )
-    if short:
+def _refuse_short(
+    reports: Iterable[VerifyReport], until: int | None, until_commit: int | None
+) -> None:
+    """Fail where a digest up to some point was asked for, and a journal does not reach it."""
+    is_short = False
+    for report in reports:
+        first, last, commit = report.first_position, report.last_position, report.digest_commit
+        problem = ""
+        if until is not None and until < first - 1:
+            problem = f"a journal with position {until:,}, found one that begins at {first:,}"
+        elif until is not None and last is not None and last < until:
+            problem = (
+                f"a journal up to position {until:,} at least, found one that ends at {last:,}"
+            )
+        elif until_commit is not None and until is None and commit not in {None, until_commit}:
+            problem = f"a journal with commit {until_commit:,}, found commits up to {commit:,} only"
+        if problem:
+            is_short = True
+            tell(f"{report.path}: expected {problem}; its digest covers no more")
+    if is_short:
         raise typer.Exit(EXIT_REFUSED)
 
 

@@ -8,8 +8,10 @@ import struct
 from fcntl import LOCK_SH, flock
 from pathlib import Path
 
+from aurora_es import Journal, Record
 from aurora_es.format.checksum import crc32c
 from aurora_es.journal import background
+from aurora_es.journal.retention import retain
 from tests.cli.support import damage, make_journal, refused, run
 
 
@@ -82,6 +84,38 @@ def test_digests_of_copies(tmp_path: Path) -> None:
     bounded = run("verify", "--until", 3, path).stdout.splitlines()[1]
     assert bounded.endswith(" up to position 3, commit 2")
     assert bounded != lines[0][1]
+
+
+def test_copies_are_compared_up_to_a_commit(tmp_path: Path) -> None:
+    """A commit without records has no position of its own: its number names the point exactly."""
+    path = make_journal(tmp_path / "journal")
+    with Journal.open(path) as journal:
+        journal.append([], tracking=("upstream", 1))
+    shutil.copytree(path, tmp_path / "copy")
+    with Journal.open(path) as journal:
+        journal.append([], tracking=("upstream", 2))
+        journal.append([Record(topic="Later", state=b"")], tracking=("upstream", 3))
+    copied = run("verify", tmp_path / "copy", "--digest").stdout.splitlines()[1]
+    assert copied.endswith(" up to position 7, commit 5")
+    same = run("verify", path, "--until-commit", 5)
+    assert (same.returncode, same.stdout.splitlines()[1]) == (0, copied)
+    # Up to a position no such commit counts, whatever comes behind: on both sides it is the same.
+    bounded = {
+        run("verify", one, "--until", 7).stdout.splitlines()[1] for one in (path, tmp_path / "copy")
+    }
+    (line,) = bounded
+    assert line.endswith(" up to position 7, commit 4")
+
+
+def test_a_digest_up_to_a_commit_that_is_not_there(tmp_path: Path) -> None:
+    """What was asked for is not there: that is no success, at either end."""
+    path = make_journal(tmp_path / "journal")
+    assert "with commit 9, found commits up to 4 only" in refused(
+        1, "verify", path, "--until-commit", 9
+    )
+    background.seal(str(path))
+    retain(path, before_position=4)
+    assert "with position 1, found one that begins at 4" in refused(1, "verify", path, "--until", 1)
 
 
 def test_json_says_the_same(tmp_path: Path) -> None:

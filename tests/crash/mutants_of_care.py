@@ -187,4 +187,15 @@ CARE_MUTANTS = (
         ),
         killed_by="care/test_repair.py::test_the_originals_are_kept",
     ),
+    Mutant(
+        "a digest up to a position takes the tracking records behind it",
+        (
+            (
+                "journal/gathering.py",
+                "            is_inside = max(first, last) <= bound.position and",
+                "            is_inside = last <= bound.position and",
+            ),
+        ),
+        killed_by="cli/test_verify.py::test_copies_are_compared_up_to_a_commit",
+    ),
 )
