@@ -2,12 +2,15 @@
 
     <journal>                       <journal>.broken-<n>
       <name>  ──── link or copy ───>  <name>.broken
+                                      unfinished: what is going to be lost; removed in the end
                                       repair.json, last of all: what is going to be done
 
 Theory of operation: segments, runs and tables are never changed in place, so another name for them
 is a copy; manifest and mark are copied. Everything is synced before the journal is touched. A
 directory without ``repair.json`` is what a killed repair has left before it changed anything: it is
-used again. Nothing here is ever removed: that is for whoever has looked at the result.
+used again. One with ``unfinished`` is that of a repair that was killed later: holes of it may be in the
+manifest before anybody was told, so the next repair tells. Nothing else here is ever removed: that is
+for whoever has looked at the result.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from aurora_es.care.care_logs import logger
 from aurora_es.care.copying import copy_file, is_linked
-from aurora_es.files.layer import replace_file
+from aurora_es.files.layer import read_if_there, replace_file, write_synced
 from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX
 from aurora_es.segment.create import remove_if_there
 
@@ -28,8 +34,17 @@ if TYPE_CHECKING:
 
 REPORT = "repair.json"
 _CHANGED_IN_PLACE = {MANIFEST, MARK}
+_UNFINISHED = "unfinished"
+_UNFINISHED_BYTES_MAX = 64 << 20
 # Else the directory would pass for a journal.
 _KEPT_SUFFIX = ".broken"
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a repair has found to be lost, from before it changes anything until it has ended."""
+
+    lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included
+    lost_behind: int | None = None
 
 
 def broken_name(files: Files, path: str) -> str:
@@ -51,7 +66,46 @@ def kept_name(name: str) -> str:
     return name + _KEPT_SUFFIX
 
 
-def keep(files: Files, path: str, directory: str, names: Iterable[str], report: bytes) -> None:
+def begun_repairs(files: Files, path: str) -> dict[str, Begun]:
+    """The repairs of the journal ``path`` that were killed, by the directories of what they kept."""
+    begun = {}
+    parent = os.path.dirname(path)
+    for name in sorted(files.listdir(parent)):
+        directory = os.path.join(parent, name)
+        if not name.startswith(f"{os.path.basename(path)}.broken-"):
+            continue
+        with contextlib.suppress(NotADirectoryError):
+            names = files.listdir(directory)
+            if REPORT in names and _UNFINISHED in names:
+                begun[directory] = _read_begun(files, os.path.join(directory, _UNFINISHED))
+    return begun
+
+
+def _read_begun(files: Files, path: str) -> Begun:
+    data = read_if_there(files, path, _UNFINISHED_BYTES_MAX) or b""
+    try:
+        return msgspec.json.decode(data, type=Begun)
+    except msgspec.DecodeError as error:
+        # No crash: it was synced before ``repair.json`` got its name.
+        logger.warning("%s: damaged, and left out of account: %s", path, error)
+        return Begun()
+
+
+def end_repairs(files: Files, directories: Iterable[str]) -> None:
+    """Say that the repairs that keep files in ``directories`` have ended."""
+    for directory in directories:
+        remove_if_there(files, os.path.join(directory, _UNFINISHED))
+        files.sync_directory(directory)
+
+
+def keep(  # noqa: PLR0913, PLR0917 - what is kept, where, and why
+    files: Files,
+    path: str,
+    directory: str,
+    names: Iterable[str],
+    report: bytes,
+    begun: Begun | None = None,
+) -> None:
     """Keep the files ``names`` of the journal ``path`` in ``directory``, and sync."""
     with contextlib.suppress(FileExistsError):
         files.mkdir(directory)
@@ -62,6 +116,8 @@ def keep(files: Files, path: str, directory: str, names: Iterable[str], report: 
         if name in _CHANGED_IN_PLACE or not is_linked(files, source, target):
             with contextlib.suppress(FileNotFoundError):  # a mark or manifest that is missing
                 copy_file(files, source, target)
+    if begun is not None:
+        write_synced(files, os.path.join(directory, _UNFINISHED), msgspec.json.encode(begun))
     files.sync_directory(directory)
     target = os.path.join(directory, REPORT)
     replace_file(files, target, report, draft=target + NEW_SUFFIX)

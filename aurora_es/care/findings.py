@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from aurora_es.journal.holes import Holes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,9 +41,9 @@ RUN_WRONG = "run-wrong"  # valid by itself, but not what the records say
 TABLE_MISSING = "table-missing"
 TABLE_DAMAGED = "table-damaged"
 TABLE_WRONG = "table-wrong"  # valid by itself, but not where the frames are
-RECOVERY_DUE = (
-    "recovery-due"  # visible commits that were not synced are gone: the next append recovers
-)
+# Visible commits that were not synced are gone, or the mark is from before a segment was sealed: what
+# a power cut may leave. The next append recovers.
+RECOVERY_DUE = "recovery-due"
 UNSUPPORTED = "unsupported"  # of a newer version: not wrong, but it could not be checked
 UNREADABLE = "unreadable"  # the operating system did not give it: it could not be checked
 
@@ -61,7 +63,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     offset: int | None  # of the first wrong byte's structure; None: the file as a whole
     expected: str  # what belongs there
     found: str  # what is there
-    # Positions that no byte in the directory can bring back, rising and apart from each other.
+    # Positions that no byte in the directory can bring back, rising and apart from each other; but
+    # for those that were known to be lost.
     lost: tuple[PositionRange, ...] = ()
     cure: str  # the command line to run next
 
@@ -92,3 +95,11 @@ def joined(ranges: Iterable[PositionRange]) -> tuple[PositionRange, ...]:
         else:
             result.append((first, last))
     return tuple(result)
+
+
+def newly_lost(
+    lost: Iterable[PositionRange], known: Iterable[PositionRange]
+) -> tuple[PositionRange, ...]:
+    """What of ``lost`` is not among the holes that are ``known``: what a damage costs."""
+    holes = Holes(joined(known))
+    return joined(piece for first, last in lost for piece in holes.pieces(first, last))

@@ -8,6 +8,7 @@ one that a cut falls into, has to be read to know where.
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.errors import CorruptionError, NeedsRecoveryError, StorageError
@@ -81,7 +82,8 @@ def journal_at(files: Files, path: str) -> JournalCut:
     if manifest.segments and mark.segment_number <= manifest.segments[-1].segment_number:
         message = (
             f"{path}: its mark names segment {mark.segment_number}, which is sealed, as after a power"
-            " cut; nothing was changed. Open it for appending once (`Journal.open`), which recovers it"
+            f" cut; nothing was changed. `aurora-es repair {shlex.quote(path)}` writes it again; so does"
+            " opening the journal for appending once (`Journal.open`)"
         )
         raise NeedsRecoveryError(message)
     return JournalCut(path, manifest, mark)

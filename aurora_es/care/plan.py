@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.care.findings import joined
+from aurora_es.care.findings import joined, newly_lost
 from aurora_es.care.manifest_anew import newest_epoch
 from aurora_es.care.survey import (
     Boundary,
@@ -30,7 +30,6 @@ from aurora_es.care.tail_check import Tail, check_tail, mark_of_tail, valid_end
 from aurora_es.errors import CorruptionError
 from aurora_es.format.names import segment_name
 from aurora_es.format.packed import LostPayload
-from aurora_es.journal.holes import Holes
 from aurora_es.segment.commits import SegmentCommit
 from aurora_es.segment.salvage import Gap, Place, Salvage, open_damaged
 
@@ -54,6 +53,7 @@ class SegmentPlan(NamedTuple):
     problem: str
     lost: tuple[PositionRange, ...]  # new ones, and those lost before
     is_end_known: bool  # whether nothing behind ``end`` can have been acknowledged
+    told: tuple[PositionRange, ...] = ()  # those of the latter that its own frames tell
 
 
 class Plan(NamedTuple):
@@ -73,15 +73,25 @@ class Plan(NamedTuple):
 
     @property
     def lost(self) -> tuple[PositionRange, ...]:
-        """Positions that are lost now and were not listed as lost before."""
-        before = () if self.found.manifest is None else self.found.manifest.segments
-        known = Holes(lost for segment in before for lost in segment.lost or ())
-        return joined(
-            piece
-            for segment in self.segments.values()
-            for lost in segment.lost or ()
-            for piece in known.pieces(*lost)
+        """Positions that are lost now and were not known to be lost before."""
+        return newly_lost(self.holes, self.known)
+
+    @property
+    def holes(self) -> tuple[PositionRange, ...]:
+        """All positions that are lost when it is done."""
+        return joined(one for segment in self.segments.values() for one in segment.lost or ())
+
+    @property
+    def known(self) -> tuple[PositionRange, ...]:
+        """Those that were known before: the manifest lists them, or else segments tell."""
+        settings = self.found.settings
+        known = (
+            [one for segment in settings.segments for one in segment.lost or ()] if settings else []
         )
+        if self.found.manifest is None:
+            for segment in self.segments.values():
+                known += segment.told if isinstance(segment, SegmentPlan) else segment.lost or ()
+        return joined(known)
 
     @property
     def lost_behind(self) -> int | None:
@@ -321,6 +331,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         problem or noted.problem or "its contents are not what the manifest lists",
         joined(lost),
         is_end_known,
+        joined(salvage.lost),
     )
 
 

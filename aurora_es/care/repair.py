@@ -3,6 +3,8 @@
 Theory of operation: the plan is made under the locks, by reading; a dry run ends there, and the real
 run executes that plan and no other. What is changed or removed is kept beside the journal first. No
 position is used again, and the epoch is raised, so that whoever has seen lost records learns of it.
+What is going to be lost is written down before anything is changed: a repair that is killed behind the
+writing of the manifest has made holes that nobody was told of, and the next one tells.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.broken_copy import broken_name, keep
+from aurora_es.care.broken_copy import Begun, begun_repairs, broken_name, end_repairs, keep
 from aurora_es.care.checked import checked
 from aurora_es.care.execution import execute
+from aurora_es.care.findings import joined, newly_lost
 from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
@@ -39,7 +42,7 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True):
     file: str  # its name in the journal
     problem: str  # what is wrong with it
     action: str  # what is done about it
-    lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included
+    lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included; but known holes
 
 
 class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +51,17 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     path: str  # of the journal
     dry_run: bool  # nothing was changed
     repairs: tuple[Repair, ...]  # by file
-    lost: tuple[tuple[int, int], ...]  # positions that were not known to be lost before
+    # Positions that were not known to be lost before this repair, and those that were killed.
+    lost: tuple[tuple[int, int], ...]
     # Position behind which nobody knows how many were used, or none: the mark is gone, and what is
     # there cannot be read. They may be used again. None: all that is lost is known.
     lost_behind: int | None
     kept_in: str | None  # directory with the files as they were
     assumptions: tuple[str, ...]  # what could not be known and was assumed
     epoch: int  # of the journal behind the repair
+    # Directories with the files of earlier repairs that were killed: what these had found lost, and
+    # may have made known, is told once more.
+    killed: tuple[str, ...] = ()
 
     @property
     def lost_count(self) -> int:
@@ -89,19 +96,26 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         steps = Steps(found.tail_number + 1 - found.first_number, progress)
         plan = make_plan(effects.files, found, steps.done, verified=known.whole)
         caches = known.damaged({one.number for one in plan.repaired})
-        report = _report(effects, plan, caches)
-        if dry_run or not report.repairs or not confirm(report):
+        begun = begun_repairs(effects.files, text)
+        report = _report(effects, plan, caches, begun)
+        if dry_run or (report.repairs and not confirm(report)):
             return report
-        report = msgspec.structs.replace(report, dry_run=False)
-        assert report.kept_in is not None
-        names = _changed_files(plan, caches)
-        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))
-        steps.add(len(plan.repaired) + len(plan.segments))
-        execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
+        if report.repairs:
+            report = msgspec.structs.replace(report, dry_run=False)
+            assert report.kept_in is not None
+            names = _changed_files(plan, caches)
+            lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
+            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)
+            steps.add(len(plan.repaired) + len(plan.segments))
+            execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
+            begun[report.kept_in] = lost
+        end_repairs(effects.files, begun)
         return report
 
 
-def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) -> RepairReport:
+def _report(
+    effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]], begun: dict[str, Begun]
+) -> RepairReport:
     repairs = (*_repairs(effects, plan), *_cache_repairs(caches))
     assumptions = plan.assumptions
     if plan.found.settings is None and repairs:
@@ -110,12 +124,25 @@ def _report(effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]]) ->
         path=plan.found.path,
         dry_run=True,
         repairs=repairs,
-        lost=plan.lost,
-        lost_behind=plan.lost_behind,
+        lost=joined([*plan.lost, *_lost_by_killed(plan, begun)]),
+        lost_behind=_lost_behind(plan, begun),
         kept_in=broken_name(effects.files, plan.found.path) if repairs else None,
         assumptions=assumptions if repairs else (),
         epoch=plan.epoch,
+        killed=tuple(begun),
     )
+
+
+def _lost_by_killed(plan: Plan, begun: dict[str, Begun]) -> tuple[tuple[int, int], ...]:
+    """What repairs that were killed have found lost, but for what has come back since."""
+    lost = [one for killed in begun.values() for one in killed.lost]
+    return newly_lost(lost, newly_lost(lost, plan.holes))
+
+
+def _lost_behind(plan: Plan, begun: dict[str, Begun]) -> int | None:
+    """Behind which position nobody knows, by the plan or by a repair that had no better mark."""
+    told = [plan.lost_behind, *(killed.lost_behind for killed in begun.values())]
+    return min((one for one in told if one is not None), default=None)
 
 
 def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
@@ -125,12 +152,13 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
         name = segment.source or segment_name(number, base)
         target = segment_name(number, base, segment.revision)
         action = f"written again as {target}, without what is lost"
-        if not segment.lost:
+        lost = newly_lost(segment.lost, plan.known)
+        if not lost:
             nothing = "nothing is lost" if segment.is_end_known else "what is lost is not known"
             action = f"written again as {target}; {nothing}"
         if number == found.tail_number:
             action += f"; segment {number + 1} follows it"
-        yield Repair(file=name, problem=segment.problem, action=action, lost=segment.lost)
+        yield Repair(file=name, problem=segment.problem, action=action, lost=lost)
     told = {segment.source for segment in plan.repaired}
     for segment in plan.repaired:
         if segment.source is None:

@@ -26,9 +26,16 @@ from aurora_es.care.findings import (
     PositionRange,
     doctor_command,
     joined,
+    newly_lost,
     repair_command,
 )
-from aurora_es.care.segment_facts import SegmentFacts, Target, facts_of, whole_range
+from aurora_es.care.segment_facts import (
+    SegmentFacts,
+    Target,
+    facts_of,
+    known_holes,
+    whole_range,
+)
 from aurora_es.care.table_check import check_table
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.frame import frame_bytes
@@ -162,6 +169,7 @@ def _damages(
     salvage = Salvage(file, target.place)
     last = file.header.base_position - 1
     is_end_known = True
+    gaps: list[Finding] = []
     for found in salvage:
         if not isinstance(found, Gap):
             last = found.first_position + len(found.records) - 1
@@ -174,7 +182,10 @@ def _damages(
         if found.last_position is not None:
             last = found.last_position
             lost = joined([(found.first_position, last)])
-        findings.append(_finding(path, directory, target, found, lost))
+        gaps.append(_finding(path, directory, target, found, lost))
+    # Without the manifest it is the segment's own frames that tell which holes were known.
+    known = known_holes(target) if target.has_manifest else salvage.lost
+    findings += [msgspec.structs.replace(one, lost=newly_lost(one.lost, known)) for one in gaps]
     return last, is_end_known
 
 

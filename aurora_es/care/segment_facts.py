@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import PositionRange, joined
+from aurora_es.care.findings import PositionRange, newly_lost
 from aurora_es.errors import CorruptionError
 from aurora_es.format.payload import decode_record
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
@@ -42,6 +42,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     last_position: int | None = None
     last_commit: int | None = None
     entry: SealedSegment | None = None  # as the manifest lists it
+    has_manifest: bool = True  # else only its own frames say what is lost in it
     is_tail: bool = False
     # Of a tail: where the mark says that it ends, and up to where it was on disk.
     visible_offset: int | None = None
@@ -61,11 +62,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def known_holes(target: Target) -> tuple[PositionRange, ...]:
+    """Positions of a segment that the manifest lists as lost."""
+    return () if target.entry is None else target.entry.lost or ()
+
+
 def whole_range(target: Target) -> tuple[PositionRange, ...]:
-    """All positions of a segment, as far as its end is known."""
+    """All positions of a segment, as far as its end is known, but for its known holes."""
     if target.last_position is None:
         return ()
-    return joined([(target.base_position, target.last_position)])
+    return newly_lost([(target.base_position, target.last_position)], known_holes(target))
 
 
 class IndexFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +107,7 @@ class SegmentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def facts_of(file: SegmentFile, target: Target, bound: Bound) -> tuple[SegmentFacts, FramePlaces]:
     """Walk a whole segment; raises CorruptionError, UnsupportedFormatError."""
-    lost = () if target.entry is None else target.entry.lost or ()
+    lost = known_holes(target) if target.has_manifest else None
     walk = CommitWalk(file, lost=lost, visible_offset=target.visible_offset)
     gathered = Gathered(
         walk,
@@ -174,8 +180,7 @@ def postings_of(files: Files, directory: str, target: Target) -> Columns:
     path = os.path.join(directory, target.file_name)
     file = SegmentFile(files, path, writable=False)
     collector = PostingCollector(file.header.genesis_id, file.header.base_position)
-    lost = () if target.entry is None else target.entry.lost or ()
-    for commit in CommitWalk(file, lost=lost):
+    for commit in CommitWalk(file, lost=known_holes(target)):
         if commit.records:
             collector.add(commit.first_position, [*map(decode_record, commit.records)])
     return collector.postings()

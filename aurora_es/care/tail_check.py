@@ -61,7 +61,13 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
     chain, at_mark, stop = _walked(file, mark)
     if mark is None:
         # Zeros, the end of the file and bytes that are no frame prove nothing: commits may be lost.
-        return Tail(name, chain.offset, chain.position, chain.commit_number, "", False)
+        # Unless a roll, or a repair, was killed when it had made this segment: see its predecessor.
+        is_end_known = (
+            found.mark is not None
+            and found.mark.segment_number + 1 == found.tail_number
+            and (not found.mark_problem or chain.commit_number >= file.header.base_commit)
+        )
+        return Tail(name, chain.offset, chain.position, chain.commit_number, "", is_end_known)
     if chain.offset < mark.durable_offset and chain.position < mark.visible_position:
         raise stop_error(file, stop)
     problem = ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import MARK_WRONG
+from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
 from aurora_es.care.segment_facts import Target
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MARK, segment_name
@@ -49,6 +49,15 @@ def targets_of(evidence: Evidence) -> Targets:
     if mark is None or mark.segment_number <= listed:
         # Behind the last listed segment there is always another.
         last = max([listed + (manifest is not None), *numbers])
+        if mark is not None and manifest is not None:
+            # A writer was killed before it synced the mark, or could not, and a power cut followed.
+            evidence.finding(
+                RECOVERY_DUE,
+                MARK,
+                f"a mark behind segment {listed}, which the manifest lists",
+                f"one in segment {mark.segment_number}",
+                None,
+            )
         mark = None
     else:
         last = mark.segment_number
@@ -90,6 +99,7 @@ def _unlisted(
         file_name=name,
         base_position=base,
         last_position=None if last is None else last - 1,
+        has_manifest=evidence.manifest is not None,
         is_tail=is_tail,
     )
     if not is_tail or mark is None:

@@ -129,8 +129,12 @@ class _Confirmation:
 
 def _print_repair(report: RepairReport) -> None:
     path = printable(report.path)
+    for directory in report.killed:
+        print(f"{path}: a repair was killed; what it changed is kept: {printable(directory)}")
     if not report.repairs:
         print(f"{path}: nothing to repair")
+        if report.killed:
+            print(lost_text(report.lost, report.lost_behind))
         return
     print(f"{path}:")
     for one in report.repairs:
@@ -162,6 +166,7 @@ def _safe(report: RepairReport) -> RepairReport:
         report,
         path=encodable(report.path),
         kept_in=None if report.kept_in is None else encodable(report.kept_in),
+        killed=tuple(map(encodable, report.killed)),
         repairs=tuple(
             msgspec.structs.replace(one, file=encodable(one.file), problem=encodable(one.problem))
             for one in report.repairs

@@ -30,6 +30,7 @@ from aurora_es.format.frame import (
     HEADER_BYTES,
     KIND_CHECKPOINT,
     KIND_END,
+    KIND_LOST,
     KIND_PACKED,
     KIND_RECORDS,
     FrameHeader,
@@ -130,6 +131,7 @@ class Salvage:
         self.place = place
         self.checkpoint: WalkedFrame | None = None  # set behind the first commit, if it is valid
         self.end: SegmentEnd | None = None  # set at the end, if the end frame is valid
+        self.lost: list[tuple[int, int]] = []  # positions that an earlier repair has found lost
         self.last_commit = file.header.base_commit - 1  # of what was read, lost or not
         self.last_position = file.header.base_position - 1
         self._size = file.size_bytes()
@@ -168,6 +170,7 @@ class Salvage:
                 self._pass(commit)
                 yield commit
             self.checkpoint = self.checkpoint or walk.checkpoint
+            self.lost += [one.positions for one in walk.lost]
             self.end = walk.end
             if failed is None:
                 return
@@ -247,6 +250,10 @@ class Salvage:
     def _next_start(self, begin: int, gap: _OpenGap) -> Chain | None:
         """The chain in front of the next valid frame that begins a commit or ends the segment."""
         for offset, header in frames_from(self.file, begin, self._size):
+            if header.kind == KIND_LOST:
+                # Nothing can be read on from it, but what it says holds.
+                first = header.first_position
+                self.lost.append((first, first + header.record_count - 1))
             if (
                 header.kind in _RESTARTS
                 and header.frame_number == 1

@@ -12,6 +12,7 @@ from aurora_es.care.findings import (
     MARK_MISSING,
     MARK_SLOT_DAMAGED,
     MARK_WRONG,
+    RECOVERY_DUE,
     SEGMENT_MISSING,
     UNSUPPORTED,
 )
@@ -230,6 +231,18 @@ MARKS = [
             visible_position=4,
         ),
         (Expected(MARK_WRONG, "mark", None, (), "a mark in segment 4", "one in segment 1"),),
+    ),
+    Damage(
+        "mark of before a sealing",
+        SEALED,
+        changed_mark(
+            segment_number=3,
+            visible_offset=768,
+            durable_offset=768,
+            visible_commit=7,
+            visible_position=13,
+        ),
+        (Expected(RECOVERY_DUE, "mark", None, (), "a mark behind segment 3", "one in segment 3"),),
     ),
 ]
 

@@ -16,8 +16,9 @@ from aurora_es import (
     NeedsRecoveryError,
     RollCycle,
 )
-from aurora_es.care import backup, restore
+from aurora_es.care import backup, repair, restore, verify
 from aurora_es.care.backup_record import RECORD
+from aurora_es.care.findings import RECOVERY_DUE
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.journal import background
 from tests.journal.support import message
@@ -162,10 +163,17 @@ def test_an_old_mark_is_told(tmp_path: Path) -> None:
             journal.append(message() for _ in range(50))
     background.seal(str(path))
     (path / "mark").write_bytes(mark)
-    with pytest.raises(NeedsRecoveryError, match="Open it for appending"):
+    # The check and a repair say so, too, and the error names what to run.
+    (finding,) = verify(path).findings
+    assert (finding.kind, finding.lost) == (RECOVERY_DUE, ())
+    planned = repair(path, dry_run=True)
+    assert ([one.file for one in planned.repairs], planned.lost) == (["mark"], ())
+    with pytest.raises(NeedsRecoveryError, match=f"`aurora-es repair {path}`.*`Journal.open`"):
         backup(path, tmp_path / "target")
     with Journal.open(path) as journal:
         assert journal.last_position == 151
+    assert verify(path).is_whole
+    assert not repair(path, dry_run=True).repairs
     assert backup(path, tmp_path / "target").journals[0].position == 151
 
 

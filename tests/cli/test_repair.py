@@ -45,6 +45,23 @@ def test_a_dry_run_says_what_the_repair_then_does(tmp_path: Path) -> None:
     assert {*os.listdir(f"{path}.broken-1")} >= {"repair.json", "manifest.broken"}
 
 
+def test_what_a_killed_repair_has_lost_is_told_by_the_next(tmp_path: Path) -> None:
+    """Killed behind everything but its end, it has told nobody; then it is told once."""
+    path = damaged(tmp_path / "j")
+    done = run("repair", path, "--yes", "--json")
+    kept = Path(json.loads(done.stdout)["journals"][0]["kept_in"])
+    (kept / "unfinished").write_text('{"lost":[[2,2]],"lost_behind":null}')
+    told = [
+        f"{path}: a repair was killed; what it changed is kept: {kept}",
+        f"{path}: nothing to repair",
+        "lost: 1 position: 2",
+    ]
+    for arguments in (("--dry-run",), ("--yes",)):
+        again = run("repair", path, *arguments)
+        assert (again.returncode, again.stdout.splitlines()) == (0, told)
+    assert run("repair", path, "--dry-run").stdout == f"{path}: nothing to repair\n"
+
+
 def test_nobody_to_ask_needs_yes(tmp_path: Path) -> None:
     """Behind a pipe nothing is changed without --yes, and the command says so."""
     path = damaged(tmp_path / "j")

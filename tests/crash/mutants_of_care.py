@@ -188,6 +188,39 @@ CARE_MUTANTS = (
         killed_by="care/test_repair.py::test_the_originals_are_kept",
     ),
     Mutant(
+        "a repair does not tell what a killed one has lost",
+        (
+            (
+                "care/repair.py",
+                "        begun = begun_repairs(effects.files, text)\n",
+                "        begun: dict[str, Begun] = {}\n",
+            ),
+        ),
+        killed_by=_REPAIR_KILLED,
+    ),
+    Mutant(
+        "known holes are counted as lost again",
+        (
+            (
+                "care/findings.py",
+                "    holes = Holes(joined(known))\n",
+                "    holes = Holes()\n",
+            ),
+        ),
+        killed_by="care/test_known_holes.py",
+    ),
+    Mutant(
+        "a mark of before a sealing is believed",
+        (
+            (
+                "care/targets.py",
+                "        if mark is not None and manifest is not None:\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="care/test_copies_of_others.py::test_an_old_mark_is_told",
+    ),
+    Mutant(
         "a digest up to a position takes the tracking records behind it",
         (
             (
