@@ -103,3 +103,8 @@ def newly_lost(
     """What of ``lost`` is not among the holes that are ``known``: what a damage costs."""
     holes = Holes(joined(known))
     return joined(piece for first, last in lost for piece in holes.pieces(first, last))
+
+
+def count_of(ranges: Iterable[PositionRange]) -> int:
+    """Number of positions in ranges that do not overlap."""
+    return sum(last + 1 - first for first, last in ranges)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.care.findings import joined, newly_lost
+from aurora_es.care.findings import count_of, joined, newly_lost
 from aurora_es.care.manifest_anew import newest_epoch
 from aurora_es.care.survey import (
     Boundary,
@@ -225,7 +225,7 @@ def _plan_segment(
     best: SegmentPlan | None = None
     for candidate in found.candidates.get(number, []):
         planned = _salvaged(files, found, candidate, place, before, told)
-        if planned is not None and (best is None or _count(planned.lost) < _count(best.lost)):
+        if planned is not None and (best is None or count_of(planned.lost) < count_of(best.lost)):
             best = planned
     if best is None:
         end = told or before
@@ -452,7 +452,3 @@ def _assumptions(found: Survey) -> tuple[str, ...]:
     if found.manifest is not None or found.first_number == 1:
         return ()
     return (f"segments before segment {found.first_number} are taken for dropped by `retain`",)
-
-
-def _count(lost: tuple[PositionRange, ...]) -> int:
-    return sum(last + 1 - first for first, last in lost)

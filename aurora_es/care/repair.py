@@ -17,7 +17,7 @@ import msgspec
 from aurora_es.care.broken_copy import Begun, begun_repairs, broken_name, end_repairs, keep
 from aurora_es.care.checked import checked
 from aurora_es.care.execution import execute
-from aurora_es.care.findings import joined, newly_lost
+from aurora_es.care.findings import count_of, joined, newly_lost
 from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
@@ -66,7 +66,7 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lost_count(self) -> int:
         """Number of positions that are lost."""
-        return sum(last + 1 - first for first, last in self.lost)
+        return count_of(self.lost)
 
 
 def repair(  # noqa: PLR0913 - a user's choices, all by name

@@ -38,6 +38,7 @@ from aurora_es.care.findings import (
     UNSUPPORTED,
     Finding,
     PositionRange,
+    count_of,
     joined,
     repair_command,
 )
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from aurora_es.format.run import Columns
 
     Progress = Callable[[int, int], object]
+
+
+_NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
 
 
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +190,7 @@ class _Verification:
         if result is None:
             target = self._placed(target)
             result = self._missing(target)
-        elif any(one.kind == SEGMENT_FOREIGN for one in result.findings):
+        elif any(one.lost or one.kind == SEGMENT_FOREIGN for one in result.findings):
             result = self._looked_for_elsewhere(target, result)
         self.checked.append((target, result))
         self.findings.extend(result.findings)
@@ -246,22 +250,33 @@ class _Verification:
         return self._looked_for_elsewhere(target, result)
 
     def _looked_for_elsewhere(self, target: Target, result: SegmentResult) -> SegmentResult:
-        """The same, if another file holds the segment: then less is lost, or nothing."""
+        """The same, if another file holds more of the segment: then less is lost, or nothing.
+
+        The raw file of a cooled segment is there for a while, and a repair takes what holds most.
+        """
         wanted = (target.genesis_id, target.segment_number, target.base_position)
+        lost = joined(one for finding in result.findings for one in finding.lost)
+        is_missing = any(one.kind in _NOT_THERE for one in result.findings)
+        holder = ""
         for name, header in self.evidence.headers().items():
             found = (header.genesis_id, header.segment_number, header.base_position)
             if name == target.file_name or found != wanted:
                 continue
             other = msgspec.structs.replace(target, file_name=name)
-            lost = lost_of(self.files, self.path, other)
-            findings = [
-                msgspec.structs.replace(one, lost=lost, found=f"{one.found}; {name} holds it")
-                if one.kind in {SEGMENT_MISSING, SEGMENT_FOREIGN}
-                else one
-                for one in result.findings
-            ]
-            return msgspec.structs.replace(result, findings=findings)
-        return result
+            held = lost_of(self.files, self.path, other)
+            if count_of(held) < count_of(lost) or (is_missing and not holder):
+                holder, lost = name, held
+        if not holder:
+            return result
+        findings = []
+        for one in result.findings:
+            if one.lost or one.kind in _NOT_THERE:
+                found_there = f"{one.found}; {holder} holds {'more of it' if lost else 'it'}"
+                findings.append(msgspec.structs.replace(one, lost=lost, found=found_there))
+                lost = ()  # told once
+            else:
+                findings.append(one)
+        return msgspec.structs.replace(result, findings=findings)
 
     def _check_mark(self, is_credible: bool) -> None:  # noqa: FBT001 - one caller
         """Compare the mark with the tail, and with what lies behind it."""
