@@ -172,16 +172,16 @@ CARE_MUTANTS = (
         (
             (
                 "care/repair.py",
-                "        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))\n",
+                "            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)\n",
                 "",
             ),
             (
                 "care/repair.py",
-                "caches.values()}, steps.done)\n        return report\n",
+                "caches.values()}, steps.done)\n            begun[",
                 (
                     "caches.values()}, steps.done)\n"
-                    "        keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report))\n"
-                    "        return report\n"
+                    "            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)\n"
+                    "            begun["
                 ),
             ),
         ),
