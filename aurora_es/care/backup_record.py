@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_NB, LOCK_SH
@@ -48,6 +49,8 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
     copied_bytes: int = 0  # of those files
     left_out: tuple[str, ...] = ()  # caches that the source lacks; readers build them anew
     digest: str | None = None  # of all commits, if the backup was verified
+    # What was wrong with the copy before: so all of the journal was copied from the source, and read.
+    warnings: tuple[str, ...] = ()
 
 
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +71,7 @@ def read_record(files: Files, target: str) -> BackupReport | None:
     if data is None:
         return None
     try:
-        record = msgspec.json.decode(data, type=BackupReport)
+        record = msgspec.convert(json.loads(data), BackupReport)
     except (ValueError, RecursionError) as error:
         raise CorruptionError(
             path, 0, expected="the record of a backup", found=f"{len(data)} other bytes"
@@ -82,7 +85,9 @@ def read_record(files: Files, target: str) -> BackupReport | None:
 def write_record(files: Files, target: str, record: BackupReport) -> None:
     """Make ``record`` the current backup, atomically and durably."""
     path = os.path.join(target, RECORD)
-    replace_file(files, path, msgspec.json.encode(record), draft=path + NEW_SUFFIX)
+    # Paths may hold bytes that are no UTF-8, as surrogates: msgspec refuses these, json escapes them.
+    text = json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
+    replace_file(files, path, text.encode("ascii"), draft=path + NEW_SUFFIX)
 
 
 def current_copy(files: Files, target: str) -> str | None:

@@ -60,8 +60,15 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
                 path, target, copy=copy, verify=verify, replace=replace, progress=progress
             )
         if as_json:
+            journals = tuple(
+                msgspec.structs.replace(one, warnings=tuple(map(encodable, one.warnings)))
+                for one in report.journals
+            )
             shown = msgspec.structs.replace(
-                report, path=encodable(report.path), target=encodable(report.target)
+                report,
+                path=encodable(report.path),
+                target=encodable(report.target),
+                journals=journals,
             )
             sys.stdout.buffer.write(json_bytes(shown))
             return
@@ -127,6 +134,10 @@ def _print_backup(report: BackupReport) -> None:
             print(f"digest {journal.digest}")
         for name in journal.left_out:
             print(f"left out, since the source lacks it: {printable(name)}")
+        for warning in journal.warnings:
+            print(
+                f"the copy before was damaged, all is copied again and read: {printable(warning)}"
+            )
     print(f"in {printable(os.path.join(report.target, report.directory))}")
 
 
