@@ -27,6 +27,7 @@ from aurora_es.care.backup_record import (
     UNFINISHED,
     BackedUpJournal,
     BackupReport,
+    is_number,
     read_record,
     write_record,
 )
@@ -192,11 +193,7 @@ def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[Ba
 def _numbers(files: Files, target: str, current: BackupReport | None) -> list[int]:
     """Numbers that are taken, whoever took them; by the record, too, if its copy is gone."""
     names = [] if current is None else [current.directory]
-    return [int(name) for name in [*names, *files.listdir(target)] if _is_number(name)]
-
-
-def _is_number(name: str) -> bool:
-    return len(name) == 10 and name.isascii() and name.isdigit()
+    return [int(name) for name in [*names, *files.listdir(target)] if is_number(name)]
 
 
 def _remove_left_over(
@@ -214,7 +211,7 @@ def _remove_left_over(
     if current is not None:
         _finish(files, target, current)
     for name in files.listdir(target):
-        if _is_number(name) and (current is None or name != current.directory):
+        if is_number(name) and (current is None or name != current.directory):
             try:
                 _remove_copy(files, os.path.join(target, name), markers)
             except OSError as error:  # it is in nobody's way

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aurora_es.care.backup_record import refuse_copy
 from aurora_es.errors import ArgumentError, AuroraConfigurationError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.creation import Settings, whole_hours
@@ -57,6 +58,7 @@ def change_settings(  # noqa: PLR0913 - a user's choices, all by name
     text = os.path.abspath(os.fspath(path))
     if not allow_network_file_system:
         refuse_network(text)
+    refuse_copy(effects.files, text)
     asked = Settings(sync, roll_cycle, compression)  # refuses texts
     before = read_manifest(effects.files, text)
     if before is None:

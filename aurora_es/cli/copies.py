@@ -12,7 +12,7 @@ import typer
 
 from aurora_es.cli.arguments import AsJson, PathToLookAt, parsed_time
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.finding import find_to_copy
 from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 
@@ -54,7 +54,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
 
     with errors_told():
         path = os.path.abspath(path)
-        find_to_change(path)
+        find_to_copy(path)
         with progress_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
             report = back_up(
                 path, target, copy=copy, verify=verify, replace=replace, progress=progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aurora_es import CorruptionError, ForeignDirectoryError, Journal, RollCycle
-from aurora_es.care import backup, repair, restore, verify
+from aurora_es.care import backup, change_settings, rebuild, repair, restore, verify
 from aurora_es.journal import background
 from tests.care.test_copies_of_others import flip
 from tests.journal.support import message
@@ -170,3 +170,36 @@ def test_paths_may_hold_any_bytes(tmp_path: Path) -> None:
     shutil.move(path / os.fsdecode(b"j\xfe"), path / "other")
     with pytest.raises(ForeignDirectoryError, match="holds a backup of other journals"):
         backup(path, target)
+
+
+def test_nothing_is_repaired_inside_of_a_target(tmp_path: Path) -> None:
+    """A damaged copy is made again from its source; where that is gone, a copy of it is repaired."""
+    path, target = made(tmp_path / "journal"), tmp_path / "target"
+    backup(path, target, copy=True)
+    copy = target / "0000000001"
+    (copy / "mark").write_bytes(b"?")
+    (finding,) = verify(copy).findings
+    assert finding.cure == f"aurora-es backup {path} {target} --verify"
+    path.rename(tmp_path / "moved")
+    (finding,) = verify(copy).findings
+    rescued = tmp_path / "target.rescued"
+    assert finding.cure == f"cp -R {copy} {rescued} && aurora-es repair {rescued} --dry-run"
+    before = {one.name: one.stat().st_mtime_ns for one in copy.iterdir()}
+    for change in (repair, rebuild, change_settings):
+        with pytest.raises(ForeignDirectoryError, match="a copy in a target of backups"):
+            change(copy)
+    assert {one.name: one.stat().st_mtime_ns for one in copy.iterdir()} == before
+    shutil.copytree(copy, rescued)
+    assert repair(rescued).repairs
+    assert verify(rescued).is_whole
+
+
+def test_a_damaged_record_is_told_with_a_way_out(tmp_path: Path) -> None:
+    """Nobody knows which copy it named: each is found, and restored, by its own path."""
+    path, target = made(tmp_path / "journal"), tmp_path / "target"
+    backup(path, target)
+    (target / "backup").write_bytes(b"?")
+    for call in (lambda: backup(path, target), lambda: restore(target, tmp_path / "new")):
+        with pytest.raises(CorruptionError, match=f"aurora-es restore {target}/0000000001`"):
+            call()
+    assert restore(target / "0000000001", tmp_path / "new").journals[0].position == LAST

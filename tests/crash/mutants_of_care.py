@@ -126,6 +126,18 @@ CARE_MUTANTS = (
         killed_by=f"{_DAMAGED}::test_an_older_copy_stays_until_there_is_a_newer",
     ),
     Mutant(
+        "a damaged copy in a target is repaired in its place",
+        (
+            (
+                "care/verify.py",
+                "        copy = copy_above(self.files, self.path) if self.findings else None\n",
+                "        copy = None\n",
+            ),
+            ("care/locks.py", "    refuse_copy(files, path)\n", ""),
+        ),
+        killed_by=f"{_DAMAGED}::test_nothing_is_repaired_inside_of_a_target",
+    ),
+    Mutant(
         "any directory of ten digits is taken for a left-over copy",
         (
             (
