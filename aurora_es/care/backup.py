@@ -38,8 +38,10 @@ from aurora_es.care.copying import (
     is_left_over,
     is_linked,
     make_directories,
+    refuse_inside,
     refuse_no_place,
     remove_tree,
+    storage_told,
     write_empty,
 )
 from aurora_es.care.layout import (
@@ -123,19 +125,18 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
     is a source that lacks journals, or events, of the copy before, unless ``replace`` gives these up.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is none of ours or of another
-    source, LockTimeoutError, CorruptionError; the backup before is left as it was.
+    source, LockTimeoutError, CorruptionError, StorageFullError, StorageError; the backup before is left as it was.
     """
     source, place = os.path.abspath(os.fspath(path)), os.path.abspath(os.fspath(target))
-    if os.path.commonpath((source, place)) in {source, place}:
-        message = f"{place}: expected a target outside of {source}, and not above it"
-        raise ArgumentError(message)
+    refuse_inside(source, place, command="backup")
     if not journals_in(effects.files, source):
         message = (
-            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
+            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal;"
+            " nothing was written. `aurora-es doctor` shows where the store of this environment is"
         )
         raise ArgumentError(message)
     refuse_no_place(effects.files, place)
-    with _target_locked(effects, place, lock_timeout) as before:
+    with storage_told(place), _target_locked(effects, place, lock_timeout) as before:
         for _ in range(_ATTEMPTS_MAX):
             _remove_left_over(effects.files, place, before)
             number = 1 + max(_numbers(effects.files, place, before), default=0)

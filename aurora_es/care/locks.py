@@ -29,7 +29,10 @@ def refuse_no_journal(files: Files, path: str) -> None:
     try:
         names = files.listdir(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"{path}: expected the directory of a journal, found none; nothing was changed"
+        message = (
+            f"{path}: expected the directory of a journal, found none; nothing was changed."
+            " `aurora-es doctor` shows where the store of this environment is"
+        )
         raise ArgumentError(message) from error
     if is_journal(files, path, names):
         return

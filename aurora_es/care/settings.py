@@ -62,7 +62,10 @@ def change_settings(  # noqa: PLR0913 - a user's choices, all by name
     asked = Settings(sync, roll_cycle, compression)  # refuses texts
     before = read_manifest(effects.files, text)
     if before is None:
-        message = f"{text}: expected a journal, found none; nothing was changed. Append first"
+        message = (
+            f"{text}: expected a journal, found none; nothing was changed. Append first"
+            " (`Journal.append`), or name another (`aurora-es info` lists them)"
+        )
         raise ArgumentError(message)
     hours = _hours_of(cool_after)
     if all(setting is None for setting in (sync, roll_cycle, compression, cool_after)):
@@ -83,7 +86,10 @@ def _hours_of(cool_after: timedelta | str | None) -> int | msgspec.UnsetType | N
     if cool_after == _NEVER:
         return msgspec.UNSET
     if cool_after is not None and not isinstance(cool_after, timedelta):
-        message = f"cool_after: expected a timedelta or 'never', found {cool_after!r}"
+        message = (
+            f"cool_after: expected a timedelta or 'never', found {cool_after!r}"
+            " (`aurora-es set --cool-after 7d`)"
+        )
         raise AuroraConfigurationError(message)
     return whole_hours(cool_after)
 

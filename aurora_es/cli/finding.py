@@ -111,7 +111,10 @@ def find_queue(path: str) -> str:
         found = journals_below(directory).journals
         if messages in found and path in {directory, messages, cursors}:
             return directory
-    message = f"{path}: expected a queue (a directory with the journal `messages`), found none"
+    message = (
+        f"{path}: expected a queue (a directory with the journal `messages`), found none;"
+        f" `aurora-es doctor {path}` shows what is there"
+    )
     raise PathError(message)
 
 

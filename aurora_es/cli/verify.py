@@ -98,7 +98,8 @@ def _refuse_short(reports: Iterable[VerifyReport], until: int) -> None:
     for report in short:
         tell(
             f"{report.path}: expected a journal up to position {until:,} at least, found one that ends"
-            f" at {report.last_position:,}; its digest covers no more"
+            f" at {report.last_position:,}; its digest covers no more. Compare up to there:"
+            f" `aurora-es verify --until {report.last_position}`"
         )
     if short:
         raise typer.Exit(EXIT_REFUSED)

@@ -13,6 +13,7 @@ from aurora_es import CorruptionError, ForeignDirectoryError, Journal, RollCycle
 from aurora_es.care import backup, change_settings, rebuild, repair, restore, verify
 from aurora_es.journal import background
 from tests.care.test_copies_of_others import flip
+from tests.cli.support import run
 from tests.journal.support import message
 
 LAST = 14
@@ -167,6 +168,10 @@ def test_paths_may_hold_any_bytes(tmp_path: Path) -> None:
     target = tmp_path / os.fsdecode(b"t\xfd")
     backup(path, target)
     assert backup(path, target).journals[0].path == os.fsdecode(b"j\xfe")
+    for command in (("backup", path, target), ("restore", target, tmp_path / "new")):
+        done = run(*command, "--json")
+        assert done.returncode == 0, done.stderr
+        assert '"path":"j\\\\xfe"' in done.stdout
     shutil.move(path / os.fsdecode(b"j\xfe"), path / "other")
     with pytest.raises(ForeignDirectoryError, match="holds a backup of other journals"):
         backup(path, target)

@@ -138,6 +138,39 @@ CARE_MUTANTS = (
         killed_by=f"{_DAMAGED}::test_nothing_is_repaired_inside_of_a_target",
     ),
     Mutant(
+        "a restore takes the place of a link",
+        (
+            (
+                _RESTORE,
+                "os.path.realpath(os.fspath(target))",
+                "os.path.abspath(os.fspath(target))",
+            ),
+        ),
+        killed_by="care/test_places.py::test_a_link_stands_for_where_it_leads",
+    ),
+    Mutant(
+        "what is lost counts as dropped",
+        (
+            (
+                _RESTORE,
+                "    readable = holes_of(at.manifest.segments).behind(first)\n",
+                "    readable = first\n",
+            ),
+        ),
+        killed_by="care/test_places.py::test_what_is_missing_at_the_beginning_is_told_as_it_is",
+    ),
+    Mutant(
+        "a bench removes what another one uses",
+        (
+            (
+                "care/bench.py",
+                "            with flocked(effects, marker, effects.monotonic()):\n",
+                "            with ExitStack():\n",
+            ),
+        ),
+        killed_by="cli/test_bench.py::test_what_killed_runs_left_is_removed_by_the_next",
+    ),
+    Mutant(
         "any directory of ten digits is taken for a left-over copy",
         (
             (
@@ -174,8 +207,8 @@ CARE_MUTANTS = (
         (
             (
                 _RESTORE,
-                "            files.sync_directory(building)\n        except (",
-                "        except (",
+                "            files.sync_directory(building)\n            put_in_place(",
+                "            put_in_place(",
             ),
             (
                 _RESTORE,
