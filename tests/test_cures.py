@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,11 @@ CLASSES = {
 # It makes its own text, of what it is given.
 SELF_MADE = {"CorruptionError"}
 PREFIX = "Recorder"  # of the face's classes
+# What a person has to do with by command: a word of ours in backticks is not enough there.
+BY_COMMAND = ("aurora_es/care/", "aurora_es/cli/", "aurora_es/inspection/")
+NEXT = re.compile(
+    r"`(aurora-es [a-z]|mkdir -p|pip install|--[a-z]|[A-Za-z]+\.[a-z_]+|\w+=|\{cure)|`aurora-es \{command\}"
+)
 
 
 class Raised(NamedTuple):
@@ -108,8 +114,8 @@ def returned(name: str, scopes: list[ast.AST]) -> str:
     return min(texts, key=len, default="")
 
 
-def raised(source: str, name: str) -> Iterator[Raised]:
-    """Every text with which a module makes an error of ours."""
+def raised(source: str, name: str, also: AbstractSet[str] = frozenset()) -> Iterator[Raised]:
+    """Every text with which a module makes an error of ours, or one of ``also``."""
     tree = ast.parse(source)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in functions:
@@ -117,7 +123,7 @@ def raised(source: str, name: str) -> Iterator[Raised]:
             if not (isinstance(node, ast.Call) and node.args):
                 continue
             called = ast.unparse(node.func).rpartition(".")[2].removeprefix(PREFIX)
-            if called in CLASSES and called not in SELF_MADE:
+            if called in {*CLASSES, *also} - SELF_MADE:
                 text = text_of(node.args[0], [function, tree])
                 yield Raised(f"{name}:{node.lineno}", called, text)
 
@@ -173,6 +179,19 @@ def test_every_error_is_raised_with_a_cure() -> None:
         for path in SOURCES
         for one in raised(path.read_text("utf-8"), str(path.relative_to(ROOT)))
         if not any(cure in one.text for cure in allowed[one.class_name])
+    ]
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def test_every_error_of_a_command_says_what_to_run_or_pass_next() -> None:
+    """A command, a call or an option in backticks, also where the class's row asks for less."""
+    found = [
+        f"{one.place}: {one.class_name}: {one.text!r}"
+        for path in SOURCES
+        if (name := str(path.relative_to(ROOT))).startswith(BY_COMMAND)
+        for one in raised(path.read_text("utf-8"), name, also={"PathError"})
+        if not NEXT.search(one.text)
     ]
     if found:
         pytest.fail("\n".join(found), pytrace=False)

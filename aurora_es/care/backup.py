@@ -27,17 +27,21 @@ from aurora_es.care.backup_record import (
     UNFINISHED,
     BackedUpJournal,
     BackupReport,
+    is_number,
     read_record,
     write_record,
 )
 from aurora_es.care.care_logs import logger
+from aurora_es.care.copy_before import damage_of, problem_text, refuse_other
 from aurora_es.care.copying import (
     copy_file,
     is_left_over,
     is_linked,
     make_directories,
+    refuse_inside,
     refuse_no_place,
     remove_tree,
+    storage_told,
     write_empty,
 )
 from aurora_es.care.layout import (
@@ -98,6 +102,10 @@ class _DroppedError(Exception):
     """A file is gone that a newer manifest does not list: begin again."""
 
 
+class _DamagedCopyError(Exception):
+    """The copy before is damaged: nothing of it is to be used."""
+
+
 def backup(  # noqa: PLR0913 - a user's choices, all by name
     path: str | os.PathLike[str],
     target: str | os.PathLike[str],
@@ -117,25 +125,25 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
     is a source that lacks journals, or events, of the copy before, unless ``replace`` gives these up.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is none of ours or of another
-    source, LockTimeoutError, CorruptionError; the backup before is left as it was.
+    source, LockTimeoutError, CorruptionError, StorageFullError, StorageError; the backup before is left as it was.
     """
     source, place = os.path.abspath(os.fspath(path)), os.path.abspath(os.fspath(target))
-    if os.path.commonpath((source, place)) in {source, place}:
-        message = f"{place}: expected a target outside of {source}, and not above it"
-        raise ArgumentError(message)
+    refuse_inside(source, place, command="backup")
     if not journals_in(effects.files, source):
         message = (
-            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
+            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal;"
+            " nothing was written. `aurora-es doctor` shows where the store of this environment is"
         )
         raise ArgumentError(message)
     refuse_no_place(effects.files, place)
-    with _target_locked(effects, place, lock_timeout) as before:
+    with storage_told(place), _target_locked(effects, place, lock_timeout) as before:
         for _ in range(_ATTEMPTS_MAX):
             _remove_left_over(effects.files, place, before)
-            number = 1 + max(_numbers(effects.files, place), default=0)
+            number = 1 + max(_numbers(effects.files, place, before), default=0)
             try:
                 cuts = take_cuts(effects, source, lock_timeout=lock_timeout)
-                _refuse_other(place, before, cuts, replace=replace)
+                found = {cut.path: cut.at for cut in cuts}
+                refuse_other(effects.files, place, before, found, replace=replace)
                 work = _Copying(effects, source, place, f"{number:010d}", before, copy=copy)
                 journals = work.copy_all(cuts, progress, verify=verify)
             except _DroppedError:
@@ -153,7 +161,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
             )
             write_record(effects.files, place, report)
             _finish(effects.files, place, report)
-            _remove_left_over(effects.files, place, report)
+            _remove_left_over(effects.files, place, report, markers=(UNFINISHED, COPY))
             return report
     message = f"{source}: files were dropped during {_ATTEMPTS_MAX} attempts; run the backup again"
     raise CorruptionError(source, 0, expected="files as listed", found=message)
@@ -183,76 +191,49 @@ def _target_locked(effects: Effects, target: str, timeout: float) -> Iterator[Ba
         yield read_record(files, target)
 
 
-def _numbers(files: Files, target: str) -> list[int]:
-    """Numbers that are taken, whoever took them."""
-    return [int(name) for name in files.listdir(target) if _is_number(name)]
+def _numbers(files: Files, target: str, current: BackupReport | None) -> list[int]:
+    """Numbers that are taken, whoever took them; by the record, too, if its copy is gone."""
+    names = [] if current is None else [current.directory]
+    return [int(name) for name in [*names, *files.listdir(target)] if is_number(name)]
 
 
-def _is_number(name: str) -> bool:
-    return len(name) == 10 and name.isascii() and name.isdigit()
+def _remove_left_over(
+    files: Files,
+    target: str,
+    current: BackupReport | None,
+    *,
+    markers: tuple[str, ...] = (UNFINISHED,),
+) -> None:
+    """Remove what killed backups have left, and, with the marker ``COPY``, copies that are complete.
 
-
-def _remove_left_over(files: Files, target: str, current: BackupReport | None) -> None:
-    """Remove what killed backups have left, and copies that the current one stands for.
-
-    Only what carries our marker; a complete copy goes only while a record names another one.
+    Only what carries our marker. A complete copy goes only when a newer one was made: the current
+    one may turn out to be damaged.
     """
     if current is not None:
         _finish(files, target, current)
     for name in files.listdir(target):
-        path = os.path.join(target, name)
-        if not _is_number(name) or (current is not None and name == current.directory):
-            continue
-        for marker in (UNFINISHED,) if current is None else (UNFINISHED, COPY):
-            if is_left_over(files, path, marker):
-                # The marker last: killed in between, it is still known to be ours.
-                remove_tree(files, path, keep=frozenset({marker}))
-                remove_tree(files, path)
-                break
+        if is_number(name) and (current is None or name != current.directory):
+            try:
+                _remove_copy(files, os.path.join(target, name), markers)
+            except OSError as error:  # it is in nobody's way
+                logger.warning("%s: a copy that is not needed any more stays: %s", target, error)
+
+
+def _remove_copy(files: Files, path: str, markers: tuple[str, ...]) -> None:
+    for marker in markers:
+        if is_left_over(files, path, marker):
+            # The marker last: killed in between, it is still known to be ours.
+            remove_tree(files, path, keep=frozenset({marker}))
+            remove_tree(files, path)
+            return
 
 
 def _finish(files: Files, target: str, report: BackupReport) -> None:
-    """Mark the copy that the record names as complete, once."""
+    """Mark the copy that the record names as complete, once; somebody may have removed it since."""
     directory = os.path.join(target, report.directory)
-    if UNFINISHED in files.listdir(directory):
+    if exists(files, os.path.join(directory, UNFINISHED)):
         files.rename(os.path.join(directory, UNFINISHED), os.path.join(directory, COPY))
         files.sync_directory(directory)
-
-
-def _refuse_other(
-    target: str, before: BackupReport | None, cuts: list[Cut], *, replace: bool
-) -> None:
-    """Raise ForeignDirectoryError if the copy before holds what the source does not."""
-    if before is None:
-        return
-    known = {one.path: one for one in before.journals}
-    if not any(cut.path in known for cut in cuts):
-        message = (
-            f"{target}: holds a backup of other journals: {', '.join(sorted(known))}; nothing was"
-            " changed. Give this source another target (`aurora-es doctor` looks at what is there)"
-        )
-        raise ForeignDirectoryError(message)
-    if replace:
-        return
-    found = {cut.path: cut.at for cut in cuts}
-    for path, copied in known.items():
-        at = found.get(path)
-        problem = ""
-        if at is None:
-            problem = "found no such journal in the source"
-        elif at.manifest.genesis_id != copied.genesis_id:
-            problem = f"found journal {at.manifest.genesis_id}"
-        elif at.mark.visible_position < copied.position:
-            problem = f"found it up to position {at.mark.visible_position} only"
-        if problem:
-            message = (
-                f"{target}: the copy in it holds {path}, journal {copied.genesis_id} up to position"
-                f" {copied.position}; expected that in the source, {problem}; nothing was changed."
-                " If that is meant, as after a restore, give the copy up with `aurora-es backup"
-                " --replace` (replace=True), or give this source another target (`aurora-es doctor`"
-                " looks at what is there)"
-            )
-            raise ForeignDirectoryError(message)
 
 
 def take_cuts(effects: Effects, source: str, *, lock_timeout: float) -> list[Cut]:
@@ -313,11 +294,7 @@ class _Copying:
         self.source = source
         self.root = os.path.join(target, directory)
         self.before = "" if before is None else os.path.join(target, before.directory)
-        self.histories = (
-            {}
-            if before is None
-            else {one.path: (one.genesis_id, one.epoch) for one in before.journals}
-        )
+        self.recorded = {} if before is None else {one.path: one for one in before.journals}
         self.copy = copy
 
     def copy_all(
@@ -331,10 +308,7 @@ class _Copying:
         journals = []
         for cut in cuts:
             make_directories(self.files, self.root, cut.path)
-            journal = self._copy_journal(cut)
-            if verify:
-                journal = self._verified(cut, journal)
-            journals.append(journal)
+            journals.append(self._copied(cut, verify=verify))
             done += len(cut.names) + 1
             if progress is not None:
                 progress(done, total)
@@ -342,16 +316,45 @@ class _Copying:
         self.files.sync_directory(os.path.dirname(self.root))
         return journals
 
-    def _copy_journal(self, cut: Cut, *, anew: bool = False) -> BackedUpJournal:
-        """Copy one journal; ``anew`` takes nothing from the copy before."""
-        files = self.files
-        source, target, before = (
-            os.path.normpath(os.path.join(root, cut.path)) if root else ""
-            for root in (self.source, self.root, self.before)
-        )
+    def _copied(self, cut: Cut, *, verify: bool) -> BackedUpJournal:
+        """Copy one journal, from the source alone if the copy before is damaged."""
+        before = self._before(cut)
+        damage = damage_of(self.files, before, self.recorded[cut.path]) if before else ""
+        if not damage:
+            try:
+                journal = self._copy_journal(cut, before)
+                return self._verified(cut, journal, is_anew=not before) if verify else journal
+            except _DamagedCopyError as error:
+                damage = str(error)
+        return self._copied_anew(cut, damage)
+
+    def _copied_anew(self, cut: Cut, damage: str) -> BackedUpJournal:
+        """Copy one journal from the source, and read it, since ``damage`` is in the copy before.
+
+        That goes when this one is complete, and where the source is damaged too, it may be all that
+        is left of something. Raises CorruptionError then.
+        """
+        logger.warning("the copy before is damaged, all is copied again and read: %s", damage)
+        directory = os.path.normpath(os.path.join(self.root, cut.path))
+        remove_tree(self.files, directory, keep=frozenset({UNFINISHED}))
+        make_directories(self.files, self.root, cut.path)
+        journal = self._verified(cut, self._copy_journal(cut, ""), is_anew=True)
+        return msgspec.structs.replace(journal, warnings=(damage,))
+
+    def _before(self, cut: Cut) -> str:
+        """The journal in the copy before; empty for one of another history."""
+        recorded = self.recorded.get(cut.path)
         history = cut.at.manifest.genesis_id, cut.at.manifest.epoch
-        if anew or self.histories.get(cut.path) != history:
-            before = ""  # names of another history may stand for other bytes
+        if recorded is None or (recorded.genesis_id, recorded.epoch) != history:
+            return ""  # names of another history may stand for other bytes
+        return os.path.normpath(os.path.join(self.before, cut.path))
+
+    def _copy_journal(self, cut: Cut, before: str) -> BackedUpJournal:
+        """Copy one journal; what is the same in ``before``, if that is not empty, is taken from there."""
+        files = self.files
+        source, target = (
+            os.path.normpath(os.path.join(root, cut.path)) for root in (self.source, self.root)
+        )
         copied_bytes, copied, linked = 0, 0, 0
         left_out = []
         for name in cut.names:
@@ -398,7 +401,7 @@ class _Copying:
         """Read a segment of the source that is not as it was when the copy before was made.
 
         It never changes: so one of the two is damaged. Raises CorruptionError if it is the source's,
-        and then the copy before stays the current one.
+        and then the copy before stays the current one; else _DamagedCopyError.
         """
         part = next((one for one in cut.parts if one.name == name), None)
         if part is None or not exists(self.files, before):
@@ -407,7 +410,8 @@ class _Copying:
             return  # it was the newest one then, and copied as far as it went
         for _ in walk_of(self.files, cut.at, part):
             pass
-        logger.warning("%s: differs from %s and is whole; it is copied again", before, source)
+        message = f"{before}: differs from {source}, which is whole"
+        raise _DamagedCopyError(message)
 
     def _place(self, source: str, target: str, before: str, *, is_before: bool) -> int | None:
         """Link or copy an immutable file; returns its size if it had to be copied."""
@@ -461,24 +465,22 @@ class _Copying:
             raise stop_error(file, walk.stop)
         return size
 
-    def _verified(self, cut: Cut, journal: BackedUpJournal) -> BackedUpJournal:
+    def _verified(self, cut: Cut, journal: BackedUpJournal, *, is_anew: bool) -> BackedUpJournal:
+        """Read all of a journal that was copied; returns it with its digest.
+
+        Raises CorruptionError for what is wrong with the source, _DamagedCopyError for what may be
+        wrong with the copy before only, from which it was linked: the source has it, too.
+        """
         directory = os.path.normpath(os.path.join(self.root, cut.path))
         report = verify_journal(directory, digest=True, effects=self.effects)
-        if not report.is_whole and self.before:
-            # What was linked from the copy before may have rotted there: the source has it, too.
-            remove_tree(self.files, directory, keep=frozenset({UNFINISHED}))
-            make_directories(self.files, self.root, cut.path)
-            journal = self._copy_journal(cut, anew=True)
-            report = verify_journal(directory, digest=True, effects=self.effects)
-            if report.is_whole:
-                logger.warning("%s: the copy before was damaged; all was copied again", directory)
         for finding in report.findings:
-            # The copy is thrown away; what is wrong with it is wrong with the source.
-            path = os.path.join(self.source, cut.path, os.path.basename(finding.path))
-            raise CorruptionError(
-                os.path.normpath(path),
-                finding.offset or 0,
-                expected=finding.expected,
-                found=finding.found,
+            # The copy is thrown away; what is wrong with it is wrong with what it was made from.
+            root = self.source if is_anew else self.before
+            path = os.path.normpath(os.path.join(root, cut.path, os.path.basename(finding.path)))
+            error = CorruptionError(
+                path, finding.offset or 0, expected=finding.expected, found=finding.found
             )
+            if is_anew:
+                raise error
+            raise _DamagedCopyError(problem_text(error))
         return msgspec.structs.replace(journal, digest=report.digest)

@@ -7,14 +7,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_NB, LOCK_SH
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.errors import CorruptionError
+from aurora_es.errors import CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import exists, read_if_there, replace_file
 from aurora_es.files.locks import flocked
 from aurora_es.format.names import BACKUP, LOCK, NEW_SUFFIX
@@ -30,6 +32,7 @@ RECORD_VERSION = 1
 # In a copy, from its first moment: it is being made, or its making was killed; and then: complete.
 UNFINISHED = "backup.unfinished"
 COPY = "backup.copy"
+RESCUED_SUFFIX = ".rescued"  # of the target: where a damaged copy is copied to, to be repaired
 _RECORD_BYTES_MAX = 64 << 20
 # A journal, its application and its AURORA_PATH are below the copy, and that is below the target.
 _LEVELS_MAX = 4
@@ -48,6 +51,8 @@ class BackedUpJournal(msgspec.Struct, frozen=True, kw_only=True):
     copied_bytes: int = 0  # of those files
     left_out: tuple[str, ...] = ()  # caches that the source lacks; readers build them anew
     digest: str | None = None  # of all commits, if the backup was verified
+    # What was wrong with the copy before: so all of the journal was copied from the source, and read.
+    warnings: tuple[str, ...] = ()
 
 
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,28 +66,51 @@ class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
     version: int = RECORD_VERSION  # of this record
 
 
+class RecordDamagedError(CorruptionError):
+    """The record of a target is damaged: nobody knows which copy is the current one."""
+
+    def __init__(self, path: str, names: list[str], *, found: str) -> None:
+        """``names`` are those beside it."""
+        super().__init__(path, 0, expected="the record of a backup", found=found)
+        target = os.path.dirname(path)
+        copy = shlex.quote(
+            os.path.join(target, max(filter(is_number, names), default="0000000001"))
+        )
+        message = (
+            f"corruption in {path}: expected {self.expected}, found {found}; nothing was changed. Its"
+            f" copies may be whole: `aurora-es verify {copy}` says so, and `aurora-es restore {copy}`"
+            " restores one by its own path. Give backups another target"
+        )
+        self.args = (message,)
+
+
 def read_record(files: Files, target: str) -> BackupReport | None:
     """The current backup in ``target``; None when there is none. Raises CorruptionError."""
     path = os.path.join(target, RECORD)
     data = read_if_there(files, path, _RECORD_BYTES_MAX)
     if data is None:
         return None
+    names = files.listdir(target)
     try:
-        record = msgspec.json.decode(data, type=BackupReport)
+        record = msgspec.convert(json.loads(data), BackupReport)
     except (ValueError, RecursionError) as error:
-        raise CorruptionError(
-            path, 0, expected="the record of a backup", found=f"{len(data)} other bytes"
-        ) from error
-    directory = record.directory
-    if len(directory) != 10 or not directory.isascii() or not directory.isdigit():
-        raise CorruptionError(path, 0, expected="a directory of 10 digits", found=directory)
+        raise RecordDamagedError(path, names, found=f"{len(data)} other bytes") from error
+    if not is_number(record.directory):
+        raise RecordDamagedError(path, names, found=f"copy {record.directory!r}")
     return record
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is one that copies have."""
+    return len(name) == 10 and name.isascii() and name.isdigit()
 
 
 def write_record(files: Files, target: str, record: BackupReport) -> None:
     """Make ``record`` the current backup, atomically and durably."""
     path = os.path.join(target, RECORD)
-    replace_file(files, path, msgspec.json.encode(record), draft=path + NEW_SUFFIX)
+    # Paths may hold bytes that are no UTF-8, as surrogates: msgspec refuses these, json escapes them.
+    text = json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
+    replace_file(files, path, text.encode("ascii"), draft=path + NEW_SUFFIX)
 
 
 def current_copy(files: Files, target: str) -> str | None:
@@ -102,15 +130,68 @@ def missing_journals(files: Files, target: str) -> list[str]:
     record = read_record(files, target)
     if record is None:
         return []
-    paths = [
-        os.path.normpath(os.path.join(target, record.directory, one.path))
-        for one in record.journals
-    ]
+    copy = os.path.join(target, record.directory)
     return [
-        path
-        for path in paths
-        if not exists(files, path) or not is_journal(files, path, files.listdir(path))
+        os.path.normpath(os.path.join(copy, one.path))
+        for one in record.journals
+        if not _is_there(files, copy, one)
     ]
+
+
+def copy_above(files: Files, path: str) -> str | None:
+    """The copy in a target of backups that ``path`` is, or lies in; None for all else."""
+    directory = path
+    for _ in range(_LEVELS_MAX):
+        above, name = os.path.split(directory)
+        if is_number(name) and exists(files, os.path.join(above, RECORD)):
+            return directory
+        directory = above
+    return None
+
+
+def refuse_copy(files: Files, path: str) -> None:
+    """Raise ForeignDirectoryError for what is, or lies in, a copy in a target of backups.
+
+    Its files may be the same as its source's, and the next backup takes it for what it was.
+    """
+    copy = copy_above(files, path)
+    if copy is not None:
+        message = (
+            f"{path}: expected a store, found a copy in a target of backups; nothing was changed."
+            f" Restore it (`aurora-es restore`) and work on that; if it is damaged, run"
+            f" `{cure_of_copy(files, copy)}`; `aurora-es doctor` looks at what is there"
+        )
+        raise ForeignDirectoryError(message)
+
+
+def cure_of_copy(files: Files, copy: str) -> str:
+    """The command line to run where a copy in a target is damaged; never one that changes the copy.
+
+    The source has it, too; if that is not where it was, a copy of the copy is repaired.
+    """
+    target = os.path.dirname(copy)
+    try:
+        record = read_record(files, target)
+    except CorruptionError:
+        record = None
+    if (
+        record is not None
+        and record.directory == os.path.basename(copy)
+        and any(_is_there(files, record.path, one) for one in record.journals)
+    ):
+        return f"aurora-es backup {shlex.quote(record.path)} {shlex.quote(target)} --verify"
+    if not exists(files, copy):
+        return f"aurora-es backup SOURCE {shlex.quote(target)} --verify"
+    place = shlex.quote(target + RESCUED_SUFFIX)
+    return f"cp -R {shlex.quote(copy)} {place} && aurora-es repair {place} --dry-run"
+
+
+def _is_there(files: Files, root: str, journal: BackedUpJournal) -> bool:
+    path = os.path.normpath(os.path.join(root, journal.path))
+    try:
+        return is_journal(files, path, files.listdir(path))
+    except OSError:
+        return False
 
 
 @contextmanager

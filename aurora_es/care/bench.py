@@ -5,14 +5,16 @@ machine that slows down slows down all of it; ratios are of slices that ran side
 what the disk asks for a commit of one event: a write and an ``fdatasync``, into a file that grows and
 into one that was filled with zeros, as the tail of a journal is. The journals are in a directory of
 their own that is removed at the end; it is so deep that nobody who looks for journals in the
-directory above finds them.
+directory above finds them. A file in it is locked meanwhile: the next bench removes what killed ones,
+whose locks died with them, have left.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,9 +24,10 @@ import msgspec
 
 from aurora_es.care.copying import is_directory, remove_tree
 from aurora_es.care.measure import percentile, run_in_turn, time_for
-from aurora_es.errors import ArgumentError, StorageFullError
+from aurora_es.errors import ArgumentError, LockTimeoutError, StorageFullError
 from aurora_es.files.floor import Floor
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists
+from aurora_es.files.locks import flocked
 from aurora_es.files.mounts import file_system_type
 from aurora_es.files.surroundings import space_of
 from aurora_es.index.keys import originator_key
@@ -37,12 +40,15 @@ from aurora_es.journal.records import Record
 from aurora_es.options import Sync
 
 if TYPE_CHECKING:
-    from aurora_es.files.layer import Effects
+    from collections.abc import Iterator
+
+    from aurora_es.files.layer import Effects, Files
 
     Progress = Callable[[int, int], object]
 
 SECONDS_DEFAULT = 10.0
 _DIRECTORY = ".aurora-es-bench-"
+_MARKER = "bench.unfinished"  # in it; locked meanwhile
 _SLICE_SECONDS = 0.1
 _FREE_BYTES_MIN = 1 << 30
 _ZEROED_BYTES = 16 << 20
@@ -106,16 +112,13 @@ def bench(
     _refuse(effects, place, seconds)
     if not allow_network_file_system:
         refuse_network(place)
-    directory = os.path.join(place, _DIRECTORY + effects.random_bytes(8).hex())
-    effects.files.mkdir(directory, DIRECTORY_MODE)
-    try:
+    _remove_left_over(effects, place)
+    with _directory(effects, place) as directory:
         below = os.path.join(directory, "journals")  # two levels: see above
         effects.files.mkdir(below, DIRECTORY_MODE)
         with ExitStack() as stack:
             bench = _Bench(effects, below, stack)
             slices = bench.measure(seconds, progress)
-    finally:
-        remove_tree(effects.files, directory)
     return BenchReport(
         path=place,
         file_system=file_system_type(place),
@@ -124,16 +127,54 @@ def bench(
     )
 
 
+@contextmanager
+def _directory(effects: Effects, place: str) -> Iterator[str]:
+    """A new directory in ``place``, known to be in use until it is removed at the end."""
+    files = effects.files
+    directory = os.path.join(place, _DIRECTORY + effects.random_bytes(8).hex())
+    files.mkdir(directory, DIRECTORY_MODE)
+    with flocked(effects, os.path.join(directory, _MARKER), effects.monotonic()):
+        try:
+            yield directory
+        finally:
+            _remove(files, directory)
+
+
+def _remove(files: Files, directory: str) -> None:
+    """Remove it, the marker last: killed in between, it is still known to be ours."""
+    remove_tree(files, directory, keep=frozenset({_MARKER}))
+    remove_tree(files, directory)
+
+
+def _remove_left_over(effects: Effects, place: str) -> None:
+    """Remove directories of killed runs: with our marker, which no living process has locked."""
+    files = effects.files
+    for name in files.listdir(place):
+        directory = os.path.join(place, name)
+        marker = os.path.join(directory, _MARKER)
+        if not name.startswith(_DIRECTORY) or not exists(files, marker):
+            continue
+        try:
+            with flocked(effects, marker, effects.monotonic()):
+                _remove(files, directory)
+        except (LockTimeoutError, OSError):
+            continue  # in use, or of another user
+
+
 def _refuse(effects: Effects, path: str, seconds: float) -> None:
     if seconds <= 0:
-        message = f"seconds: expected more than 0, found {seconds}"
+        message = f"seconds: expected more than 0, found {seconds} (`aurora-es bench --seconds 10`)"
         raise ArgumentError(message)
     if not is_directory(effects.files, os.path.realpath(path)):
-        message = f"{path}: expected a directory on the disk to measure, found none"
+        message = (
+            f"{path}: expected a directory on the disk to measure, found none; name one that is there"
+            " (`aurora-es bench DIRECTORY`), or make it (`mkdir -p`)"
+        )
         raise ArgumentError(message)
     if path in journals_below(path, effects.files).journals:
         message = (
-            f"{path}: expected a directory beside journals, found a journal; name the one above"
+            f"{path}: expected a directory beside journals, found a journal; name the one above:"
+            f" `aurora-es bench {shlex.quote(os.path.dirname(path))}`"
         )
         raise ArgumentError(message)
     free = space_of(path).free_bytes

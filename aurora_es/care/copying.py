@@ -6,16 +6,21 @@ import errno
 import os
 import shlex
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import ArgumentError
+from aurora_es.errors import ArgumentError, AuroraError
 from aurora_es.files.layer import DIRECTORY_MODE, exists, open_regular, read_exactly, write_all
+from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.segment.create import NO_HARD_LINKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aurora_es.files.layer import Files
 
 _BLOCK_BYTES = 1 << 20
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_LINKS = NO_HARD_LINKS | {errno.EXDEV, errno.EACCES}
 
 
@@ -71,6 +76,34 @@ def refuse_no_place(files: Files, path: str) -> None:
         f" (`mkdir -p {shlex.quote(what)}`), or name another place"
     )
     raise ArgumentError(message)
+
+
+def refuse_inside(source: str, place: str, *, command: str) -> None:
+    """Raise ArgumentError for a target that is the source, or in it, or above it, by any name."""
+    real = [os.path.realpath(path) for path in (source, place)]
+    if os.path.commonpath(real) not in real:
+        return
+    message = (
+        f"{place}: expected a target outside of {source}, and not above it; nothing was written."
+        f" Name a directory elsewhere: `aurora-es {command} {shlex.quote(source)} TARGET`"
+    )
+    raise ArgumentError(message)
+
+
+@contextmanager
+def storage_told(place: str) -> Iterator[None]:
+    """Raise StorageFullError or StorageError where ``place`` cannot be written to, or not any more.
+
+    A write that fails does not say by itself to which file.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = place if error.filename is None else str(error.filename)
+        is_refused = error.errno in _REFUSED and name.startswith(place)
+        if isinstance(error, AuroraError) or not (error.errno in FULL_DISK_ERRNOS or is_refused):
+            raise
+        raise storage_error(name, error) from error
 
 
 def make_directories(files: Files, root: str, relative: str) -> None:

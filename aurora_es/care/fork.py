@@ -25,8 +25,10 @@ from aurora_es.care.copying import (
     copy_file,
     is_linked,
     make_directories,
+    refuse_inside,
     refuse_no_place,
     remove_tree,
+    storage_told,
 )
 from aurora_es.care.restore import (
     BUILD_SUFFIX,
@@ -35,6 +37,7 @@ from aurora_es.care.restore import (
     digest_up_to,
     next_epoch,
     put_in_place,
+    refuse_both,
     refuse_dropped,
     refuse_taken,
 )
@@ -102,15 +105,11 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     journals.
 
     Raises ArgumentError, also where no links can be had; ForeignDirectoryError for a target that is
-    not empty; LockTimeoutError; CorruptionError for a source that is damaged before the cut.
+    not empty; LockTimeoutError; StorageFullError, StorageError; CorruptionError for a source that is damaged before the cut.
     """
-    origin, place = os.path.abspath(os.fspath(source)), os.path.abspath(os.fspath(target))
-    if position is not None and time is not None:
-        message = "expected a position or a time, found both"
-        raise ArgumentError(message)
-    if os.path.commonpath((origin, place)) in {origin, place}:
-        message = f"{place}: expected a target outside of {origin}, and not above it"
-        raise ArgumentError(message)
+    origin, place = os.path.abspath(os.fspath(source)), os.path.realpath(os.fspath(target))
+    refuse_both(position, time)
+    refuse_inside(origin, place, command="fork")
     refuse_no_place(effects.files, place)
     refuse_taken(effects, place)
     timestamp = None if time is None else timestamp_of(time)
@@ -120,9 +119,8 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
         points = _points_of(effects, origin, lock_timeout)
         try:
             _cut(effects.files, origin, points, position, timestamp)
-            with building_held(effects, building):
-                journals = forking.build(points)
-                put_in_place(effects.files, building, place)
+            with storage_told(place), building_held(effects, building):
+                journals = forking.build(points, place)
         except (FileNotFoundError, CorruptionError):
             if not _has_newer_manifest(effects.files, points):
                 raise
@@ -146,7 +144,8 @@ def _points_of(effects: Effects, source: str, lock_timeout: float) -> list[Point
     ]
     if not points:
         message = (
-            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal"
+            f"{source}: expected a journal, an application or an AURORA_PATH, found no journal;"
+            " nothing was written. `aurora-es doctor` shows where the store of this environment is"
         )
         raise ArgumentError(message)
     return points
@@ -164,15 +163,22 @@ def _has_newer_manifest(files: Files, points: list[Point]) -> bool:
 def _cut(
     files: Files, source: str, points: list[Point], position: int | None, timestamp: int | None
 ) -> None:
-    """Move the cuts back as asked."""
+    """Move the cuts back as asked; raises ArgumentError where nothing would be left of a journal."""
     if position is None:
         cut_at(files, points, position=None, timestamp=timestamp)
-        return
+    else:
+        _cut_at_position(files, source, points, position)
+    for point in points:
+        is_meant = position is not None and point is _leading(source, points)
+        refuse_dropped(files, point, position if is_meant else None)
+
+
+def _cut_at_position(files: Files, source: str, points: list[Point], position: int) -> None:
     leading = _leading(source, points)
     if position > leading.position:
         message = (
             f"{leading.at.path}: expected a position up to {leading.position}, which is its last;"
-            f" found {position}"
+            f" found {position}; nothing was written. Pass that (`--position {leading.position}`)"
         )
         raise ArgumentError(message)
     cut_at(files, [leading], position=position, timestamp=None)
@@ -196,7 +202,8 @@ def _leading(source: str, points: list[Point]) -> Point:
             break
     message = (
         f"{source}: expected one application, found {len(points)} journals in which a position means"
-        " another place each; fork to a time, or one application: name its directory"
+        " another place each; fork to a time (`aurora-es fork --time`), or one application: name its"
+        " directory"
     )
     raise ArgumentError(message)
 
@@ -223,8 +230,8 @@ class _Forking:
         self.linked_files = 0
         self.copied_sizes: list[int] = []
 
-    def build(self, points: list[Point]) -> tuple[ForkedJournal, ...]:
-        """Build all journals, on disk; removes what there is of them where that fails."""
+    def build(self, points: list[Point], place: str) -> tuple[ForkedJournal, ...]:
+        """Build all journals and put them in their place; removes what there is where that fails."""
         journals = []
         try:
             for done, point in enumerate(points, 1):
@@ -233,6 +240,7 @@ class _Forking:
                 if self.progress is not None:
                     self.progress(done, len(points))
             self.files.sync_directory(self.building)
+            put_in_place(self.files, self.building, place)
         except (AuroraError, OSError):
             with suppress(OSError):  # on a disk that fails: then the next fork removes it
                 remove_tree(self.files, self.building)
@@ -243,7 +251,6 @@ class _Forking:
         at = point.at
         target = os.path.normpath(os.path.join(self.building, point.path))
         epoch = next_epoch(self.effects, at)
-        refuse_dropped(point)
         self.linked_files, self.copied_sizes = 0, []
         mark = copy_up_to(self.effects, point, target, epoch=epoch, place=self._place)
         write_new_mark(self.files, target, mark)
@@ -269,7 +276,7 @@ class _Forking:
             message = (
                 f"{target}: expected a hard link to {source}, which this file system, another one,"
                 " or the rights of this user do not allow; nothing was forked. Fork to the file"
-                " system of the source, or copy: --copy (copy=True)"
+                " system of the source, or copy: `aurora-es fork --copy` (copy=True)"
             )
             raise ArgumentError(message)
         self.linked_files += 1

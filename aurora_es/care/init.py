@@ -91,7 +91,7 @@ def _directory_of(name: str) -> str:
     if directory is None:
         message = (
             f"application name {name!r}: expected at most 200 bytes when percent-encoded; nothing"
-            " was made"
+            " was made. Pass a shorter one (`aurora-es init --app NAME`)"
         )
         raise AuroraConfigurationError(message)
     return directory

@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aurora_es.care.backup_record import refuse_copy
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
 from aurora_es.files.locks import flocked
 from aurora_es.format.names import LOCK, MANIFEST_LOCK
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 def refuse_no_journal(files: Files, path: str) -> None:
     """Raise ForeignDirectoryError or ArgumentError for what no lock file of ours belongs into."""
+    refuse_copy(files, path)
     try:
         names = files.listdir(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"{path}: expected the directory of a journal, found none; nothing was changed"
+        message = (
+            f"{path}: expected the directory of a journal, found none; nothing was changed."
+            " `aurora-es doctor` shows where the store of this environment is"
+        )
         raise ArgumentError(message) from error
     if is_journal(files, path, names):
         return

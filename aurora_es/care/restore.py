@@ -6,12 +6,14 @@ and the next restore removes what is left over. What is restored is verified, to
 and compared with the backup by its digest. The manifest says from which position on the new epoch
 counts, so that whoever has tracked a history that goes on differently can be told. Epochs of restores
 are taken from the clock (seconds since 1970): two restores of one backup share one only if they are
-of the same second.
+of the same second. The mark has 32 bits for it, so it cannot be finer; chance would not do, since a
+later one has to be the greater.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,13 @@ from aurora_es.care.backup_record import copy_held, current_copy, missing_journa
 from aurora_es.care.copying import (
     is_left_over,
     make_directories,
+    refuse_inside,
     refuse_no_place,
     remove_tree,
+    storage_told,
 )
 from aurora_es.care.layout import journal_at, journals_in, parts_at
-from aurora_es.care.restore_point import Point, cut_at
+from aurora_es.care.restore_point import Point, commit_behind, cut_at, last_position
 from aurora_es.care.truncated_copy import copy_up_to
 from aurora_es.care.verify import verify
 from aurora_es.errors import (
@@ -37,6 +41,7 @@ from aurora_es.errors import (
 )
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular
 from aurora_es.files.locks import acquire_flock
+from aurora_es.journal.holes import holes_of
 from aurora_es.journal.mark_file import write_new_mark
 from aurora_es.journal.records import timestamp_of
 
@@ -91,18 +96,15 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
     tracks. Each journal begins a new epoch. ``progress`` is told of journals.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is not empty, CorruptionError for
-    a backup that is damaged; the target is made last, whole.
+    a backup that is damaged, StorageFullError, StorageError; the target is made last, whole.
     """
-    source, place = os.path.abspath(os.fspath(backup)), os.path.abspath(os.fspath(target))
-    if position is not None and time is not None:
-        message = "expected a position or a time, found both"
-        raise ArgumentError(message)
-    if os.path.commonpath((source, place)) in {source, place}:
-        message = f"{place}: expected a target outside of {source}, and not above it"
-        raise ArgumentError(message)
+    # A link to an empty directory stands for it: that is what a new one takes the place of.
+    source, place = os.path.abspath(os.fspath(backup)), os.path.realpath(os.fspath(target))
+    refuse_both(position, time)
+    refuse_inside(source, place, command="restore")
     refuse_no_place(effects.files, place)
     refuse_taken(effects, place)
-    with copy_held(effects, source, timeout=lock_timeout):
+    with storage_told(place), copy_held(effects, source, timeout=lock_timeout):
         return _restore_held(effects, source, place, position, time, progress)
 
 
@@ -122,8 +124,9 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
     points = _points_of(effects, source, current_copy(files, source) or source)
     if position is not None and len(points) != 1:
         message = (
-            f"{source}: expected one journal, found {len(points)}: a position means another place in each;"
-            " restore to a time, or restore one journal: name its directory in the backup"
+            f"{source}: expected one journal, found {len(points)}: a position means another place in each."
+            " Restore to a time (`aurora-es restore --time`), or one journal: name its directory in the"
+            " backup"
         )
         raise ArgumentError(message)
     if position is not None and position > points[0].position:
@@ -134,6 +137,8 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
         )
         raise ArgumentError(message)
     cut_at(files, points, position=position, timestamp=None if time is None else timestamp_of(time))
+    for point in points:
+        refuse_dropped(files, point, position)
     building = place + BUILD_SUFFIX
     with building_held(effects, building):
         restored = []
@@ -144,11 +149,11 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
                 if progress is not None:
                     progress(done, len(points))
             files.sync_directory(building)
+            put_in_place(files, building, place)
         except (AuroraError, OSError):
             with suppress(OSError):  # on a disk that fails: then the next restore removes it
                 remove_tree(files, building)
             raise
-        put_in_place(files, building, place)
     return RestoreReport(backup=source, target=place, journals=tuple(restored))
 
 
@@ -180,7 +185,7 @@ def building_held(effects: Effects, building: str) -> Iterator[None]:
         if not is_ours:
             message = (
                 f"{building}: another restore or fork to this place is under way; nothing was changed. Wait"
-                " for it to end and try again, or restore to another place (AURORA_LOCK_TIMEOUT"
+                " for it to end and try again, or name another place (`aurora-es restore`, `aurora-es fork`; AURORA_LOCK_TIMEOUT"
                 " does not matter here)"
             )
             raise LockTimeoutError(message)
@@ -202,8 +207,22 @@ def put_in_place(files: Files, building: str, place: str) -> None:
     files.sync_directory(place)
 
 
+def refuse_both(position: int | None, time: datetime | None) -> None:
+    """Raise ArgumentError if both are given."""
+    if position is not None and time is not None:
+        message = "expected a position (`position=`, `--position`) or a time (`time=`, `--time`), found both"
+        raise ArgumentError(message)
+
+
 def refuse_taken(effects: Effects, target: str) -> None:
-    """Raise ForeignDirectoryError for a target that is there and not empty."""
+    """Raise ForeignDirectoryError for a target that is there and not empty, or a mount point."""
+    if os.path.ismount(target):
+        message = (
+            f"{target}: expected a directory that a new one can take the place of, found a mount"
+            " point; nothing was changed. Name a directory in it, or one beside it"
+            f" (`aurora-es doctor {target}` looks at what is there)"
+        )
+        raise ForeignDirectoryError(message)
     if exists(effects.files, target) and effects.files.listdir(target):
         message = (
             f"{target}: expected an absent or empty directory, found files; nothing was changed."
@@ -217,7 +236,10 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
     files = effects.files
     points = []
     if not exists(files, root):
-        message = f"{root}: expected a backup made by `aurora-es backup`, found no such directory"
+        message = (
+            f"{root}: expected a backup made by `aurora-es backup`, found no such directory; nothing was"
+            f" written. `aurora-es verify {shlex.quote(backup)}` says what is left of a backup"
+        )
         raise ArgumentError(message)
     for path in journals_in(files, root):
         directory = os.path.normpath(os.path.join(root, path))
@@ -225,20 +247,41 @@ def _points_of(effects: Effects, backup: str, root: str) -> list[Point]:
         commit, position = at.mark.visible_commit, at.mark.visible_position
         points.append(Point(path, at, parts_at(files, at), commit, position))
     if not points:
-        message = f"{backup}: expected a backup made by `aurora-es backup`, found no journal in it"
+        message = (
+            f"{backup}: expected a backup made by `aurora-es backup`, found no journal in it; nothing was"
+            f" written. `aurora-es verify {shlex.quote(backup)}` says what is left of a backup"
+        )
         raise ArgumentError(message)
     return points
 
 
-def refuse_dropped(point: Point) -> None:
-    """Raise ArgumentError for a point of which nothing is left."""
+def refuse_dropped(files: Files, point: Point, wanted: int | None) -> None:
+    """Raise ArgumentError for a point of which nothing is left; ``wanted``: the position asked for."""
     at = point.at
-    if point.position < at.manifest.retained_from and at.manifest.retained_from > 1:
-        message = (
-            f"{at.path}: expected a point behind position {at.manifest.retained_from - 1}: what is"
-            " before was dropped by `retain`"
+    first = at.manifest.retained_from
+    if point.position >= first or first == 1:
+        return
+    readable = holes_of(at.manifest.segments).behind(first)
+    following = commit_behind(files, point)
+    end = readable if following is None else last_position(following)
+    why = f"what is before position {first} was dropped by `retain`"
+    if wanted is not None and wanted >= first:
+        lost = (
+            f"position {first} was"
+            if first + 1 == readable
+            else f"positions {first} to {readable - 1} were"
         )
-        raise ArgumentError(message)
+        why = (
+            f"{lost} lost, as a repair said, and {why}"
+            if readable > first
+            else f"{why}, and the next commit ends there"
+        )
+    message = (
+        f"{at.path}: expected a point at or behind position {end}, where the first commit that can be"
+        f" read ends: {why}; nothing was written. Pass that position (`--position {end}`), or a later"
+        f" time; `aurora-es info {shlex.quote(at.path)}` shows what is retained"
+    )
+    raise ArgumentError(message)
 
 
 def next_epoch(effects: Effects, at: JournalCut) -> int:
@@ -251,7 +294,6 @@ def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
     at = point.at
     target = os.path.normpath(os.path.join(root, point.path))
     epoch = next_epoch(effects, at)
-    refuse_dropped(point)
     mark = copy_up_to(effects, point, target, epoch=epoch)
     write_new_mark(effects.files, target, mark)
     effects.files.sync_directory(target)

@@ -47,7 +47,7 @@ def cut_at(
     """Move the cuts of ``points``, which are at their ends, back as asked."""
     for point in points:
         if position is not None:
-            _cut_where(files, point, lambda one: _last_position(one) <= position)
+            _cut_where(files, point, lambda one: last_position(one) <= position)
         elif timestamp is not None:
             _cut_where(files, point, lambda one: one.timestamp <= timestamp)
     if position is not None or timestamp is not None:
@@ -64,7 +64,8 @@ def agree(files: Files, points: list[Point]) -> None:
             moved = _cut_tracking(files, point, by_name) or moved
 
 
-def _last_position(commit: SegmentCommit) -> int:
+def last_position(commit: SegmentCommit) -> int:
+    """Position of its last record."""
     return commit.first_position + len(commit.records) - 1
 
 
@@ -81,7 +82,7 @@ def _cut_where(files: Files, point: Point, is_kept: Callable[[SegmentCommit], bo
                 break
             kept = commit
         if kept is not None:
-            point.commit, point.position = kept.commit_number, _last_position(kept)
+            point.commit, point.position = kept.commit_number, last_position(kept)
             return
         point.commit, point.position = header.base_commit - 1, header.base_position - 1
 
@@ -124,7 +125,7 @@ def _cut_tracking(files: Files, point: Point, by_path: dict[str, Point]) -> bool
                 tracked = decode_tracking(commit.tracking)
                 if is_beyond(tracked.application_name, tracked.notification_id):
                     break
-            kept_commit, kept_position = commit.commit_number, _last_position(commit)
+            kept_commit, kept_position = commit.commit_number, last_position(commit)
         point.commit, point.position = kept_commit, kept_position
         if walk.checkpoint is None or not any(
             is_beyond(one.application_name, one.notification_id) for one in walk.tracking_before()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aurora_es.care.backup_record import refuse_copy
 from aurora_es.errors import ArgumentError, AuroraConfigurationError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.creation import Settings, whole_hours
@@ -57,10 +58,14 @@ def change_settings(  # noqa: PLR0913 - a user's choices, all by name
     text = os.path.abspath(os.fspath(path))
     if not allow_network_file_system:
         refuse_network(text)
+    refuse_copy(effects.files, text)
     asked = Settings(sync, roll_cycle, compression)  # refuses texts
     before = read_manifest(effects.files, text)
     if before is None:
-        message = f"{text}: expected a journal, found none; nothing was changed. Append first"
+        message = (
+            f"{text}: expected a journal, found none; nothing was changed. Append first"
+            " (`Journal.append`), or name another (`aurora-es info` lists them)"
+        )
         raise ArgumentError(message)
     hours = _hours_of(cool_after)
     if all(setting is None for setting in (sync, roll_cycle, compression, cool_after)):
@@ -81,7 +86,10 @@ def _hours_of(cool_after: timedelta | str | None) -> int | msgspec.UnsetType | N
     if cool_after == _NEVER:
         return msgspec.UNSET
     if cool_after is not None and not isinstance(cool_after, timedelta):
-        message = f"cool_after: expected a timedelta or 'never', found {cool_after!r}"
+        message = (
+            f"cool_after: expected a timedelta or 'never', found {cool_after!r}"
+            " (`aurora-es set --cool-after 7d`)"
+        )
         raise AuroraConfigurationError(message)
     return whole_hours(cool_after)
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from aurora_es.care.backup_record import copy_above, cure_of_copy
 from aurora_es.care.evidence import Evidence
 from aurora_es.care.findings import (
     MANIFEST_WRONG,
@@ -401,7 +402,7 @@ class _Verification:
 
     def report(self, *, with_digest: bool) -> VerifyReport:
         """Put together what was found."""
-        findings = tuple(self.findings)
+        findings = self._with_cures()
         is_damaged = any(one.kind not in UNCHECKED_KINDS for one in findings)
         digest = self._digest() if with_digest else None
         segments = tuple(
@@ -429,6 +430,17 @@ class _Verification:
             digest=None if digest is None else digest[0],
             digest_position=None if digest is None else digest[1],
             digest_commit=None if digest is None else digest[2],
+        )
+
+    def _with_cures(self) -> tuple[Finding, ...]:
+        """All findings; in a copy in a target of backups nothing is to be repaired."""
+        copy = copy_above(self.files, self.path) if self.findings else None
+        if copy is None:
+            return tuple(self.findings)
+        cure = cure_of_copy(self.files, copy)
+        return tuple(
+            one if one.kind in UNCHECKED_KINDS else msgspec.structs.replace(one, cure=cure)
+            for one in self.findings
         )
 
     def _lost_behind(self) -> int | None:

@@ -29,7 +29,7 @@ def decoder_of(
         return None
     if compat.IS_10:
         message = (
-            "--app: expected version 9.5 of eventsourcing, found 10; leave it out, and states are"
+            "--app: expected version 9.5 of eventsourcing, found 10; leave `--app` out, and states are"
             " shown as they are stored"
         )
         raise AuroraConfigurationError(message)

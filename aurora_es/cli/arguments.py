@@ -88,6 +88,24 @@ def parsed_time(text: str) -> datetime:
         raise typer.BadParameter(str(error)) from None
 
 
+UntilTime = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parsed_time,
+        metavar="TIME",
+        show_default=False,
+        help="Leave out what was committed later: ISO 8601 with a zone.",
+    ),
+]
+
+
+def refuse_both(position: int | None, time: datetime | None) -> None:
+    """Raise typer.BadParameter if a position and a time are given."""
+    if position is not None and time is not None:
+        message = "expected --position or --time, found both"
+        raise typer.BadParameter(message)
+
+
 def parsed_pattern(text: str) -> re.Pattern[str]:
     """A regular expression; raises typer.BadParameter."""
     try:

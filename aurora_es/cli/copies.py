@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from aurora_es.cli.arguments import AsJson, PathToLookAt, parsed_time
+from aurora_es.cli.arguments import AsJson, PathToLookAt, UntilTime, refuse_both
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.finding import find_to_copy
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.cli.reports import report_told
+from aurora_es.cli.text import encodable, printable, size_text
 
 if TYPE_CHECKING:
     from aurora_es.care import BackupReport, RestoreReport
@@ -54,18 +53,17 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
 
     with errors_told():
         path = os.path.abspath(path)
-        find_to_change(path)
+        find_to_copy(path)
         with progress_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
             report = back_up(
                 path, target, copy=copy, verify=verify, replace=replace, progress=progress
             )
-        if as_json:
-            shown = msgspec.structs.replace(
-                report, path=encodable(report.path), target=encodable(report.target)
-            )
-            sys.stdout.buffer.write(json_bytes(shown))
-            return
-        _print_backup(report)
+        journals = tuple(
+            msgspec.structs.replace(one, warnings=tuple(map(encodable, one.warnings)))
+            for one in report.journals
+        )
+        shown = msgspec.structs.replace(report, journals=journals) if as_json else report
+        report_told(shown, "path", "target", as_json=as_json, as_text=_print_backup)
 
 
 def restore(
@@ -84,15 +82,7 @@ def restore(
         int | None,
         typer.Option(min=0, show_default=False, help="Leave out what is behind this position."),
     ] = None,
-    time: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=parsed_time,
-            metavar="TIME",
-            show_default=False,
-            help="Leave out what was committed later: ISO 8601 with a zone.",
-        ),
-    ] = None,
+    time: UntilTime = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify a backup and restore it, to its end, to a position or to a time.
@@ -101,19 +91,11 @@ def restore(
     """
     from aurora_es.care import restore as restore_backup
 
-    if position is not None and time is not None:
-        message = "expected --position or --time, found both"
-        raise typer.BadParameter(message)
+    refuse_both(position, time)
     with errors_told():
         with progress_shown(f"restoring {printable(os.path.relpath(target))}") as progress:
             report = restore_backup(backup, target, position=position, time=time, progress=progress)
-        if as_json:
-            shown = msgspec.structs.replace(
-                report, backup=encodable(report.backup), target=encodable(report.target)
-            )
-            sys.stdout.buffer.write(json_bytes(shown))
-            return
-        _print_restore(report)
+        report_told(report, "backup", "target", as_json=as_json, as_text=_print_restore)
 
 
 def _print_backup(report: BackupReport) -> None:
@@ -127,6 +109,10 @@ def _print_backup(report: BackupReport) -> None:
             print(f"digest {journal.digest}")
         for name in journal.left_out:
             print(f"left out, since the source lacks it: {printable(name)}")
+        for warning in journal.warnings:
+            print(
+                f"the copy before was damaged, all is copied again and read: {printable(warning)}"
+            )
     print(f"in {printable(os.path.join(report.target, report.directory))}")
 
 

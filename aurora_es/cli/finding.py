@@ -21,15 +21,18 @@ from aurora_es.inspection.finding import (
 from aurora_es.journal.discovery import journals_below
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.opening import refuse_network
+from aurora_es.late_imports import fork_waits
 
 __all__ = [
     "PathError",
     "check_directory",
+    "copy_in",
     "find_journal",
     "find_journals",
     "find_one_to_change",
     "find_queue",
     "find_to_change",
+    "find_to_copy",
     "find_to_repair",
     "network_allowed",
     "open_to_read",
@@ -38,7 +41,16 @@ __all__ = [
 
 
 def find_to_change(path: str) -> list[str]:
-    """Find the journals under ``path`` that a command is to work on; raises as ``find_journals``.
+    """Find the journals under ``path`` that a command is to change; raises as ``find_to_copy``.
+
+    A copy in a target of backups is refused with ForeignDirectoryError.
+    """
+    _refuse_copy(path)
+    return find_to_copy(path)
+
+
+def find_to_copy(path: str) -> list[str]:
+    """Find the journals under ``path`` that a command works on; raises as ``find_journals``.
 
     One whose creation was not finished is left out, but refused where it is ``path`` itself.
     """
@@ -71,9 +83,19 @@ def _refuse_backup(path: str) -> None:
         raise PathError(message)
 
 
+def _refuse_copy(path: str) -> None:
+    if not any(name.isdigit() for name in path.split(os.sep)):
+        return  # copies have such names; see copy_in for why that is asked first
+    with fork_waits:
+        from aurora_es.care.backup_record import refuse_copy
+
+    refuse_copy(SYSTEM_EFFECTS.files, path)
+
+
 def find_to_repair(path: str) -> list[str]:
     """Find the journals under ``path``, whatever is wrong with them; raises as ``find_journals``."""
     _refuse_backup(path)
+    _refuse_copy(path)
     journals = find_journals(path).journals
     if not network_allowed():
         for journal in journals:
@@ -89,7 +111,10 @@ def find_queue(path: str) -> str:
         found = journals_below(directory).journals
         if messages in found and path in {directory, messages, cursors}:
             return directory
-    message = f"{path}: expected a queue (a directory with the journal `messages`), found none"
+    message = (
+        f"{path}: expected a queue (a directory with the journal `messages`), found none;"
+        f" `aurora-es doctor {path}` shows what is there"
+    )
     raise PathError(message)
 
 

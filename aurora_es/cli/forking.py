@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from aurora_es.cli.arguments import AsJson, parsed_time
+from aurora_es.cli.arguments import AsJson, UntilTime, refuse_both
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import errors_told
-from aurora_es.cli.finding import find_to_change
+from aurora_es.cli.finding import find_to_copy
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.cli.reports import report_told
+from aurora_es.cli.text import printable, size_text
 
 if TYPE_CHECKING:
     from aurora_es.care import ForkReport
@@ -44,15 +42,7 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
             help="Leave out what is behind this position of the application's events.",
         ),
     ] = None,
-    time: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=parsed_time,
-            metavar="TIME",
-            show_default=False,
-            help="Leave out what was committed later: ISO 8601 with a zone.",
-        ),
-    ] = None,
+    time: UntilTime = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy files; needed on another file system.")
     ] = False,
@@ -66,24 +56,15 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     """
     from aurora_es.care import fork as fork_store
 
-    if position is not None and time is not None:
-        message = "expected --position or --time, found both"
-        raise typer.BadParameter(message)
-
+    refuse_both(position, time)
     with errors_told():
         source = os.path.abspath(source)
-        find_to_change(source)
+        find_to_copy(source)
         with progress_shown(f"forking {printable(os.path.relpath(source))}") as progress:
             report = fork_store(
                 source, target, position=position, time=time, copy=copy, progress=progress
             )
-        if as_json:
-            shown = msgspec.structs.replace(
-                report, source=encodable(report.source), target=encodable(report.target)
-            )
-            sys.stdout.buffer.write(json_bytes(shown))
-            return
-        _print(report)
+        report_told(report, "source", "target", as_json=as_json, as_text=_print)
 
 
 def _print(report: ForkReport) -> None:

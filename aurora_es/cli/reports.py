@@ -1,12 +1,32 @@
-"""Tells what was done to each of several journals, as one JSON object, even if one of them fails."""
+"""Tells what was done: as text or as one JSON object, of several journals even if one of them fails."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
 
 from aurora_es.cli.text import encodable, json_bytes
+
+_Report = TypeVar("_Report", bound=msgspec.Struct)
+
+
+def report_told(
+    report: _Report, *paths: str, as_json: bool, as_text: Callable[[_Report], object]
+) -> None:
+    """Print a report with ``journals``, as one JSON object or as text; ``paths`` are fields of it."""
+    if not as_json:
+        as_text(report)
+        return
+    shown: dict[str, object] = {name: encodable(getattr(report, name)) for name in paths}
+    shown["journals"] = [
+        msgspec.structs.replace(one, path=encodable(one.path))
+        for one in getattr(report, "journals", ())
+    ]
+    sys.stdout.buffer.write(json_bytes(msgspec.structs.replace(report, **shown)))
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def ui(  # noqa: PLR0913 - a user's choices, all by name
             raise
         message = (
             f"the page needs the package {missing}, which is not installed; install it with:"
-            " pip install 'aurora-es[ui]'"
+            " `pip install 'aurora-es[ui]'`"
         )
         fail(AuroraConfigurationError(message))
     with errors_told():

@@ -11,11 +11,12 @@ import typer
 
 from aurora_es.cli.arguments import AsJson, PathToLookAt
 from aurora_es.cli.endings import EXIT_DAMAGED, EXIT_REFUSED, EXIT_UNCHECKED, errors_told, tell
-from aurora_es.cli.finding import find_journals
+from aurora_es.cli.finding import PathError, copy_in, find_journals
 from aurora_es.cli.progress import bytes_shown
 from aurora_es.cli.reports import reports_told
 from aurora_es.cli.text import encodable, lost_text, printable, ranges_text, size_text
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.journal.discovery import Findings
 
 if TYPE_CHECKING:
     from aurora_es.care import Finding, VerifyReport
@@ -60,12 +61,13 @@ def verify(
     lost, and which command to run next.
     """
     from aurora_es.care import verify as verify_journal
-    from aurora_es.care.backup_record import copy_held, missing_journals
+    from aurora_es.care.backup_record import copy_held, cure_of_copy, missing_journals
 
     reports = []
     with errors_told(), copy_held(SYSTEM_EFFECTS, os.path.abspath(path), timeout=_LOCK_SECONDS):
         path = os.path.abspath(path)
-        found = find_journals(path)
+        missing = missing_journals(SYSTEM_EFFECTS.files, path)
+        found = _journals_in(path, may_be_none=bool(missing))
         unreadable = [*map(encodable, found.unreadable)]
         with reports_told(path, as_json=as_json, unreadable=unreadable) as told:
             for journal in found.journals:
@@ -84,17 +86,27 @@ def verify(
         if not as_json:
             for directory in found.unreadable:
                 print(f"{printable(directory)}: cannot be read, and was not checked")
-        missing = missing_journals(SYSTEM_EFFECTS.files, path)
+        copy = copy_in(path) or path
         for directory in missing:
             tell(
                 f"{directory}: expected a journal, as the record of the backup says, found none."
-                " Make another backup (`aurora-es backup`) while the source is there"
+                f" Next: `{cure_of_copy(SYSTEM_EFFECTS.files, copy)}`"
             )
     if missing or any(report.is_damaged for report in reports):
         raise typer.Exit(EXIT_DAMAGED)
     if found.unreadable or not all(report.is_whole for report in reports):
         raise typer.Exit(EXIT_UNCHECKED)
     _refuse_short(reports, until, until_commit)
+
+
+def _journals_in(path: str, *, may_be_none: bool) -> Findings:
+    """The journals under a path; none if that is a target whose copy is gone, which is told."""
+    try:
+        return find_journals(path)
+    except PathError:
+        if may_be_none:
+            return Findings()
+        raise
 
 
 def _refuse_short(
@@ -115,7 +127,10 @@ def _refuse_short(
             problem = f"a journal with commit {until_commit:,}, found commits up to {commit:,} only"
         if problem:
             is_short = True
-            tell(f"{report.path}: expected {problem}; its digest covers no more")
+            tell(
+                f"{report.path}: expected {problem}; its digest covers no more. Compare up to a point"
+                " that both have: `aurora-es verify --until POSITION`, or `--until-commit NUMBER`"
+            )
     if is_short:
         raise typer.Exit(EXIT_REFUSED)
 

@@ -20,7 +20,7 @@ from aurora_es.store import EVENTS
 
 _EXPECTED = (
     "expected a journal (a directory with a `manifest`), the directory of an application, or an"
-    " AURORA_PATH"
+    " AURORA_PATH. `aurora-es doctor` shows where the store of this environment is"
 )
 # The journal's own refusal names this setting.
 _NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
@@ -38,9 +38,15 @@ def find_journals(path: str) -> Findings:
     """
     check_directory(path)
     os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
-    findings = journals_below(copy_in(path) or path)
+    copy = copy_in(path)
+    findings = journals_below(copy or path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
+        if copy is not None:
+            message = (
+                f"{path}: expected a backup, found no journal in {copy}, the copy that its record"
+                f" names; `aurora-es verify {path}` says what to do"
+            )
         if findings.unreadable:
             message += f". Not readable: {', '.join(findings.unreadable)}"
         raise PathError(message)
@@ -81,7 +87,10 @@ def find_journal(path: str) -> str:
     events = os.path.join(path, EVENTS)
     if events in journals:
         return events
-    message = f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}"
+    message = (
+        f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}."
+        f" `aurora-es info {path}` shows them"
+    )
     raise PathError(message)
 
 
@@ -98,7 +107,7 @@ def unfinished(path: str) -> PathError:
     """The error for a journal whose creator died before any append could reach it."""
     return PathError(
         f"{path}: expected a journal, found one whose creation was not finished; the next append"
-        " makes it anew"
+        " makes it anew (`Journal.append`)"
     )
 
 

@@ -49,7 +49,7 @@ def read_rates(
     Empty for an empty journal. Raises ArgumentError unless 1 to 10,000 ``buckets`` are asked for.
     """
     if not 1 <= buckets <= BUCKETS_MAX:
-        message = f"buckets: expected 1 to {BUCKETS_MAX}, found {buckets}"
+        message = f"buckets: expected 1 to {BUCKETS_MAX}, found {buckets} (`aurora-es stats --buckets 24`)"
         raise ArgumentError(message)
     times = times_of(journal)
     if times is None:

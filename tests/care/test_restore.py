@@ -75,7 +75,7 @@ def test_what_is_left_of_a_journal_can_be_restored(tmp_path: Path, prepare: str)
     retain(source, before_position=7)
     backup(source, tmp_path / "backup")
     for position in (5, 6):
-        with pytest.raises(ArgumentError, match="expected a point behind position 6"):
+        with pytest.raises(ArgumentError, match="expected a point at or behind position 7"):
             restore(tmp_path / "backup", tmp_path / "none", position=position)
     for position in (7, 8, 9, 10):
         target = tmp_path / f"restored-{position}"

@@ -89,6 +89,30 @@ def test_it_is_removed_when_it_is_stopped(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """But nothing that a living one has locked, and nothing that only has such a name."""
+    foreign = tmp_path / ".aurora-es-bench-mine"
+    foreign.mkdir()
+    (foreign / "letter").write_text("dear")
+    with (
+        started("bench", tmp_path, "--seconds", 60) as killed,
+        started("bench", tmp_path, "--seconds", 60) as alive,
+    ):
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while len(list(tmp_path.glob(".aurora-es-bench-*/journals/read/*.segment"))) < 2:
+            assert time.monotonic() < deadline
+        killed.kill()
+        killed.wait(TIMEOUT_SECONDS)
+        assert len(os.listdir(tmp_path)) == 3
+        bench(tmp_path, seconds=0.1)
+        left = set(tmp_path.iterdir()) - {foreign}
+        assert len(left) == 1
+        alive.terminate()
+        assert alive.wait(TIMEOUT_SECONDS) == 143
+    assert os.listdir(tmp_path) == [foreign.name]
+    assert (foreign / "letter").read_text() == "dear"
+
+
 def test_what_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No directory, a journal, a full disk; wrong numbers are wrong arguments."""
     journal = make_journal(tmp_path / "events")

@@ -68,3 +68,19 @@ def test_a_failed_copy_is_removed(tmp_path: Path) -> None:
     flip(max((target / "0000000001").glob("*.segment")), 300)
     refused(3, "restore", target, tmp_path / "new")
     assert {path.name for path in tmp_path.iterdir()} == {"j", "backup"}
+
+
+def test_a_damaged_copy_is_told_and_replaced(tmp_path: Path) -> None:
+    """The next backup names what was wrong, in its report and as JSON, and the one after is as ever."""
+    source, target = make_journal(tmp_path / "j"), tmp_path / "backup"
+    for number, options in enumerate(((), ("--json",)), 1):
+        assert run("backup", source, target).returncode == 0
+        mark = target / f"{2 * number - 1:010d}" / "mark"
+        mark.write_bytes(b"?")
+        done = run("backup", source, target, *options)
+        assert done.returncode == 0, done.stderr
+        told = done.stdout
+        if options:
+            (told,) = json.loads(told)["journals"][0]["warnings"]
+        assert f"{mark}: expected a valid slot in the mark" in told
+        assert run("verify", target).returncode == 0

@@ -180,3 +180,28 @@ def test_half_a_backup_is_damaged(tmp_path: Path) -> None:
     done = run("verify", tmp_path / "backup")
     assert done.returncode == 3
     assert f"{lost}: expected a journal" in done.stderr
+
+
+def test_a_damaged_copy_is_not_repaired_where_it_is(tmp_path: Path) -> None:
+    """The next step is the backup again, for a copy that is gone, too; and that mends it."""
+    source, target = make_journal(tmp_path / "j"), tmp_path / "backup"
+    assert run("backup", source, target).returncode == 0
+    copy = target / "0000000001"
+    again = f"aurora-es backup {source} {target} --verify"
+    (copy / "mark").write_bytes(b"?")
+    for path in (target, copy):
+        done = run("verify", path)
+        assert done.returncode == 3
+        assert f"next: {again}\n" in done.stdout
+    for command in ("seal", "repair", "set", "compact", "rebuild"):
+        error = refused(1, command, copy)
+        assert "found a copy in a target of backups" in error
+        assert again in error
+    shutil.rmtree(copy)
+    assert f"Next: `{again}`" in refused(3, "verify", target)
+    assert f"`aurora-es verify {target}`" in refused(1, "info", target)
+    source.rename(tmp_path / "moved")
+    assert f"Next: `aurora-es backup SOURCE {target} --verify`" in refused(3, "verify", target)
+    assert run("backup", tmp_path / "moved", target, "--verify").returncode == 0
+    assert run("verify", target).returncode == 0
+    assert run("fork", target / "0000000002", tmp_path / "fork").returncode == 0

@@ -8,6 +8,7 @@ _BACKUP, _RESTORE, _COPYING = "care/backup.py", "care/restore.py", "care/copying
 _EXECUTION, _PLAN = "care/execution.py", "care/plan.py"
 _OTHERS, _KILLED = "care/test_copies_of_others.py", "care/test_copies_killed.py"
 _REPAIR_KILLED = "care/test_repair_killed.py"
+_DAMAGED = "care/test_damaged_copies.py"
 
 CARE_MUTANTS = (
     Mutant(
@@ -69,11 +70,105 @@ CARE_MUTANTS = (
         (
             (
                 _BACKUP,
-                "        if anew or self.histories.get(cut.path) != history:\n",
-                "        if anew:\n",
+                "        if recorded is None or (recorded.genesis_id, recorded.epoch) != history:\n",
+                "        if recorded is None:\n",
             ),
         ),
         killed_by="care/test_backup.py::test_a_copy_of_an_earlier_epoch_is_not_linked",
+    ),
+    Mutant(
+        "a damaged copy is taken for a whole one",
+        (
+            (
+                _BACKUP,
+                '        damage = damage_of(self.files, before, self.recorded[cut.path]) if before else ""\n',
+                '        damage = ""\n',
+            ),
+        ),
+        killed_by=f"{_DAMAGED}::test_all_is_copied_again",
+    ),
+    Mutant(
+        "what takes the place of a damaged copy is not read",
+        (
+            (
+                _BACKUP,
+                '        journal = self._verified(cut, self._copy_journal(cut, ""), is_anew=True)\n',
+                '        journal = self._copy_journal(cut, "")\n',
+            ),
+        ),
+        killed_by=f"{_DAMAGED}::test_the_damaged_copy_stays_where_the_source_is_damaged_too",
+    ),
+    Mutant(
+        "a copy is given up that has what a repair of the source lost",
+        (
+            (
+                "care/copy_before.py",
+                "    lost = _lost_since(files, at.manifest, recorded, copy)\n",
+                "    lost: list[tuple[int, int]] = []\n",
+            ),
+        ),
+        killed_by=f"{_DAMAGED}::test_positions_that_a_repair_gave_up_may_be_in_the_copy",
+    ),
+    Mutant(
+        "the number of a copy that is gone is taken again",
+        ((_BACKUP, "[*names, *files.listdir(target)]", "files.listdir(target)"),),
+        killed_by=f"{_DAMAGED}::test_the_number_of_a_copy_that_is_gone_is_not_taken_again",
+    ),
+    Mutant(
+        "an older copy goes before a newer one is there",
+        (
+            (
+                _BACKUP,
+                "    markers: tuple[str, ...] = (UNFINISHED,),\n",
+                "    markers: tuple[str, ...] = (UNFINISHED, COPY),\n",
+            ),
+        ),
+        killed_by=f"{_DAMAGED}::test_an_older_copy_stays_until_there_is_a_newer",
+    ),
+    Mutant(
+        "a damaged copy in a target is repaired in its place",
+        (
+            (
+                "care/verify.py",
+                "        copy = copy_above(self.files, self.path) if self.findings else None\n",
+                "        copy = None\n",
+            ),
+            ("care/locks.py", "    refuse_copy(files, path)\n", ""),
+        ),
+        killed_by=f"{_DAMAGED}::test_nothing_is_repaired_inside_of_a_target",
+    ),
+    Mutant(
+        "a restore takes the place of a link",
+        (
+            (
+                _RESTORE,
+                "os.path.realpath(os.fspath(target))",
+                "os.path.abspath(os.fspath(target))",
+            ),
+        ),
+        killed_by="care/test_places.py::test_a_link_stands_for_where_it_leads",
+    ),
+    Mutant(
+        "what is lost counts as dropped",
+        (
+            (
+                _RESTORE,
+                "    readable = holes_of(at.manifest.segments).behind(first)\n",
+                "    readable = first\n",
+            ),
+        ),
+        killed_by="care/test_places.py::test_what_is_missing_at_the_beginning_is_told_as_it_is",
+    ),
+    Mutant(
+        "a bench removes what another one uses",
+        (
+            (
+                "care/bench.py",
+                "            with flocked(effects, marker, effects.monotonic()):\n",
+                "            with ExitStack():\n",
+            ),
+        ),
+        killed_by="cli/test_bench.py::test_what_killed_runs_left_is_removed_by_the_next",
     ),
     Mutant(
         "any directory of ten digits is taken for a left-over copy",
@@ -112,8 +207,8 @@ CARE_MUTANTS = (
         (
             (
                 _RESTORE,
-                "            files.sync_directory(building)\n        except (",
-                "        except (",
+                "            files.sync_directory(building)\n            put_in_place(",
+                "            put_in_place(",
             ),
             (
                 _RESTORE,
