@@ -76,6 +76,11 @@ def read_record(files: Files, target: str) -> BackupReport | None:
     directory = record.directory
     if len(directory) != 10 or not directory.isascii() or not directory.isdigit():
         raise CorruptionError(path, 0, expected="a directory of 10 digits", found=directory)
+    for one in record.journals:
+        if os.path.isabs(one.path) or ".." in one.path.split("/") or "\0" in one.path:
+            raise CorruptionError(
+                path, 0, expected="journals below the copy", found=f"one at {one.path!r}"
+            )
     return record
 
 

@@ -1,6 +1,6 @@
 """Coverage-guided attacks on the parsers: ``python -m tests.fault.fuzz TARGET [RUNS]``.
 
-Needs the extra ``fuzz`` (atheris). The targets are those of ``hostile.py``; without RUNS (a number)
+Needs the extra ``fuzz`` (atheris). The targets are those of ``targets.py``; without RUNS (a number)
 ten thousand executions are made. A target that raises anything but the errors of the package ends
 the run, and the bytes that did it are printed. Prints figures, and writes them as
 ``tests/fault/figures.py`` says.
@@ -18,7 +18,7 @@ import atheris  # first, so that what follows can be instrumented
 
 with atheris.instrument_imports(include=["aurora_es"]):
     from tests.fault.figures import Figures
-    from tests.fault.hostile import TARGETS
+    from tests.fault.targets import TARGETS
 
 _RUNS_DEFAULT = 10_000
 _INPUT_BYTES_MAX = 96
