@@ -10,6 +10,7 @@ backup and lines of JSON.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -118,10 +119,8 @@ def _ask_view(rows: list[Row]) -> None:
     with _journal(effects, _VIEW, rows) as journal:
         _open_view(journal)
         background.seal(_VIEW, effects=effects)
-    try:
+    with suppress(AuroraError):
         compact(_VIEW, effects=effects, dry_run=True)
-    except AuroraError:
-        pass
     with Journal(effects, _VIEW, _SETTINGS) as journal:
         _open_view(journal)
 
@@ -286,10 +285,8 @@ def _event_state(data: bytes) -> None:
     state = StateCoder(transcoder).encode(_EVENT) if at else b'{"a": [1, {"b": null}]}'
     state = edited(state, data)
     mapper: MsgpackMapper[UUID] = MsgpackMapper(transcoder)
-    try:
+    with suppress(MapperDeserialisationError):
         mapper.to_domain_event(StoredEvent(UUID(int=1), 1, get_topic(DomainEvent), state))
-    except MapperDeserialisationError:
-        pass
     shown = show_state(Record(topic="t", state=state))
     assert isinstance(shown.text, str)
     msgspec.json.decode(bytes(shown.value))
