@@ -20,11 +20,11 @@ from uuid import UUID
 
 import msgspec
 
-from aurora_es.care.copying import is_directory, remove_tree
+from aurora_es.care.copying import remove_tree
 from aurora_es.care.measure import percentile, run_in_turn, time_for
 from aurora_es.errors import ArgumentError, StorageFullError
 from aurora_es.files.floor import Floor
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, is_directory
 from aurora_es.files.mounts import file_system_type
 from aurora_es.files.surroundings import space_of
 from aurora_es.index.keys import originator_key

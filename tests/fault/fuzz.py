@@ -65,4 +65,4 @@ def main(name: str, runs: int, seconds: float = math.inf) -> None:
 
 if __name__ == "__main__":
     name, *limits = sys.argv[1:]
-    main(name, *map(int, limits or [_RUNS_DEFAULT]))
+    main(name, *[int(limit) for limit in limits] or [_RUNS_DEFAULT])

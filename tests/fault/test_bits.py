@@ -235,7 +235,9 @@ def test_some_bits_of_caches() -> None:
     chosen = (
         (path, offset, bit)
         for path, offset, bit in places(of.tree)
-        if path.endswith(CACHES) and offset % _CACHE_STRIDE == 0 and bit == offset // _CACHE_STRIDE % 8
+        if path.endswith(CACHES)
+        and offset % _CACHE_STRIDE == 0
+        and bit == offset // _CACHE_STRIDE % 8
     )
     flip_all(of, chosen, is_exhaustive=False)
 
