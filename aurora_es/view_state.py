@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError
+from aurora_es.format.limits import VERSION_MIN
 from aurora_es.format.payload import UNDECODABLE
 from aurora_es.format.view import (
     VIEW_CHANGE,
@@ -127,12 +128,20 @@ class ViewState:
         records = read_selected(
             handle,
             VIEW_CHECKPOINT,
-            gt=version - parts,
+            gt=max(version - parts, VERSION_MIN),
             lte=version,
             desc=False,
             limit=None,
             until=until,
         )
+        if len(records) != parts:
+            found = f"{len(records)} of its {parts} records"
+            raise CorruptionError(
+                handle.path,
+                0,
+                expected=f"the checkpoint of a view that ends at position {positions[0]}",
+                found=found,
+            )
         self.tables = {}
         self._change_bytes = self._checkpoint_bytes = 0
         position = 0
@@ -163,7 +172,7 @@ class ViewState:
 
     def _part(self, handle: Handle, record: RecordData, position: int) -> CheckpointPart:
         try:
-            return decode_checkpoint_part(record.state)
+            return decode_checkpoint_part(record.state, position)
         except UNDECODABLE as error:
             raise _undecodable(handle, "a checkpoint of a view", position, error) from error
 

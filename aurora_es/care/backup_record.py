@@ -97,6 +97,9 @@ def read_record(files: Files, target: str) -> BackupReport | None:
         raise RecordDamagedError(path, names, found=f"{len(data)} other bytes") from error
     if not is_number(record.directory):
         raise RecordDamagedError(path, names, found=f"copy {record.directory!r}")
+    for one in record.journals:
+        if os.path.isabs(one.path) or ".." in one.path.split("/") or "\0" in one.path:
+            raise RecordDamagedError(path, names, found=f"a journal at {one.path!r}")
     return record
 
 

@@ -22,11 +22,11 @@ from uuid import UUID
 
 import msgspec
 
-from aurora_es.care.copying import is_directory, remove_tree
+from aurora_es.care.copying import remove_tree
 from aurora_es.care.measure import percentile, run_in_turn, time_for
 from aurora_es.errors import ArgumentError, LockTimeoutError, StorageFullError
 from aurora_es.files.floor import Floor
-from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists
+from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, is_directory
 from aurora_es.files.locks import flocked
 from aurora_es.files.mounts import file_system_type
 from aurora_es.files.surroundings import space_of

@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import ArgumentError, AuroraError
-from aurora_es.files.layer import DIRECTORY_MODE, exists, open_regular, read_exactly, write_all
+from aurora_es.files.layer import (
+    DIRECTORY_MODE,
+    exists,
+    is_directory,
+    open_regular,
+    read_exactly,
+    write_all,
+)
 from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.segment.create import NO_HARD_LINKS
 
@@ -116,18 +123,6 @@ def make_directories(files: Files, root: str, relative: str) -> None:
         except FileExistsError:
             continue
         files.sync_directory(parent)
-
-
-def is_directory(files: Files, path: str) -> bool:
-    """Whether ``path`` is a directory itself, and no link to one."""
-    try:
-        fd = files.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENXIO}:
-            raise
-        return False
-    files.close(fd)
-    return True
 
 
 def remove_tree(files: Files, path: str, *, keep: frozenset[str] = frozenset()) -> None:

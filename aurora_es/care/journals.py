@@ -218,7 +218,15 @@ def advise_on_journal(journal: JournalReport, user: int) -> Iterator[Advice]:
 
 def _advise_on_rights(journal: JournalReport, user: int) -> Iterator[Advice]:
     mode = int(journal.mode, 8)
-    if mode & 0o077:
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        yield Advice(
+            kind="mode-public",
+            severity=ERROR,
+            where=journal.path,
+            found=f"everybody may replace its files (mode {journal.mode}): appenders refuse it",
+            cure=f"`chmod 700 {journal.path}`",
+        )
+    elif mode & 0o077:
         may = "write to" if mode & 0o022 else "look into"
         who = "everybody" if mode & 0o007 else "its group"
         yield Advice(

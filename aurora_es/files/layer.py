@@ -214,3 +214,15 @@ def exists(files: Files, path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def is_directory(files: Files, path: str) -> bool:
+    """Whether ``path`` is a directory itself, and no link to one."""
+    try:
+        fd = files.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENXIO}:
+            raise
+        return False
+    files.close(fd)
+    return True

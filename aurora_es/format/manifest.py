@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 
 from aurora_es.format.checksum import crc32c
-from aurora_es.format.limits import MANIFEST_BYTES_MAX
+from aurora_es.format.limits import MANIFEST_BYTES_MAX, TIMESTAMP_MAX
 from aurora_es.format.names import is_sealed_file_name
 
 MANIFEST_HEADER = Struct(
@@ -41,6 +41,12 @@ _KNOWN_FLAGS = FLAG_COOLED | FLAG_LOST
 
 # Numbers, offsets and times: what other code may count with as 64 bits with a sign.
 _Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+# With room for the next one; the latter two are in 32 and in 8 bits elsewhere.
+_Counter = Annotated[int, msgspec.Meta(ge=0, lt=(1 << 63) - 1)]
+_Word = Annotated[int, msgspec.Meta(ge=0, lt=(1 << 32) - 1)]
+_Level = Annotated[int, msgspec.Meta(ge=0, lt=(1 << 8) - 1)]
+_Checksum = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=TIMESTAMP_MAX)]
 _Hexadecimal = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{2})*\Z")]
 
 
@@ -51,18 +57,18 @@ class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
     appended to: its successor names them, whatever revision is in use.
     """
 
-    segment_number: _Number
+    segment_number: _Word
     base_position: _Number
     last_position: _Number
     base_commit: _Number
     last_commit: _Number
     end_offset: _Number
-    last_checksum: _Number
-    first_timestamp: _Number  # of its first and last commit, microseconds
-    last_timestamp: _Number
-    revision: _Number = 0  # 0: as it was appended to; others are cooled copies
+    last_checksum: _Checksum
+    first_timestamp: _Time  # of its first and last commit, microseconds
+    last_timestamp: _Time
+    revision: _Word = 0  # 0: as it was appended to; others are cooled copies
     size_bytes: _Number  # of the file in use
-    file_checksum: _Number  # header checksum of the end frame of the file in use
+    file_checksum: _Checksum  # header checksum of the end frame of the file in use
     digest: _Hexadecimal  # the logical one
     # Of a repaired segment: ranges of positions that are lost, first and last included. Left out of
     # the file where there are none, as in the manifests of before.
@@ -72,9 +78,9 @@ class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
 class IndexRun(msgspec.Struct, frozen=True, kw_only=True):
     """An index run as the manifest lists it; the listed runs cover all listed segments."""
 
-    level: _Number
-    first_segment: _Number
-    last_segment: _Number
+    level: _Level
+    first_segment: _Word
+    last_segment: _Word
     base_position: _Number
     last_position: _Number
     source_digest: _Hexadecimal  # of the segments it covers: see ``format/run.py``
@@ -91,14 +97,14 @@ class ObsoleteFile(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Settings and the list of sealed segments; a new generation replaces the old one whole."""
 
-    generation: _Number
+    generation: _Counter
     genesis_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-    epoch: _Number
+    epoch: _Word
     name: str | None  # exact name of the application; None for a journal opened by its path
     sync: str
     roll_cycle: str
     compression: str
-    created_at: _Number  # microseconds, UTC
+    created_at: _Time  # microseconds, UTC
     retained_from: _Number = 1
     segments: list[SealedSegment] = []
     runs: list[IndexRun] = []
@@ -107,7 +113,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     cool_after_hours: _Number | msgspec.UnsetType = msgspec.UNSET  # unset: cooled by command only
     # Each later epoch and the first position that counts in it: what an earlier epoch had at or
     # behind that position is of another history.
-    epochs: list[tuple[_Number, _Number]] | msgspec.UnsetType = msgspec.UNSET
+    epochs: list[tuple[_Word, _Number]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnsupportedManifest(msgspec.Struct, frozen=True):

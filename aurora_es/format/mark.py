@@ -37,6 +37,8 @@ SLOT_BYTES = 64
 SLOT_OFFSETS = (0, 4096)
 MARK_BYTES = 8192
 SPAN_BYTES = SLOT_OFFSETS[1] + SLOT_BYTES
+_COUNT_MAX = (1 << 63) - 1
+_WORD_MAX = (1 << 32) - 1
 MARK_MAGIC = 0x4B52414D  # "MARK"
 assert SLOT.size == SLOT_BYTES
 assert _CHECKED.size + _HEAD.size == SLOT_BYTES
@@ -61,14 +63,17 @@ def encode_slot(mark: Mark) -> bytes:
 
 
 def decode_slot(slot: bytes) -> Mark | None:
-    """Decode the 64 bytes of a slot; None when they are not valid."""
+    """Decode the 64 bytes of a slot; None when they are not valid, or beyond what can be counted."""
     if len(slot) != SLOT_BYTES:
         return None
     magic, checksum = _HEAD.unpack_from(slot)
     checked = slot[_HEAD.size :]
     if magic != MARK_MAGIC or crc32c(checked) != checksum:
         return None
-    return Mark._make(_CHECKED.unpack(checked))
+    mark = Mark._make(_CHECKED.unpack(checked))
+    # Whoever goes on from here counts up: there has to be a next number.
+    is_countable = max(mark) < _COUNT_MAX and max(mark.segment_number, mark.epoch) < _WORD_MAX
+    return mark if is_countable else None
 
 
 def slot_offset(sequence: int) -> int:

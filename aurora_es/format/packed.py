@@ -23,6 +23,7 @@ from typing import Annotated
 
 import msgspec
 
+from aurora_es.format.limits import TIMESTAMP_MAX
 from aurora_es.format.payload import RecordData, TrackingData
 
 COMMIT_ID_BYTES = 16
@@ -31,6 +32,7 @@ DIGEST_BYTES = 32
 COMMIT_ENTRY_BYTES = 40
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=TIMESTAMP_MAX)]
 
 
 class PackedCommit(msgspec.Struct, array_like=True, gc=False):
@@ -39,7 +41,7 @@ class PackedCommit(msgspec.Struct, array_like=True, gc=False):
     commit_number: _Count
     commit_id: bytes
     record_count: _Count  # in this frame
-    timestamp: _Count
+    timestamp: _Time
     tracking: msgspec.Raw  # nil, also where the commit began in an earlier frame
 
 
@@ -49,7 +51,7 @@ class PackedTime(msgspec.Struct, array_like=True, gc=False):
     commit_number: _Count
     commit_id: msgspec.Raw
     record_count: _Count
-    timestamp: _Count
+    timestamp: _Time
 
 
 class PackedRecords(msgspec.Struct, array_like=True, gc=False):

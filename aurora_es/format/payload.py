@@ -14,9 +14,11 @@ reader does not know are ignored.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+from aurora_es.format.limits import TIMESTAMP_MAX
 
 
 class RecordData(msgspec.Struct, array_like=True, gc=False):
@@ -73,7 +75,7 @@ class FirstRaw(msgspec.Struct, array_like=True, gc=False):
 class CheckpointPayload(msgspec.Struct, array_like=True, gc=False):
     """Payload of a checkpoint frame."""
 
-    timestamp: int
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=TIMESTAMP_MAX)]
     tracking: list[TrackingData]
 
 

@@ -78,12 +78,15 @@ def encode_checkpoint_part(part: CheckpointPart) -> bytes:
     )
 
 
-def decode_checkpoint_part(state: bytes) -> CheckpointPart:
-    """One record of a checkpoint; raises what is in ``payload.UNDECODABLE``."""
+def decode_checkpoint_part(state: bytes, at: int) -> CheckpointPart:
+    """The record of a checkpoint at position ``at``; raises what is in ``payload.UNDECODABLE``."""
     found = _decode_checkpoint(state)
     rows = [(row.table, bytes(row.key), bytes(row.value)) for row in found.rows]
     if not 1 <= found.part <= found.parts:
         message = f"part {found.part} of {found.parts}"
+        raise ValueError(message)
+    if not 0 <= found.position < at:
+        message = f"a checkpoint that reflects position {found.position} in the record at {at}"
         raise ValueError(message)
     return CheckpointPart(found.position, found.part, found.parts, rows)
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import ArgumentError
-from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.errors import ArgumentError, CorruptionError
+from aurora_es.files.layer import SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST
-from aurora_es.format.payload import decode_record
+from aurora_es.format.payload import UNDECODABLE, decode_record
 from aurora_es.format.view import VIEW_CHECKPOINT, decode_checkpoint_part
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.background_lock import BackgroundLock
@@ -30,6 +30,8 @@ from aurora_es.segment.commits import iterate_commits
 if TYPE_CHECKING:
     from aurora_es.files.layer import Effects
     from aurora_es.format.manifest import SealedSegment
+    from aurora_es.format.payload import RecordData
+    from aurora_es.format.view import CheckpointPart
     from aurora_es.index.tail import Key
 
 SNAPSHOTS, TRACKING = "snapshots", "tracking"  # directories of an application
@@ -53,7 +55,9 @@ def compact(
     if keep_snapshots < 1:
         message = f"keep_snapshots: expected 1 or more, found {keep_snapshots}"
         raise ArgumentError(message)
-    if purpose not in {SNAPSHOTS, TRACKING} or not os.path.exists(os.path.join(text, MANIFEST)):
+    if purpose not in {SNAPSHOTS, TRACKING} or not exists(
+        effects.files, os.path.join(text, MANIFEST)
+    ):
         message = (
             f"{text}: expected the journal `snapshots` or `tracking` of an application; nothing was"
             " changed. The history of events is never compacted; `retain` drops what is old"
@@ -93,9 +97,21 @@ def _needed_from(sealed: SealedIndex) -> int:
         for _, position in entries:
             record = sealed.segments.read_record(position)
             if record.originator_id == VIEW_CHECKPOINT:
-                part = decode_checkpoint_part(record.state)
+                part = _part_of(sealed, record, position)
                 return part.position + 1 if part.position else position - part.part + 1
     return 1
+
+
+def _part_of(sealed: SealedIndex, record: RecordData, position: int) -> CheckpointPart:
+    try:
+        return decode_checkpoint_part(record.state, position)
+    except UNDECODABLE as error:
+        raise CorruptionError(
+            sealed.path,
+            0,
+            expected=f"a checkpoint of a view in the record at position {position}",
+            found=str(error),
+        ) from error
 
 
 def _is_superseded(sealed: SealedIndex, segment: SealedSegment, keep: int) -> bool:

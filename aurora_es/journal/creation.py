@@ -10,6 +10,8 @@ the directory foreign.
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -95,6 +97,7 @@ def create_journal(
     """
     files = effects.files
     made = _make_directories(files, path, new_parents_max)
+    refuse_public(files, path)
     if MANIFEST in _own_names(files, path):
         return
     for name in LOCK_FILES:
@@ -108,6 +111,23 @@ def create_journal(
         # made the directories: he may have died before he synced their names.
         _sync_parents(files, path, made, new_parents_max)
         _write_files(effects, path, settings)
+
+
+def refuse_public(files: Files, path: str) -> None:
+    """Raise ForeignDirectoryError where everybody may replace what is in the directory ``path``.
+
+    They could put the files of another day in place of ours, or let two processes append by
+    removing a lock file. With the sticky bit set they can only add files, which are refused as
+    somebody else's. A group that may write is one that somebody has chosen.
+    """
+    mode = files.stat(path).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        message = (
+            f"{path}: expected a directory that not everybody may write to, found mode"
+            f" {stat.S_IMODE(mode):o}: anybody could replace its files. Nothing was changed; run"
+            f" `chmod o-w {shlex.quote(path)}`, or give the journal a directory below it"
+        )
+        raise ForeignDirectoryError(message)
 
 
 def is_unborn(files: Files, path: str) -> bool:

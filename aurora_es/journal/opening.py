@@ -22,7 +22,7 @@ from aurora_es.errors import (
 from aurora_es.files.mounts import file_system_type, is_network
 from aurora_es.journal.append_lock import AppendLock
 from aurora_es.journal.catch_up import advance
-from aurora_es.journal.creation import Settings, is_unborn
+from aurora_es.journal.creation import Settings, is_unborn, refuse_public
 from aurora_es.journal.generation import take_manifest
 from aurora_es.journal.handle import Descriptors, Handle
 from aurora_es.journal.logs import logger
@@ -93,6 +93,8 @@ def attach(handle: Handle, settings: Settings) -> bool:
             is_unborn(handle.files, handle.path)  # raises for a foreign directory
             return False
         _check_settings(handle, settings, manifest)
+        if not handle.read_only:
+            refuse_public(handle.files, handle.path)
         descriptors = Descriptors(handle.files, handle.path, read_only=handle.read_only)
         if not handle.read_only:
             show_presence(handle, descriptors)

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import CorruptionError
-from aurora_es.files.layer import read_exactly, write_all, write_synced
+from aurora_es.errors import CorruptionError, ForeignDirectoryError
+from aurora_es.files.layer import is_directory, read_exactly, write_all, write_synced
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
     ALIGNMENT,
@@ -53,6 +54,7 @@ _BLOCK_BYTES = 1 << 20
 _FRAME_BYTES_MAX = frame_bytes(FRAME_RAW_BYTES_MAX)
 _KEPT_BYTES_MAX = 16 << 20
 _KEPT_FILES_MAX = 16
+_COPY_NAME = re.compile(r"\d{10}-\d{12}-\d{20}\.bytes", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -329,6 +331,7 @@ def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:
             files.mkdir(directory, 0o700)
             files.sync_directory(handle.path)
         except FileExistsError:
+            _refuse_link(handle, directory)
             _drop_old_copies(handle, directory, len(data))
         write_synced(files, path, data)
         files.sync_directory(directory)
@@ -338,9 +341,19 @@ def _keep_torn_bytes(handle: Handle, tail: _Tail, sequence: int) -> None:
         logger.warning("%s: no copy of the cut bytes could be kept: %s", directory, error)
 
 
+def _refuse_link(handle: Handle, directory: str) -> None:
+    """Raise ForeignDirectoryError unless it is a directory: a link's target is not ours."""
+    if not is_directory(handle.files, directory):
+        message = (
+            f"{directory}: expected a directory, for bytes that recovery cuts, found something else;"
+            " nothing was changed. Move it elsewhere: `aurora-es doctor` looks at the journal"
+        )
+        raise ForeignDirectoryError(message)
+
+
 def _drop_old_copies(handle: Handle, directory: str, coming_bytes: int) -> None:
     files = handle.files
-    kept = [name for name in files.listdir(directory) if name.endswith(".bytes")]
+    kept = [name for name in files.listdir(directory) if _COPY_NAME.fullmatch(name)]
     kept.sort(key=lambda name: name.rpartition("-")[2])  # by the mark's sequence: oldest first
     sizes = [files.stat(os.path.join(directory, name)).st_size for name in kept]
     while kept and (len(kept) >= _KEPT_FILES_MAX or sum(sizes) + coming_bytes > _KEPT_BYTES_MAX):

@@ -24,9 +24,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from aurora_es.format.limits import NOTIFICATION_ID_MAX, TRACKING_NAME_BYTES_MAX
 from aurora_es.format.payload import UNDECODABLE, encode_payload
 from aurora_es.index.keys import text_key
-from aurora_es.moving.pages import PARTS, has_extras
+from aurora_es.moving.pages import EVENTS, PARTS, TRACKING, has_extras
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = "aurora_es events"
 VERSION = 1
+_TRACKED_PARTS = (EVENTS, TRACKING)
 # A record of the greatest size, all of whose text is escaped.
 LINE_BYTES_MAX = 1 << 27
 _PLAIN_FIELDS = 4
@@ -277,7 +279,23 @@ def _checked_other(line: Line) -> Line:
             f" {header.version}"
         )
         raise BadLineError(message)
+    if line.tracking is not UNSET:
+        _check_tracked(line.tracking)
     return line
+
+
+def _check_tracked(line: TrackedLine) -> None:
+    """The part becomes the name of a directory, and what is in it is recorded as it is."""
+    if line.part not in _TRACKED_PARTS:
+        message = f"expected `part` to be {' or '.join(_TRACKED_PARTS)}, found {line.part!r}"
+        raise BadLineError(message)
+    for name, reached in line.ids.items():
+        if not 0 <= reached <= NOTIFICATION_ID_MAX or len(name.encode()) > TRACKING_NAME_BYTES_MAX:
+            message = (
+                f"expected names of up to {TRACKING_NAME_BYTES_MAX} bytes, and ids up to"
+                f" {NOTIFICATION_ID_MAX}, found {reached} for {name!r:.80}"
+            )
+            raise BadLineError(message)
 
 
 def _are_json(states: Sequence[bytes]) -> list[bool]:

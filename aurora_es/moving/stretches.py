@@ -17,6 +17,7 @@ import msgspec
 from aurora_es.errors import ArgumentError, CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST
+from aurora_es.format.payload import UNDECODABLE
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
 from aurora_es.moving.pages import EVENTS
@@ -104,7 +105,7 @@ def _look_up(journal: Journal, source_id: int, last: int) -> int:
         (stored,) = journal.read(middle, middle)
         try:
             stretch = _decode(stored.record.state)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise CorruptionError(
                 journal.handle.path,
                 0,

@@ -219,6 +219,9 @@ def _versioned(topic: str, body: bytes, originator_id: str, version: int) -> Dra
 
 
 def decode_cursor_record(topic: str, body: bytes) -> AnyRecord | None:
-    """The record, None for a topic that is unknown, or no change; raises ValueError."""
+    """The record, None for a topic that is unknown, or no change.
+
+    Raises what is in ``payload.UNDECODABLE``.
+    """
     decode = _decoders.get(topic)
     return None if decode is None else decode(body)

@@ -26,6 +26,7 @@ from aurora_es.errors import (
     StorageError,
     TruncatedError,
 )
+from aurora_es.format.payload import UNDECODABLE
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.reading import read_groups, read_selected
@@ -109,8 +110,11 @@ class CursorLog:
             return CursorState()
         try:
             state = decode_state(found[0].state)
-        except ValueError as error:
+        except UNDECODABLE as error:
             raise self._undecodable(STATE_TOPIC, "the newest of its kind", error) from error
+        if not 0 <= state.as_of < visible:
+            problem = ValueError(f"as of position {state.as_of}, the last record is at {visible}")
+            raise self._undecodable(STATE_TOPIC, "the newest of its kind", problem)
         state.state_version = found[0].originator_version or 0
         self._state_position = state.as_of
         return state
@@ -122,7 +126,7 @@ class CursorLog:
                     continue
                 try:
                     record = decode_cursor_record(data.topic, data.state)
-                except ValueError as error:
+                except UNDECODABLE as error:
                     place = f"at position {position}"
                     raise self._undecodable(data.topic, place, error) from error
                 if record is not None:

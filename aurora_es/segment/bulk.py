@@ -28,7 +28,7 @@ from aurora_es.format.frame import (
     HEADER_BYTES,
     KIND_RECORDS,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TIMESTAMP_MAX
 from aurora_es.format.packed import COMMIT_ID_BYTES
 from aurora_es.format.payload import UNDECODABLE, RecordData
 
@@ -170,6 +170,7 @@ def _is_expected(
         & (headers["version"] == FRAME_VERSION)
         & (headers["raw_length"] == headers["stored_length"])
         & (headers["first_position"] == firsts)
+        & (headers["timestamp"] <= TIMESTAMP_MAX)
         & (headers["commit_number"] == numbers)
         & (headers["frame_number"] == 1)
         & (headers["frames_in_commit"] == 1)

@@ -25,6 +25,7 @@ from aurora_es.format.frame import (
     FrameHeader,
     decode_header,
 )
+from aurora_es.format.limits import TIMESTAMP_MAX
 from aurora_es.format.packed import (
     decode_packed_groups,
     decode_packed_one,
@@ -75,6 +76,7 @@ def checked_payload(
         or fields[0] != file.salt
         or fields[8] != position
         or fields[15] != crc32c(payload)
+        or fields[10] > TIMESTAMP_MAX
     ):
         raise _damaged(file, offset, position)
     if fields[3]:

@@ -38,7 +38,7 @@ from aurora_es.format.frame import (
     decode_header,
     frame_bytes,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TIMESTAMP_MAX
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class Walk:
             header[1:3] != _PLAIN_RECORDS
             or header[12:15] != (1, 1, previous)
             or header[8] != position + 1
+            or header[10] > TIMESTAMP_MAX
             or header[9] != self.chain.commit_number + 1
             or header[4] != FRAME_VERSION
             or header[3] not in _CODECS
@@ -258,6 +259,9 @@ class Walk:
             expected = f"position {position + 1}, at most {FRAME_RAW_BYTES_MAX} bytes"
             found = f"position {header.first_position}, {header.stored_length} bytes"
             return Stop("invalid", offset, expected, found)
+        if header.timestamp > TIMESTAMP_MAX:
+            expected = f"a time of {TIMESTAMP_MAX} microseconds at most"
+            return Stop("invalid", offset, expected, f"{header.timestamp}")
         number = (header.kind, header.commit_number, header.frame_number, header.frames_in_commit)
         last = self.chain.commit_number
         if header.kind == KIND_RECORDS:

@@ -254,6 +254,11 @@ def test_rights_are_looked_at(tmp_path: Path) -> None:
     assert "other-user" not in found
     assert kinds(advise_on_journal(journal, 8))["other-user"].severity == "error"
     assert kinds(advise_on_journal(journal, 0))["other-user"].severity == "warning"
+    public = msgspec.structs.replace(journal, mode="0777")
+    refused = kinds(advise_on_journal(public, 7))["mode-public"]
+    assert (refused.severity, refused.cure) == ("error", "`chmod 700 /store/Bank/events`")
+    sticky = msgspec.structs.replace(journal, mode="1777")
+    assert kinds(advise_on_journal(sticky, 7))["mode-open"].severity == "warning"
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     place = look_at_place(SYSTEM_EFFECTS, str(tmp_path / "open"), [], probing=False)

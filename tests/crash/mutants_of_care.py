@@ -183,7 +183,7 @@ CARE_MUTANTS = (
     ),
     Mutant(
         "links are followed when a tree is removed",
-        ((_COPYING, "os.O_DIRECTORY | os.O_NOFOLLOW |", "os.O_DIRECTORY |"),),
+        (("files/layer.py", "os.O_DIRECTORY | os.O_NOFOLLOW |", "os.O_DIRECTORY |"),),
         killed_by=f"{_OTHERS}::test_links_are_not_followed",
     ),
     Mutant(
@@ -325,5 +325,32 @@ CARE_MUTANTS = (
             ),
         ),
         killed_by="cli/test_verify.py::test_copies_are_compared_up_to_a_commit",
+    ),
+    Mutant(
+        "what recovery cuts is kept behind a link",
+        (("journal/recovery.py", "            _refuse_link(handle, directory)\n", ""),),
+        killed_by="fault/test_strange_files.py::test_a_link_to_a_directory_for_what_is_cut",
+    ),
+    Mutant(
+        "appenders use a directory in which everybody may replace files",
+        (
+            (
+                "journal/opening.py",
+                "            refuse_public(handle.files, handle.path)\n",
+                "            pass\n",
+            ),
+        ),
+        killed_by="fault/test_hostile_directories.py::test_a_directory_in_which_everybody_may_replace_files",
+    ),
+    Mutant(
+        "tracking lines name any directory",
+        (
+            (
+                "moving/json_lines_format.py",
+                "        _check_tracked(line.tracking)\n",
+                "        pass\n",
+            ),
+        ),
+        killed_by="moving/test_json_lines.py::test_a_bad_line_is_named_and_nothing_is_lost",
     ),
 )

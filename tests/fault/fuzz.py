@@ -1,7 +1,7 @@
-"""Coverage-guided attacks on the parsers: ``python -m tests.fault.fuzz TARGET [RUNS]``.
+"""Coverage-guided attacks on the parsers: ``python -m tests.fault.fuzz TARGET [RUNS [SECONDS]]``.
 
-Needs the extra ``fuzz`` (atheris). The targets are those of ``hostile.py``; without RUNS (a number)
-ten thousand executions are made. A target that raises anything but the errors of the package ends
+Needs the extra ``fuzz`` (atheris). The targets are those of ``targets.py``; without RUNS (a number)
+ten thousand executions are made, or fewer where they take longer than SECONDS. A target that raises anything but the errors of the package ends
 the run, and the bytes that did it are printed. Prints figures, and writes them as
 ``tests/fault/figures.py`` says.
 """
@@ -9,6 +9,7 @@ the run, and the bytes that did it are printed. Prints figures, and writes them 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import resource
 import sys
@@ -18,14 +19,14 @@ import atheris  # first, so that what follows can be instrumented
 
 with atheris.instrument_imports(include=["aurora_es"]):
     from tests.fault.figures import Figures
-    from tests.fault.hostile import TARGETS
+    from tests.fault.targets import TARGETS
 
 _RUNS_DEFAULT = 10_000
 _INPUT_BYTES_MAX = 96
 
 
-def main(name: str, runs: int) -> None:
-    """Fuzz one target in a child, which libFuzzer ends by its own exit."""
+def main(name: str, runs: int, seconds: float = math.inf) -> None:
+    """Fuzz one target in a child, since libFuzzer ends its process, and so does the last run."""
     logging.disable(logging.CRITICAL)
     target = TARGETS[name]
     reading, writing = os.pipe()
@@ -34,6 +35,7 @@ def main(name: str, runs: int) -> None:
         if child == 0:
             slowest = 0.0
             count = 0
+            end = time.monotonic() + seconds
 
             def attack(data: bytes) -> None:
                 nonlocal slowest, count
@@ -41,11 +43,12 @@ def main(name: str, runs: int) -> None:
                 target(data)
                 slowest = max(slowest, time.monotonic() - began)
                 count += 1
-                if count == runs:
+                if count == runs or time.monotonic() > end:
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
                     os.write(writing, f"{count} {slowest * 1000:.1f} {peak}".encode())
+                    os._exit(0)
 
-            options = [f"-runs={runs + 2}", f"-max_len={_INPUT_BYTES_MAX}", "-verbosity=0"]
+            options = [f"-max_len={_INPUT_BYTES_MAX}", "-verbosity=0"]
             atheris.Setup([sys.argv[0], *options], attack)
             atheris.Fuzz()
         os.close(writing)
@@ -61,4 +64,5 @@ def main(name: str, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else _RUNS_DEFAULT)
+    name, *limits = sys.argv[1:]
+    main(name, *[int(limit) for limit in limits] or [_RUNS_DEFAULT])

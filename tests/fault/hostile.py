@@ -31,10 +31,10 @@ from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
 from tests.fault.crash_states import Tree
 from tests.fault.enumeration import disk_of
+from tests.fault.hostile_edits import edited
 from tests.fault.small_journal import PATH, effects_on, small_journal
 from tests.fault.told import records_of
 
-_EDITS_MAX = 4
 _CODECS = 4
 
 
@@ -42,19 +42,6 @@ _CODECS = 4
 def original() -> Tree:
     """The journal that is edited."""
     return small_journal()
-
-
-def edited(base: bytes, edits: bytes) -> bytes:
-    """Drop and insert bytes as ``edits`` says: offset (2 bytes), dropped, inserted, the bytes."""
-    data = bytearray(base)
-    for _ in range(_EDITS_MAX):
-        if len(edits) < 5:
-            break
-        offset = int.from_bytes(edits[:2], "little") % (len(data) + 1)
-        dropped, inserted = edits[2], edits[3]
-        data[offset : offset + dropped] = edits[4 : 4 + inserted]
-        edits = edits[4 + inserted :]
-    return bytes(data)
 
 
 def ask(tree: Tree) -> None:

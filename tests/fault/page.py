@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.fault.figures import ROOT, all_figures
 from tests.fault.rules import EXPERIMENTS, RULES, TOOLS, Experiment
+from tests.fault.speed import speed_table
 
 PAGE = ROOT / "docs" / "reliability.md"
 _CHOSEN = {"E2", "E6"}  # their trials are enumerated, not drawn
@@ -38,7 +39,7 @@ def render() -> str:
     figures = all_figures()
     parts = [_HEAD, _summary(figures)]
     parts += [_section(one, figures) for one in EXPERIMENTS]
-    parts += [_rules(), _tools()]
+    parts += [speed_table(), _rules(), _tools()]
     return "\n".join(parts)
 
 

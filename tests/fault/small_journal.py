@@ -6,6 +6,7 @@ import random
 
 from aurora_es.files.layer import Effects
 from aurora_es.journal import background
+from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import Journal
 from aurora_es.options import CompressionFormat, RollCycle, Sync
@@ -49,6 +50,27 @@ def small_journal(word: str = "a") -> Tree:
     append(5, 8)
     background.seal(PATH, effects=effects)
     append(8, 10)
+    return tree_of(disk)
+
+
+def smallest_journal() -> Tree:
+    """A cooled segment, a sealed raw one, a tail, of a record each; runs, tables, manifest, mark."""
+    disk = CrashableDisk()
+    disk.make_directories(HOME)
+    effects = effects_on(disk, "smallest")
+    settings = Settings(Sync.ALWAYS, RollCycle.events(1), CompressionFormat.NONE)
+
+    def append(serial: int) -> None:
+        with Journal(effects, PATH, settings) as journal:
+            journal.append(records_of("a", serial, 1))
+
+    append(1)
+    append(2)  # rolls
+    background.seal(PATH, effects=effects)
+    background.cool(PATH, older_than_hours=-1, effects=effects)
+    append(3)
+    background.seal(PATH, effects=effects)
+    clear_away(effects, PATH, at_once=True)  # the raw copy of the cooled segment
     return tree_of(disk)
 
 

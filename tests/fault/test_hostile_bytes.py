@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fault.figures import Figures
-from tests.fault.hostile import TARGETS, ask, original
+from tests.fault.hostile import ask, original
+from tests.fault.targets import FOUND, TARGETS
 
 _SECONDS_MAX = 2.0  # of one execution: some milliseconds are usual, but a machine may be busy
 _GROWTH_BYTES_MAX = 256 << 20
@@ -58,6 +59,12 @@ def test_chosen_bytes(name: str) -> None:
 
     attack()
     assert resident_peak() - before < _GROWTH_BYTES_MAX
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_bytes_that_once_found_something(name: str, data: bytes) -> None:
+    """What was put right stays so."""
+    TARGETS[name](data)
 
 
 @pytest.mark.reliability

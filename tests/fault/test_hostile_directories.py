@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aurora_es import CorruptionError, Journal, RollCycle, StorageError
-from aurora_es.errors import AuroraError, ForeignDirectoryError
+from aurora_es import CorruptionError, Journal, StorageError
+from aurora_es.errors import ForeignDirectoryError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.limits import TAIL_SLACK_BYTES_MAX
@@ -25,34 +25,19 @@ from aurora_es.format.manifest import (
 from aurora_es.format.mark import Mark, decode_mark, encode_slot
 from aurora_es.journal import background
 from aurora_es.journal.clearing import clear_away
+from tests.fault.tampered import NEEDS_ROOT, SECONDS_MAX, expect_refusal, tampered_journal
 from tests.journal.support import message, segment_paths, snapshot, states
 
 # A child forked here runs a few calls of the package, and ends.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 _NOBODY = 65534
 _GIANT_BYTES = 1 << 40
-_SECONDS_MAX = 5.0
-_needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A journal with two sealed segments and a tail."""
-    with Journal.open(tmp_path / "journal", roll_cycle=RollCycle.events(2)) as journal:
-        for number in range(5):
-            journal.append([message(b"%d" % number)])
-    background.seal(str(tmp_path / "journal"))
-    return tmp_path / "journal"
-
-
-def expect_refusal(path: Path, error: type[AuroraError], text: str) -> None:
-    """Open for appending: refused in time, and nothing is different afterwards."""
-    before = snapshot(path.parent)
-    began = time.monotonic()
-    with pytest.raises(error, match=text), Journal.open(path) as journal:
-        journal.append([message(b"late")])
-    assert time.monotonic() - began < _SECONDS_MAX
-    assert snapshot(path.parent) == before
+    return tampered_journal(tmp_path)
 
 
 def write_mark(path: Path, **changes: int) -> Mark:
@@ -124,7 +109,7 @@ def test_a_sparse_giant_in_the_place_of_the_tail(path: Path) -> None:
         Journal.open(path)
     with Journal.open(path, read_only=True) as journal:
         assert len(states(journal)) == 5
-    assert time.monotonic() - began < _SECONDS_MAX
+    assert time.monotonic() - began < SECONDS_MAX
     assert os.stat(segment_paths(path)[-1]).st_mtime_ns == before
 
 
@@ -139,7 +124,7 @@ def test_a_sparse_giant_in_the_place_of_a_small_file(path: Path, name: str) -> N
             journal.append([message(b"late")])
     except CorruptionError:
         assert name == "manifest"
-    assert time.monotonic() - began < _SECONDS_MAX
+    assert time.monotonic() - began < SECONDS_MAX
 
 
 @pytest.mark.parametrize(
@@ -205,7 +190,7 @@ def as_nobody(act: Callable[[], None]) -> str:
     return told
 
 
-@_needs_root
+@NEEDS_ROOT
 @pytest.mark.parametrize("mode", [0o000, 0o100, 0o400, 0o500])
 def test_a_directory_that_may_not_be_read_or_written(public: Path, mode: int) -> None:
     """A user without the rights is told so, and nothing is changed."""
@@ -229,11 +214,46 @@ def test_a_directory_that_may_not_be_read_or_written(public: Path, mode: int) ->
         assert len(states(journal)) >= 5
 
 
-@_needs_root
-def test_files_of_somebody_else_are_not_used(public: Path) -> None:
-    """In a directory that all may write to, a file of another user is not ours, whoever put it."""
-    os.chown(public, _NOBODY, _NOBODY)
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o707])
+def test_a_directory_in_which_everybody_may_replace_files(path: Path, mode: int) -> None:
+    """Nothing is appended where anybody may put other files in place of ours."""
+    path.chmod(mode)
+    expect_refusal(path, ForeignDirectoryError, rf"found mode {mode:o}.*`chmod o-w {path}`")
+    with Journal.open(path, read_only=True) as journal:
+        assert len(states(journal)) == 5
+    path.chmod(mode & ~0o002)
+    with Journal.open(path) as journal:
+        journal.append([message(b"late")])
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o775, 0o755, 0o2770])
+def test_a_directory_that_others_were_let_into(path: Path, mode: int) -> None:
+    """The sticky bit protects our files, and a group is somebody's choice."""
+    path.chmod(mode)
+    with Journal.open(path) as journal:
+        journal.append([message(b"late")])
+
+
+def test_an_empty_directory_that_everybody_may_write_to(tmp_path: Path) -> None:
+    """No journal is made there; below it one is, and nobody else may get at its files."""
+    public = tmp_path / "public"
+    public.mkdir()
     public.chmod(0o777)
+    with (
+        Journal.open(public) as journal,
+        pytest.raises(ForeignDirectoryError, match="or give the journal a directory below it"),
+    ):
+        journal.append([message(b"a")])
+    assert not [*public.iterdir()]
+    with Journal.open(public / "journal") as journal:
+        journal.append([message(b"a")])
+
+
+@NEEDS_ROOT
+def test_files_of_somebody_else_are_not_used(public: Path) -> None:
+    """In a directory to which all may add, a file of another user is not ours, whoever put it."""
+    os.chown(public, _NOBODY, _NOBODY)
+    public.chmod(0o1777)
     for name in public.iterdir():
         os.chown(name, _NOBODY, _NOBODY)
         name.chmod(0o666)
@@ -244,7 +264,7 @@ def test_files_of_somebody_else_are_not_used(public: Path) -> None:
     assert snapshot(public) == before
 
 
-@_needs_root
+@NEEDS_ROOT
 def test_a_full_name_space_for_others(public: Path) -> None:
     """A parent that may not be written to is an error of ours when the journal is made."""
     parent = public.parent / "parent"

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from aurora_es.format.checksum import crc32c
+from aurora_es.format.limits import TIMESTAMP_MAX
 from aurora_es.format.manifest import (
     CHECKSUM,
     MANIFEST_HEADER,
@@ -25,6 +26,9 @@ from aurora_es.format.names import frames_name, segment_name
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(0, (1 << 63) - 1)
+words = st.integers(0, (1 << 32) - 2)
+checksums = st.integers(0, (1 << 32) - 1)
+times = st.integers(0, TIMESTAMP_MAX)
 digests = st.binary(max_size=32).map(bytes.hex)
 file_names = st.sampled_from(
     [
@@ -66,30 +70,30 @@ def consistent(manifest: Manifest) -> Manifest:
 
 manifests = st.builds(
     Manifest,
-    generation=numbers,
+    generation=st.integers(0, (1 << 63) - 2),
     genesis_id=st.binary(min_size=16, max_size=16).map(bytes.hex),
-    epoch=st.integers(0, 0xFFFF_FFFF),
+    epoch=words,
     name=st.none() | texts,
     sync=texts,
     roll_cycle=texts,
     compression=texts,
-    created_at=numbers,
+    created_at=times,
     retained_from=numbers,
     segments=st.lists(
         st.builds(
             SealedSegment,
-            segment_number=numbers,
+            segment_number=words,
             base_position=numbers,
             last_position=numbers,
             base_commit=numbers,
             last_commit=numbers,
             end_offset=numbers,
-            last_checksum=numbers,
-            first_timestamp=numbers,
-            last_timestamp=numbers,
-            revision=numbers,
+            last_checksum=checksums,
+            first_timestamp=times,
+            last_timestamp=times,
+            revision=words,
             size_bytes=numbers,
-            file_checksum=numbers,
+            file_checksum=checksums,
             digest=digests,
         ),
         max_size=3,
@@ -162,6 +166,17 @@ RUN = (
         SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_segment":1', b'"last_segment":0'),
         SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"last_position":2', b'"last_position":3'),
         SEGMENTS + b',"runs":[%s]' % RUN.replace(b'""', b'"0g"'),
+        # Beyond what headers and tables hold, and what a datetime can say.
+        b'"generation":9223372036854775807',
+        b'"epoch":4294967295',
+        b'"epochs":[[4294967295,1]]',
+        b'"created_at":253402300800000000',
+        SEGMENTS.replace(b'"last_checksum":1', b'"last_checksum":4294967296')
+        + b',"runs":[%s]' % RUN,
+        SEGMENTS.replace(b'"digest"', b'"revision":4294967295,"digest"') + b',"runs":[%s]' % RUN,
+        SEGMENTS.replace(b'"last_timestamp":1', b'"last_timestamp":253402300800000000')
+        + b',"runs":[%s]' % RUN,
+        SEGMENTS + b',"runs":[%s]' % RUN.replace(b'"level":0', b'"level":255'),
     ],
 )
 def test_a_hostile_payload_is_refused(changes: bytes) -> None:

@@ -1,5 +1,6 @@
 """The mark: bytes of a slot, and which of two slots counts."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,17 +17,19 @@ from aurora_es.format.mark import (
     slot_offset,
 )
 from tests.format.test_checksum import crc32c_bit_by_bit
-from tests.format.test_frame import u32, u64
+
+counts = st.integers(0, (1 << 63) - 2)
+words = st.integers(0, (1 << 32) - 2)
 
 marks = st.builds(
     Mark,
-    sequence=u64,
-    visible_commit=u64,
-    visible_position=u64,
-    segment_number=u32,
-    epoch=u32,
-    visible_offset=u64,
-    durable_offset=u64,
+    sequence=counts,
+    visible_commit=counts,
+    visible_position=counts,
+    segment_number=words,
+    epoch=words,
+    visible_offset=counts,
+    durable_offset=counts,
 )
 
 SAMPLE = Mark(
@@ -74,7 +77,7 @@ def test_slot_round_trip(mark: Mark) -> None:
     assert decode_slot(encode_slot(mark)) == mark
 
 
-@given(u64)
+@given(counts)
 def test_writers_alternate(sequence: int) -> None:
     """A mark never goes into the slot of the one before it."""
     assert {slot_offset(sequence), slot_offset(sequence + 1)} == set(SLOT_OFFSETS)
@@ -109,3 +112,12 @@ def test_other_bytes_are_none(first: bytes, second: bytes) -> None:
     """Random bytes are no mark."""
     assert decode_slot(first) is None
     assert decode_mark(span_of(first.ljust(SLOT_BYTES, b"\0"), second)) is None
+
+
+@pytest.mark.parametrize("name", Mark._fields)
+def test_numbers_behind_which_there_is_none_are_no_slot(name: str) -> None:
+    """Whoever goes on from a mark counts up, and a valid checksum does not mean well."""
+    last = (1 << 32) - 1 if name in {"segment_number", "epoch"} else (1 << 63) - 1
+    assert decode_slot(encode_slot(SAMPLE._replace(**{name: last}))) is None
+    fine = SAMPLE._replace(**{name: last - 1})
+    assert decode_slot(encode_slot(fine)) == fine

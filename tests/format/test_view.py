@@ -39,7 +39,7 @@ def test_golden_bytes() -> None:
     assert encode_checkpoint_part(part).hex() == _GOLDEN_CHECKPOINT
     assert decode_changes(bytes.fromhex(_GOLDEN_CHANGE)) == [change]
     assert decode_changes(bytes.fromhex(_GOLDEN_DELETION)) == [("counts", _APPLE, b"")]
-    assert decode_checkpoint_part(bytes.fromhex(_GOLDEN_CHECKPOINT)) == part
+    assert decode_checkpoint_part(bytes.fromhex(_GOLDEN_CHECKPOINT), 1 << 40) == part
 
 
 @given(changes=_CHANGES, position=st.integers(0, 2**63 - 1))
@@ -47,7 +47,7 @@ def test_what_is_encoded_is_decoded(changes: list[Change], position: int) -> Non
     """Keys and values come back as the bytes that they were."""
     assert decode_changes(encode_changes(changes)) == changes
     part = CheckpointPart(position, 2, 3, [change for change in changes if change[2]])
-    assert decode_checkpoint_part(encode_checkpoint_part(part)) == part
+    assert decode_checkpoint_part(encode_checkpoint_part(part), part.position + 1) == part
 
 
 @pytest.mark.parametrize("state", ["", "07", "9107", "919107", "9391a16101", "94050201" + "90"])
@@ -57,10 +57,10 @@ def test_what_is_none_is_refused(state: str) -> None:
     with pytest.raises(UNDECODABLE):
         decode_changes(data)
     with pytest.raises(UNDECODABLE):
-        decode_checkpoint_part(data)
+        decode_checkpoint_part(data, 1 << 40)
 
 
 def test_fields_of_later_versions_are_ignored() -> None:
     """A change with a fourth field, a checkpoint with a fifth."""
     assert decode_changes(bytes.fromhex("9194a16101" + "0203")) == [("a", b"\x01", b"\x02")]
-    assert decode_checkpoint_part(bytes.fromhex("9501010190c0")).rows == []
+    assert decode_checkpoint_part(bytes.fromhex("9501010190c0"), 2).rows == []

@@ -73,6 +73,9 @@ def test_the_lines_are_json_that_anybody_reads(lines: list[bytes]) -> None:
         (b'{"part":"events","id":5,"topic":"t","state":1,"metadata_base64":"AA=="}', "MessagePack"),
         (b"{}", "none or several"),
         (b'{"header":{"format":"aurora_es events","version":2}}', "of version 2"),
+        (b'{"tracking":{"part":"../elsewhere","ids":{"a":1}}}', "found '../elsewhere'"),
+        (b'{"tracking":{"part":"events","ids":{"a":-1}}}', "found -1 for 'a'"),
+        (b'{"tracking":{"part":"events","ids":{"a":9223372036854775808}}}', "for 'a'"),
         (b'{"part":"events","id":3,"topic":"t","state":1}', "found 3 behind 4"),
     ],
 )
