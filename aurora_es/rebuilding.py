@@ -19,11 +19,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 
-from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Tracking
 from eventsourcing.projection import Projection
 from eventsourcing.utils import Environment
 
+from aurora_es.compat import Application, application_name
 from aurora_es.errors import ArgumentError, HistoryChangedError, TooLargeError
 from aurora_es.face_logs import views_logger
 from aurora_es.factory import AuroraFactory
@@ -61,9 +61,10 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     """Build a projection's view anew and swap it in; returns the position up to which.
 
     That is where the live view is; if it has tracked nothing, or a history that the application has
-    lost by a restore, the newest event. The live view is read, and projected into, all the while; it is locked only to project what it has tracked since
-    the last page, and for the swap. ``page_size`` events become one commit of the view that is
-    built. ``progress`` is called with the position reached and the last one.
+    lost by a restore, the newest event. The live view is read, and projected into, all the while; it
+    is locked only to project what it has tracked since the last page, and for the swap.
+    ``page_size`` events become one commit of the view that is built. ``progress`` is called with
+    the position reached and the last one.
 
     Raises the library's ProgrammingError for a view that is not a JournaledView, or that tracks
     other applications too; DataError for one that is too large; OperationalError.
@@ -84,7 +85,7 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
         message = f"page_size: expected 1 or more, found {page_size}"
         raise recorder_error(ArgumentError(message))
     live_factory = _factory_of(projection_class.name, env)
-    application = application_class(env)
+    application = application_class(env=env)
     try:
         live = live_factory.tracking_recorder(view_class)
         assert isinstance(live, JournaledView)
@@ -180,7 +181,7 @@ class _Rebuilding:
             "%s: a view that was built anew up to position %d of %s has taken over",
             self._live.store.path,
             self._position,
-            self._application.name,
+            application_name(self._application),
         )
         return self._position
 
@@ -197,7 +198,7 @@ class _Rebuilding:
     def _tracked(self) -> int | None:
         """What the live view has tracked of the history that the application has now."""
         try:
-            tracked = self._live.max_tracking_id(self._application.name)
+            tracked = self._live.max_tracking_id(application_name(self._application))
         except HistoryChangedError:
             tracked, self._is_of_another_history = None, True
         else:
@@ -215,7 +216,7 @@ class _Rebuilding:
         self._position = page[-1].id if len(page) == self._page_size else last
 
     def _project(self, page: Sequence[Notification]) -> None:
-        name, mapper = self._application.name, self._application.mapper
+        name, mapper = application_name(self._application), self._application.mapper
         projection, core = self._scratch.projection, core_of(self._scratch.view)
         with ViewTransaction(core, None) as transaction:
             core.page = transaction
@@ -228,10 +229,10 @@ class _Rebuilding:
                 core.page = None
 
     def _refuse_other_leaders(self) -> None:
-        others = self._live.journal.tracking().keys() - {self._application.name}
+        others = self._live.journal.tracking().keys() - {application_name(self._application)}
         if others:
             message = (
-                f"{self._live.store.path}: expected a view of {self._application.name} alone, to be"
+                f"{self._live.store.path}: expected a view of {application_name(self._application)} alone, to be"
                 f" rebuilt from it; found that it tracks {', '.join(sorted(others))}, too"
             )
             raise recorder_error(ArgumentError(message))
@@ -248,7 +249,7 @@ class _Rebuilding:
 
     def _tracking(self) -> TrackingData | None:
         """What the live view has to track from now on; None if that is what it has tracked."""
-        name, position = self._application.name, self._position
+        name, position = application_name(self._application), self._position
         tracked: int | None = self._tracked()
         if tracked == position:
             return None
