@@ -16,6 +16,7 @@ from uuid import UUID
 
 from eventsourcing import application, domain, persistence
 from eventsourcing.dcb import api
+from eventsourcing.dcb import application as dcb_application
 from eventsourcing.dcb import persistence as dcb_persistence
 
 from aurora_es.errors import ArgumentError
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
         DCBAppendCondition,
         DCBEvent,
         DCBQuery,
+        DCBQueryItem,
         DCBReadResponse,
         DCBRecorder,
         DCBSequencedEvent,
         DCBSubscription,
     )
+    from eventsourcing.dcb.application import DCBApplication
     from eventsourcing.dcb.persistence import DCBInfrastructureFactory
     from eventsourcing.domain import TAggregateID
 
@@ -49,9 +52,11 @@ if not TYPE_CHECKING:
     # Types of applications are generic in their ids; those of 10.0 in their decisions.
     TAggregateID = getattr(domain, "TDecision" if IS_10 else "TAggregateID")
     _prefix = "Dcb" if IS_10 else "DCB"
+    DCBApplication = getattr(dcb_application, _prefix + "Application")
     DCBAppendCondition = getattr(api, _prefix + "AppendCondition")
     DCBEvent = getattr(api, _prefix + "Event")
     DCBQuery = getattr(api, _prefix + "Query")
+    DCBQueryItem = getattr(api, _prefix + "QueryItem")
     DCBReadResponse = getattr(api, _prefix + "ReadResponse")
     DCBRecorder = getattr(api, _prefix + "Recorder")
     DCBSequencedEvent = getattr(api, _prefix + "SequencedEvent")
@@ -73,9 +78,7 @@ tracked_name: Callable[[persistence.Tracking], str] = attrgetter(
 )
 
 # What an application's events are tracked by.
-application_name: Callable[[type[Application[Any]] | Application[Any]], str] = attrgetter(
-    "context_name" if IS_10 else "name"
-)
+application_name: Callable[[Any], str] = attrgetter("context_name" if IS_10 else "name")
 
 
 def takes_context_name(method: _Method) -> _Method:
@@ -118,9 +121,11 @@ __all__ = [
     "ORIGINATOR_ID_TYPE_DEFAULT",
     "Application",
     "DCBAppendCondition",
+    "DCBApplication",
     "DCBEvent",
     "DCBInfrastructureFactory",
     "DCBQuery",
+    "DCBQueryItem",
     "DCBReadResponse",
     "DCBRecorder",
     "DCBSequencedEvent",
