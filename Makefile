@@ -65,7 +65,8 @@ clean: ## remove .venv, caches and build products
 # The library is pinned beside, not by, pyproject.toml, which asks for the version that users have.
 .venv-next/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear .venv-next
-	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[cli,dev,ui]' 'pydantic>=2.13.4' # which the library's own cases import
 	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		'eventsourcing==10.0.0a7'
 	@touch $@

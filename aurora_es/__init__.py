@@ -4,6 +4,7 @@
 the append-only journal beneath, to be used on its own.
 """
 
+from aurora_es.async_subscription import AsyncApplicationSubscription
 from aurora_es.compat import IS_10 as _IS_10
 from aurora_es.dcb import AuroraDCBRecorder, AuroraDcbRecorder
 from aurora_es.errors import (
@@ -34,6 +35,7 @@ from aurora_es.factory import AuroraFactory
 from aurora_es.journal import Journal, Originator, Record, Statistics, StoredRecord, Tailer
 from aurora_es.notification_log import AuroraNotificationLog, AuroraSection
 from aurora_es.options import CompressionFormat, RollCycle, Sync
+from aurora_es.rebuilding import rebuild_projection
 from aurora_es.recorders import (
     AuroraAggregateRecorder,
     AuroraApplicationRecorder,
@@ -43,10 +45,8 @@ from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRe
 from aurora_es.views import JournaledView, ViewTable
 
 if not _IS_10:
-    # What stands on the library's applications, which its version 10 has taken apart.
+    # It stands on the library's repository, which its version 10 has taken apart.
     from aurora_es.application import AuroraApplication
-    from aurora_es.async_subscription import AsyncApplicationSubscription
-    from aurora_es.rebuilding import rebuild_projection
 
 Factory = AuroraFactory
 
@@ -99,3 +99,17 @@ __all__ = [
     "ViewTable",
     "rebuild_projection",
 ]
+
+if _IS_10:
+    __all__[:] = [_name for _name in __all__ if _name != "AuroraApplication"]
+
+    def __getattr__(name: str) -> object:
+        """Say why there is no AuroraApplication; the factory is an attribute as all others."""
+        if name == "AuroraApplication":
+            message = (
+                "AuroraApplication: expected version 9.5 of eventsourcing, found 10; its own"
+                " `eventsourcing.msgspec:AggregatesApplication` is fast"
+            )
+            raise ImportError(message)
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)

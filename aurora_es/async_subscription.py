@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from eventsourcing.domain import DomainEventProtocol, TAggregateID
 from eventsourcing.persistence import Tracking
 
+from aurora_es.compat import TAggregateID, application_name
 from aurora_es.errors import ArgumentError, ClosedError
 from aurora_es.journal.readers import note_reader
 from aurora_es.late_imports import fork_waits
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventsourcing.application import Application
+    from eventsourcing.domain import DomainEventProtocol
     from eventsourcing.persistence import Notification
 
 _PAGE_NOTIFICATIONS = 100  # read in less than a millisecond
@@ -49,11 +50,11 @@ class AsyncApplicationSubscription(Generic[TAggregateID]):
         topics: Sequence[str] = (),
     ) -> None:
         """Follow ``app``; nothing is waited for before the first event is asked for."""
-        recorder = app.recorder
+        recorder, name = app.recorder, application_name(app)
         if not isinstance(recorder, AuroraApplicationRecorder):
-            message = f"{app.name}: expected PERSISTENCE_MODULE=aurora_es, found {type(recorder)}"
+            message = f"{name}: expected PERSISTENCE_MODULE=aurora_es, found {type(recorder)}"
             raise recorder_error(ArgumentError(message))
-        self._name = app.name
+        self._name = name
         self._recorder = recorder
         self._mapper = app.mapper
         self._topics = topics

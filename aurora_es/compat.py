@@ -1,19 +1,22 @@
 """What differs between versions of the library; the only module that looks at that.
 
 The library's 9.5 says ``DCB`` where its 10.0 says ``Dcb``, ``application_name`` where that says
-``context_name``, and its events have neither an id nor metadata. The rest of the face imports the
+``context_name``, ``Application`` where that says ``AggregatesApplication``, and its events have
+neither an id nor metadata. The rest of the face imports the
 older names from here, and is checked against the types of the older version.
 """
 
 from __future__ import annotations
 
+from functools import wraps
 from operator import attrgetter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-from eventsourcing import persistence
+from eventsourcing import application, domain, persistence
 from eventsourcing.dcb import api
+from eventsourcing.dcb import application as dcb_application
 from eventsourcing.dcb import persistence as dcb_persistence
 
 from aurora_es.errors import ArgumentError
@@ -23,16 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from eventsourcing import persistence as library_errors
+    from eventsourcing.application import Application
     from eventsourcing.dcb.api import (
         DCBAppendCondition,
         DCBEvent,
         DCBQuery,
+        DCBQueryItem,
         DCBReadResponse,
         DCBRecorder,
         DCBSequencedEvent,
         DCBSubscription,
     )
+    from eventsourcing.dcb.application import DCBApplication
     from eventsourcing.dcb.persistence import DCBInfrastructureFactory
+    from eventsourcing.domain import TAggregateID
 
     from aurora_es.format.payload import RecordData
 
@@ -41,10 +48,15 @@ NIL_UUID = UUID(int=0)  # means that an event has no id
 ORIGINATOR_ID_TYPE_DEFAULT = "text" if IS_10 else "as written"
 
 if not TYPE_CHECKING:
+    Application = getattr(application, "AggregatesApplication" if IS_10 else "Application")
+    # Types of applications are generic in their ids; those of 10.0 in their decisions.
+    TAggregateID = getattr(domain, "TDecision" if IS_10 else "TAggregateID")
     _prefix = "Dcb" if IS_10 else "DCB"
+    DCBApplication = getattr(dcb_application, _prefix + "Application")
     DCBAppendCondition = getattr(api, _prefix + "AppendCondition")
     DCBEvent = getattr(api, _prefix + "Event")
     DCBQuery = getattr(api, _prefix + "Query")
+    DCBQueryItem = getattr(api, _prefix + "QueryItem")
     DCBReadResponse = getattr(api, _prefix + "ReadResponse")
     DCBRecorder = getattr(api, _prefix + "Recorder")
     DCBSequencedEvent = getattr(api, _prefix + "SequencedEvent")
@@ -58,10 +70,29 @@ if not TYPE_CHECKING:
     else:
         library_errors = persistence
 
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
+
 # Whose notifications a tracking record counts.
 tracked_name: Callable[[persistence.Tracking], str] = attrgetter(
     "context_name" if IS_10 else "application_name"
 )
+
+# What an application's events are tracked by.
+application_name: Callable[[Any], str] = attrgetter("context_name" if IS_10 else "name")
+
+
+def takes_context_name(method: _Method) -> _Method:
+    """``method``, whose ``application_name`` may be given as ``context_name`` where 10.0 says that."""
+    if not IS_10:
+        return method
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "context_name" in kwargs:
+            kwargs["application_name"] = kwargs.pop("context_name")
+        return method(*args, **kwargs)
+
+    return cast("_Method", call)
 
 
 def extras_of(event: Any, metadata: dict[str, Any] | None) -> tuple[bytes | None, Any]:
@@ -88,16 +119,22 @@ __all__ = [
     "IS_10",
     "NIL_UUID",
     "ORIGINATOR_ID_TYPE_DEFAULT",
+    "Application",
     "DCBAppendCondition",
+    "DCBApplication",
     "DCBEvent",
     "DCBInfrastructureFactory",
     "DCBQuery",
+    "DCBQueryItem",
     "DCBReadResponse",
     "DCBRecorder",
     "DCBSequencedEvent",
     "DCBSubscription",
+    "TAggregateID",
     "add_extras",
+    "application_name",
     "extras_of",
     "library_errors",
+    "takes_context_name",
     "tracked_name",
 ]

@@ -5,7 +5,7 @@ what its constructor starts. A bare object of its class gets an environment, a f
 made by its own methods, so that transcodings, compressor and cipher are those of the application.
 Its settings come from the class and the environment of this process; but the store is the one that
 is looked at, read-only, and unless a mapper is named, the one is taken that reads MessagePack and
-JSON. Nothing is written into ``os.environ``. For version 9.5 of the library.
+JSON. Nothing is written into ``os.environ``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import os
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from eventsourcing.application import Application
 from eventsourcing.domain import CanMutateProtocol
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
-from aurora_es.application import replay
+from aurora_es.compat import IS_10, NIL_UUID, Application, application_name
 from aurora_es.environment import PERSISTENCE_MODULE, find_setting, keys_of
 from aurora_es.errors import AuroraError
 
@@ -38,6 +37,10 @@ _LIBRARY = "eventsourcing"
 _PATH = "AURORA_PATH"
 _MAPPER = "AURORA_MAPPER"
 _MAPPER_SETTINGS = (_MAPPER, "MAPPER_TOPIC", "TRANSCODER_TOPIC")
+_NO_CLASS = (
+    "events of version 10 of eventsourcing do not say of which class their aggregate is: name a"
+    " function that rebuilds it from None and its events, as --projector module:function"
+)
 _LOOKING = {"AURORA_READ_ONLY": "y", "AURORA_BACKGROUND": "n"}
 
 
@@ -66,6 +69,9 @@ class ApplicationDecoder:
             "topic": record.topic,
             "state": record.state,
         }
+        if IS_10:
+            fields["originator_id"] = str(record.originator_id)
+            fields |= {"uuid": record.uuid or NIL_UUID, "metadata": record.metadata or {}}
         stored = _new(StoredEvent)  # as recorders make them
         _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
@@ -79,7 +85,12 @@ class ApplicationDecoder:
         try:
             if self._projector is not None:
                 return self._projector(None, events)
-            return replay(None, _mutating(events))
+            if IS_10:
+                raise ReplayError(_NO_CLASS)
+            aggregate: Any = None
+            for event in _mutating(events):
+                aggregate = event.mutate(aggregate)
+            return aggregate
         except AuroraError:
             raise
         except Exception as error:
@@ -107,8 +118,9 @@ def load_decoder(
             raise TypeError(message)
         application: Any = object.__new__(cls)
         application.closing = Event()  # what ``Application.close`` asks for, at the end
-        name = cls.name
-        application.env = application.construct_env(name, {**(env or {}), **_forced(cls, path)})
+        name = application_name(cls)
+        settings = {**(env or {}), **_forced(cls, name, path)}
+        application.env = application.construct_env(name=name, env=settings)
         application.factory = application.construct_factory(application.env)
         application.mapper = application.construct_mapper()
         function = _projector_of(cls) if projector is None else resolve_topic(projector)
@@ -123,17 +135,18 @@ def load_decoder(
     return ApplicationDecoder(app, application.mapper, function)
 
 
-def _forced(cls: type[Application[Any]], path: str) -> dict[str, str]:
+def _forced(cls: type[Application[Any]], name: str, path: str) -> dict[str, str]:
     """Settings that are not as for the running application."""
     seen = {**cls.env, **os.environ}
-    forced = {keys_of(cls.name, setting)[0]: text for setting, text in _LOOKING.items()}
-    forced[keys_of(cls.name, _PATH)[0]] = path
-    found = find_setting(seen, cls.name, PERSISTENCE_MODULE)
+    forced = {keys_of(name, setting)[0]: text for setting, text in _LOOKING.items()}
+    forced[keys_of(name, _PATH)[0]] = path
+    found = find_setting(seen, name, PERSISTENCE_MODULE)
     if found is None or found.text.split(".")[0] in {"", _LIBRARY}:
-        forced[keys_of(cls.name, PERSISTENCE_MODULE)[0]] = _OURS
-    named = [find_setting(seen, cls.name, setting) for setting in _MAPPER_SETTINGS]
-    if not any(found is not None and found.text for found in named):
-        forced[keys_of(cls.name, _MAPPER)[0]] = "msgpack"
+        forced[keys_of(name, PERSISTENCE_MODULE)[0]] = _OURS
+    named = [find_setting(seen, name, setting) for setting in _MAPPER_SETTINGS]
+    # 10.0 has a transcoder of its own for MessagePack, which the application names.
+    if not IS_10 and not any(found is not None and found.text for found in named):
+        forced[keys_of(name, _MAPPER)[0]] = "msgpack"
     return forced
 
 

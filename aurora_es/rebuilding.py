@@ -19,11 +19,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 
-from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Tracking
 from eventsourcing.projection import Projection
 from eventsourcing.utils import Environment
 
+from aurora_es.compat import application_name
 from aurora_es.errors import ArgumentError, HistoryChangedError, TooLargeError
 from aurora_es.face_logs import views_logger
 from aurora_es.factory import AuroraFactory
@@ -33,16 +33,17 @@ from aurora_es.journal.sharing import LeaseOptions
 from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.store import AuroraStore
+from aurora_es.upstream_events import events_of, is_upstream
 from aurora_es.view_state import CHECKPOINT_BYTES_MAX
 from aurora_es.view_transaction import ViewTransaction, checkpoint_rows
 from aurora_es.views import JournaledView, core_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from eventsourcing.persistence import Notification
     from eventsourcing.utils import EnvType
 
+    from aurora_es.compat import Application, DCBApplication
     from aurora_es.format.payload import TrackingData
 
 _PAGE_EVENTS = 1000
@@ -51,7 +52,7 @@ _NOT_OF_USERS = ("aurora_es.", "eventsourcing.")
 
 def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's ProjectionRunner, and two
     *,
-    application_class: type[Application[Any]],
+    application_class: type[Application[Any] | DCBApplication],
     projection_class: type[Projection[Any]],
     view_class: type[JournaledView],
     env: EnvType | None = None,
@@ -61,9 +62,10 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     """Build a projection's view anew and swap it in; returns the position up to which.
 
     That is where the live view is; if it has tracked nothing, or a history that the application has
-    lost by a restore, the newest event. The live view is read, and projected into, all the while; it is locked only to project what it has tracked since
-    the last page, and for the swap. ``page_size`` events become one commit of the view that is
-    built. ``progress`` is called with the position reached and the last one.
+    lost by a restore, the newest event. The live view is read, and projected into, all the while; it
+    is locked only to project what it has tracked since the last page, and for the swap.
+    ``page_size`` events become one commit of the view that is built. ``progress`` is called with
+    the position reached and the last one.
 
     Raises the library's ProgrammingError for a view that is not a JournaledView, or that tracks
     other applications too; DataError for one that is too large; OperationalError.
@@ -74,8 +76,8 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
             " with a new name instead, and let readers use that when it has caught up"
         )
         raise recorder_error(ArgumentError(message))
-    if not issubclass(get_origin(application_class) or application_class, Application):
-        message = f"{application_class!r}: expected a subclass of Application"
+    if not is_upstream(application_class):
+        message = f"{application_class!r}: expected a subclass of Application or DCBApplication"
         raise recorder_error(ArgumentError(message))
     if not issubclass(projection_class, Projection):
         message = f"{projection_class!r}: expected a subclass of Projection"
@@ -84,25 +86,27 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
         message = f"page_size: expected 1 or more, found {page_size}"
         raise recorder_error(ArgumentError(message))
     live_factory = _factory_of(projection_class.name, env)
-    application = application_class(env)
+    application = application_class(env=env)
     try:
         live = live_factory.tracking_recorder(view_class)
         assert isinstance(live, JournaledView)
         with _Scratch(projection_class, view_class) as scratch:
             rebuilding = _Rebuilding(application, scratch, live, page_size, progress)
             return rebuilding.run()
+    except ArgumentError as error:
+        raise recorder_error(error) from None
     finally:
         application.close()
         live_factory.close()
 
 
-def application_beside(projection_class: type[Any]) -> type[Application[Any]] | None:
+def application_beside(projection_class: type[Any]) -> type[Any] | None:
     """The one application that the projection's module defines or imports; None if not just one."""
     found = {
         thing
         for thing in vars(sys.modules[projection_class.__module__]).values()
         if isinstance(thing, type)
-        and issubclass(thing, Application)
+        and is_upstream(thing)
         and not thing.__module__.startswith(_NOT_OF_USERS)
     }
     return found.pop() if len(found) == 1 else None
@@ -143,13 +147,14 @@ class _Rebuilding:
 
     def __init__(
         self,
-        application: Application[Any],
+        application: Application[Any] | DCBApplication,
         scratch: _Scratch,
         live: JournaledView,
         page_size: int,
         progress: Callable[[int, int], object] | None,
     ) -> None:
-        self._application = application
+        self._name = application_name(application)
+        self._events = events_of(application)
         self._scratch = scratch
         self._live = live
         self._page_size = page_size
@@ -180,7 +185,7 @@ class _Rebuilding:
             "%s: a view that was built anew up to position %d of %s has taken over",
             self._live.store.path,
             self._position,
-            self._application.name,
+            self._name,
         )
         return self._position
 
@@ -192,12 +197,12 @@ class _Rebuilding:
                 self._progress(self._position, last)
 
     def _last_position(self) -> int:
-        return self._tracked() or self._application.recorder.max_notification_id() or 0
+        return self._tracked() or self._events.last_position()
 
     def _tracked(self) -> int | None:
         """What the live view has tracked of the history that the application has now."""
         try:
-            tracked = self._live.max_tracking_id(self._application.name)
+            tracked = self._live.max_tracking_id(self._name)
         except HistoryChangedError:
             tracked, self._is_of_another_history = None, True
         else:
@@ -206,32 +211,26 @@ class _Rebuilding:
 
     def _project_page(self, last: int) -> None:
         topics = self._scratch.projection.topics
-        page = self._application.recorder.select_notifications(
-            self._position, self._page_size, stop=last, topics=topics, inclusive_of_start=False
-        )
-        if page:
-            self._project(page)
-        # A short page has looked at all there was.
-        self._position = page[-1].id if len(page) == self._page_size else last
+        events, position = self._events.page(self._position, last, self._page_size, topics)
+        if events:
+            self._project(events)
+        self._position = position
 
-    def _project(self, page: Sequence[Notification]) -> None:
-        name, mapper = self._application.name, self._application.mapper
+    def _project(self, events: list[tuple[Any, int]]) -> None:
         projection, core = self._scratch.projection, core_of(self._scratch.view)
         with ViewTransaction(core, None) as transaction:
             core.page = transaction
             try:
-                for notification in page:
-                    projection.process_event(
-                        mapper.to_domain_event(notification), Tracking(name, notification.id)
-                    )
+                for event, position in events:
+                    projection.process_event(event, Tracking(self._name, position))
             finally:
                 core.page = None
 
     def _refuse_other_leaders(self) -> None:
-        others = self._live.journal.tracking().keys() - {self._application.name}
+        others = self._live.journal.tracking().keys() - {self._name}
         if others:
             message = (
-                f"{self._live.store.path}: expected a view of {self._application.name} alone, to be"
+                f"{self._live.store.path}: expected a view of {self._name} alone, to be"
                 f" rebuilt from it; found that it tracks {', '.join(sorted(others))}, too"
             )
             raise recorder_error(ArgumentError(message))
@@ -248,7 +247,7 @@ class _Rebuilding:
 
     def _tracking(self) -> TrackingData | None:
         """What the live view has to track from now on; None if that is what it has tracked."""
-        name, position = self._application.name, self._position
+        name, position = self._name, self._position
         tracked: int | None = self._tracked()
         if tracked == position:
             return None

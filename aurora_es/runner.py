@@ -204,7 +204,7 @@ class _Following:
         self._failed = failed  # called if the policy raises
         self.error: BaseException | None = None
         self._factory = application.construct_factory(
-            application.construct_env(leader, application.env)
+            application.construct_env(name=leader, env=application.env)
         )
         recorder = self._factory.application_recorder()
         # For its mapper; nothing is read from the log.

@@ -12,7 +12,7 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from aurora_es.compat import library_errors
+from aurora_es.compat import library_errors, takes_context_name
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.recorders import AuroraApplicationRecorder, AuroraRecorder
 from aurora_es.store import EVENTS, TRACKING, AuroraStore
@@ -46,6 +46,7 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
 
+    @takes_context_name
     def max_tracking_id(self, application_name: str) -> int | None:
         """Return the last notification id recorded for ``application_name``, or None.
 
@@ -65,6 +66,7 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
             raise recorder_error(error) from error.__cause__
         return recorded.notification_id
 
+    @takes_context_name
     def wait(
         self,
         application_name: str,

@@ -4,7 +4,8 @@ Theory of operation: a journal counts epochs, and its manifest says from which p
 counts. A tracking record names the epoch in which it was made; if a later epoch begins at or before
 the position that it names, that position was cut away, and what stands there now, or will, is
 another event. Positions beyond the head alone prove nothing: the upstream may have to be recovered
-first. An upstream is known by its directory in the same AURORA_PATH. Its manifest is replaced and
+first. An upstream is known by its directory in the same AURORA_PATH: by the journal of its events,
+or of its DCB events if it has no others. Its manifest is replaced and
 never changed, so one ``stat`` tells whether what was read still holds.
 """
 
@@ -20,7 +21,7 @@ from aurora_es.format.names import MANIFEST, directory_name
 from aurora_es.format.payload import TrackingData
 from aurora_es.journal.commit import tracking_data
 from aurora_es.journal.manifest_file import read_manifest
-from aurora_es.store import EVENTS
+from aurora_es.store import DCB, EVENTS
 
 if TYPE_CHECKING:
     from eventsourcing.persistence import Tracking
@@ -36,9 +37,9 @@ class UpstreamHistories:
     def __init__(self, root: str) -> None:
         """Look in ``root``."""
         self._root = root
-        # Path of the manifest and what it was when it was read, by application name.
-        self._paths: dict[str, str] = {}
-        self._known: dict[str, tuple[tuple[int, int], _Epochs]] = {}
+        # Paths of manifests, and what the one that is there was when it was read, by application.
+        self._paths: dict[str, list[str]] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], _Epochs]] = {}
 
     def data_of(self, tracking: Tracking) -> TrackingData:
         """A tracking record as it is stored, with the epoch of its upstream, 0 if not known."""
@@ -63,21 +64,26 @@ class UpstreamHistories:
                 raise HistoryChangedError(message)
 
     def _epochs(self, name: str) -> _Epochs:
-        path = self._paths.get(name)
-        if path is None:
-            directory = directory_name(name) or ""
-            path = self._paths[name] = os.path.join(self._root, directory, EVENTS, MANIFEST)
-        try:
-            status = os.stat(path)
-            identity = status.st_ino, status.st_mtime_ns
-            known = self._known.get(name)
-            if known is None or known[0] != identity:
-                manifest = read_manifest(SYSTEM_EFFECTS.files, os.path.dirname(path))
-                if manifest is None:
-                    return _UNKNOWN
-                known = identity, (manifest.epoch, tuple(manifest.epochs or ()))
-                self._known[name] = known
-        except (AuroraError, OSError):
-            # None there, or none that can be read: who opens it is told why.
-            return _UNKNOWN
-        return known[1]
+        paths = self._paths.get(name)
+        if paths is None:
+            directory = os.path.join(self._root, directory_name(name) or "")
+            paths = self._paths[name] = [
+                os.path.join(directory, purpose, MANIFEST) for purpose in (EVENTS, DCB)
+            ]
+        for path in paths:
+            try:
+                status = os.stat(path)
+                identity = status.st_dev, status.st_ino, status.st_mtime_ns
+                known = self._known.get(name)
+                if known is None or known[0] != identity:
+                    manifest = read_manifest(SYSTEM_EFFECTS.files, os.path.dirname(path))
+                    if manifest is None:
+                        continue
+                    known = identity, (manifest.epoch, tuple(manifest.epochs or ()))
+                    self._known[name] = known
+            except FileNotFoundError:
+                continue
+            except (AuroraError, OSError):
+                break  # none that can be read: who opens it is told why
+            return known[1]
+        return _UNKNOWN

@@ -3,18 +3,22 @@
 Covered are README.md and docs/**/*.md; the links of all Markdown files. A page's blocks run in
 order, in one namespace, as the script of a new process whose working directory is new and empty:
 classes defined in a block live in ``__main__``, as they do for a reader who pastes them. A block
-fenced ``python no-run`` is not executed.
+fenced ``python no-run`` is not executed; with ``postgres`` behind it, it is executed in a second run
+of the page, where a PostgreSQL server is there.
 """
 
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
+
+from tests.postgres import open_server
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))] if path.exists()]
@@ -109,8 +113,10 @@ def broken_links(path: Path, root: Path) -> Iterator[str]:
             yield f"line {line}: {link}: no such heading"
 
 
-def run(page: Page, name: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a page's blocks as a script in an empty directory."""
+def run(
+    page: Page, name: str, directory: Path, env: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run a page's blocks as a script in an empty directory, with ``env`` beside our variables."""
     # Not a name that can be imported: a page may be called like a module that it uses.
     script = directory / f"{name}.md.py"
     script.write_text(script_of(page), "utf-8")
@@ -119,7 +125,7 @@ def run(page: Page, name: str, directory: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=empty,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
@@ -141,6 +147,23 @@ def test_python_blocks_run(path: Path, tmp_path: Path) -> None:
     """A reader who pastes a page's Python blocks in order gets no error and no warning."""
     finished = run(parse(path.read_text("utf-8")), path.stem, tmp_path)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_blocks_for_postgres_run(tmp_path: Path) -> None:
+    """Beside an application on aurora_es, the page on views keeps one in PostgreSQL, as it says."""
+    path = ROOT / "docs" / "how-to" / "views.md"
+    page = parse(path.read_text("utf-8"))
+    marked = [block._replace(info=("python",)) for block in page.blocks if "postgres" in block.info]
+    blocks = [block for block in page.blocks if block.is_executed] + marked
+    assert marked
+    server = open_server()
+    try:
+        settings = {f"BALANCES_{key}": text for key, text in server.env.items()}
+        finished = run(Page(blocks, []), path.stem, tmp_path, settings)
+        assert finished.returncode == 0, finished.stderr
+        assert [row[0] for row in server.execute("SELECT amount FROM balances")] == [20]
+    finally:
+        server.close()
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no README yet")

@@ -34,6 +34,7 @@ FACE = {
     "subscription",
     "tracking_recorders",
     "upstream",
+    "upstream_events",
     "view_state",
     "view_transaction",
     "views",

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aurora_es import compat
-from aurora_es.errors import AuroraConfigurationError
-
 if TYPE_CHECKING:
     from aurora_es.decoding import ApplicationDecoder
 
@@ -27,12 +24,6 @@ def decoder_of(
             message = "expected --app with --projector"
             raise typer.BadParameter(message)
         return None
-    if compat.IS_10:
-        message = (
-            "--app: expected version 9.5 of eventsourcing, found 10; leave `--app` out, and states are"
-            " shown as they are stored"
-        )
-        raise AuroraConfigurationError(message)
     from aurora_es.decoding import load_decoder
 
     here = os.getcwd()

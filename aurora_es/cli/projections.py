@@ -68,6 +68,7 @@ def rebuild(
     the projection itself does. This is also the way on when the application was restored to a point
     before what the view has tracked.
     """
+    from aurora_es.compat import application_name
     from aurora_es.rebuilding import application_beside, rebuild_projection, view_of
 
     with errors_told():
@@ -93,12 +94,12 @@ def rebuild(
         if as_json:
             found = {
                 "projection": projection_class.name,
-                "application": application_class.name,
+                "application": application_name(application_class),
                 "position": position,
             }
             sys.stdout.buffer.write(json_bytes(found))
             return
         print(
-            f"{printable(projection_class.name)}: rebuilt from {printable(application_class.name)}"
+            f"{printable(projection_class.name)}: rebuilt from {printable(application_name(application_class))}"
             f" up to position {position:,}"
         )

@@ -43,7 +43,8 @@ def run(path: str) -> int:
         print(
             f"Pages about water: {', '.join(found[0])}; about milk and salt: {', '.join(found[1])}."
         )
-    return 0 if found == (["Soup"], ["Bread"]) else 1
+    # As often as the example was run in this store.
+    return 0 if [set(titles) for titles in found] == [{"Soup"}, {"Bread"}] else 1
 
 
 def searching(env: dict[str, str]) -> ProjectionRunner[Pages, PageIndex]:

@@ -12,8 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from aurora_es import AuroraConfigurationError, Journal, Record, compat
-from aurora_es.cli.applications import decoder_of
+from aurora_es import Journal, Record
 from aurora_es.journal import background
 from tests.cli.support import OWNER, call, make_journal, opened, refused, run, started, writer
 from tests.cli.terminal import run_at_terminal
@@ -361,14 +360,6 @@ def test_looking_beside_a_writer(tmp_path: Path) -> None:
             assert run("grep", path, f"word {at}").stdout.startswith(f"{position}\t")
             assert printed_json("stats", path)[0]["counts"]["last_position"] == position
             assert printed_json("ls", path)[-1]["last_position"] == position
-
-
-def test_the_librarys_next_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its applications are others; without --app everything is shown as it is stored."""
-    monkeypatch.setattr(compat, "IS_10", True)
-    assert decoder_of(None, "store") is None
-    with pytest.raises(AuroraConfigurationError, match="found 10; leave it out"):
-        decoder_of(APP, "store")
 
 
 def test_an_application_is_found_in_the_current_directory(

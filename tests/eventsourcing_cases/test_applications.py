@@ -1,7 +1,7 @@
 """The library's application and projection cases on aurora_es.
 
-The projection cases run with a journaled view, and with views of the library in memory and in
-SQLite beside our application recorder: the projection has its own PERSISTENCE_MODULE then.
+The projection cases run with a journaled view, and with views of the library in memory, in SQLite
+and in PostgreSQL beside our application recorder: the projection has its own PERSISTENCE_MODULE then.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from importlib import import_module
 from typing import Any, ClassVar
 from unittest import TestCase
 
@@ -27,6 +28,7 @@ from eventsourcing.tests.projection import (
 from eventsourcing.utils import Environment
 
 from aurora_es import AuroraFactory, JournaledView, ViewTable
+from tests.postgres import open_server
 
 
 class EnvironmentCase(TestCase):
@@ -46,9 +48,13 @@ class EnvironmentCase(TestCase):
             "EVENTCOUNTERS_SQLITE_DBNAME": os.path.join(self.root, "view.sqlite"),
         }
         for key, value in settings.items():
-            os.environ[key] = value
-            self.addCleanup(os.environ.pop, key, None)
+            self.set_variable(key, value)
         super().setUp()
+
+    def set_variable(self, key: str, value: str) -> None:
+        """Set one, until the test ends."""
+        os.environ[key] = value
+        self.addCleanup(os.environ.pop, key, None)
 
 
 class FastMapperCase(EnvironmentCase):
@@ -181,6 +187,59 @@ class SQLiteCounters(SQLiteTrackingRecorder, EventCountersView):
             )
 
 
+def postgres_counters() -> type[EventCountersView]:
+    """A view that counts in a table of the library's PostgreSQL recorder."""
+    library: Any = import_module("eventsourcing.postgres")
+
+    class PostgresCounters(library.PostgresTrackingRecorder, EventCountersView):  # type: ignore[misc]
+        """The same as in SQLite."""
+
+        def __init__(self, datastore: Any, **kwargs: Any) -> None:
+            """Declare one more table."""
+            super().__init__(datastore, **kwargs)
+            create = "CREATE TABLE IF NOT EXISTS {} (name TEXT PRIMARY KEY, number BIGINT)"
+            self.sql_create_statements.append(self._statement(create))
+
+        def get_created_event_counter(self) -> int:
+            """Number of created events."""
+            return self._number("created")
+
+        def get_subsequent_event_counter(self) -> int:
+            """Number of other events."""
+            return self._number("subsequent")
+
+        def incr_created_event_counter(self, tracking: Tracking) -> None:
+            """Count a created event."""
+            self._increment("created", tracking)
+
+        def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
+            """Count another event."""
+            self._increment("subsequent", tracking)
+
+        def _statement(self, text: str) -> Any:
+            table = library.Identifier(self.datastore.schema, "counters")
+            return library.SQL(text).format(table)
+
+        def _number(self, name: str) -> int:
+            with self.datastore.transaction(commit=False) as cursor:
+                cursor.execute(self._statement("SELECT number FROM {} WHERE name=%s"), (name,))
+                row = cursor.fetchone()
+            return 0 if row is None else int(row["number"])
+
+        def _increment(self, name: str, tracking: Tracking) -> None:
+            with self.datastore.transaction(commit=True) as cursor:
+                self._insert_tracking(cursor, tracking)
+                cursor.execute(
+                    self._statement(
+                        "INSERT INTO {} AS old VALUES (%s, 1)"
+                        " ON CONFLICT (name) DO UPDATE SET number = old.number + 1"
+                    ),
+                    (name,),
+                )
+
+    return PostgresCounters
+
+
 class TestJournaledView(EnvironmentCase, EventCountersViewTestCase):
     """The library's view case on a journaled view."""
 
@@ -231,6 +290,21 @@ class TestProjectionIntoSQLite(EnvironmentCase, AggregateEventCountersProjection
 
     projection_module = "eventsourcing.sqlite"
     view_class = SQLiteCounters
+
+
+class TestProjectionIntoPostgres(EnvironmentCase, AggregateEventCountersProjectionTestCase):
+    """The library's projection case: our application, a view in PostgreSQL, if a server runs."""
+
+    projection_module = "eventsourcing.postgres"
+
+    def setUp(self) -> None:
+        """Name the server and a schema of the test's own, and make the class, which needs psycopg."""
+        server = open_server()
+        self.addCleanup(server.close)
+        for key, value in server.env.items():
+            self.set_variable(f"EVENTCOUNTERS_{key}", value)
+        self.view_class = postgres_counters()
+        super().setUp()
 
 
 class TestEventSourcedProjection(EnvironmentCase, EventSourcedProjectionTestCase):

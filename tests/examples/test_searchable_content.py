@@ -36,6 +36,15 @@ def test_the_example(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} >= {"Pages", "searching.sqlite"}
 
 
+def test_the_index_is_built_again(tmp_path: Path) -> None:
+    """As the tutorial says: delete the database, start again, and all pages are in it."""
+    run(tmp_path)
+    (tmp_path / "searching.sqlite").unlink()
+    said = run(tmp_path)
+    assert "Pages about water: Bread, Soup, Soup." in said
+    assert "Pages about water: Soup, Soup; about milk and salt: Bread, Bread." in said
+
+
 def test_without_a_path_nothing_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from aurora_es import (
 )
 from aurora_es.care import backup, restore, verify
 from tests.face.domain import Counter, Counters, SeenView
-from tests.face.support import PATIENCE_SECONDS, Script, factory_on
+from tests.face.support import PATIENCE_SECONDS, ROOT, Script, factory_on
 
 Environment = dict[str, str]
 
@@ -236,6 +239,82 @@ def test_other_processes_see_the_swap(env: Environment, counter_id: UUID) -> Non
         reader.tell("")
         assert reader.hear() == "[30]"
         reader.end()
+
+
+# Kills itself at one of its calls of functions, and says how many there are if that is not reached.
+_KILLED = """
+import os, signal, sys
+from aurora_es.files import memory
+from tests.face import test_rebuilding
+memory._TMPFS = os.path.dirname(sys.argv[1])  # for what is left behind
+root, name, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+env = {"PERSISTENCE_MODULE": "aurora_es", "AURORA_PATH": root}
+calls = 0
+
+def count(frame, event, argument):
+    global calls
+    calls += event in ("call", "c_call")
+    if calls == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.setprofile(count)
+test_rebuilding.rebuild(env, getattr(test_rebuilding, name), page_size=7)
+sys.setprofile(None)
+print(calls)
+"""
+
+
+def kill_at_every(env: Environment, counter_id: UUID, share: int) -> None:
+    """Kill rebuilds at ``share`` moments, evenly spread: the view is the old or the new one."""
+
+    def run(name: str, last: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", _KILLED, env["AURORA_PATH"], name, str(last)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    weights = {30: "RightTicks", 60: "Ticks"}
+    root = Path(env["AURORA_PATH"]) / "store"
+    shutil.copytree(env["AURORA_PATH"], root)
+    env = env | {"AURORA_PATH": str(root)}
+    for name in ("RightTicks", "Ticks"):  # the second time all is there that is made once
+        calls = int(run(name, 0).stdout)
+    count, swapped = 60, 0
+    for last in [*range(1, calls, calls // share), calls - 1]:
+        other = 90 - count
+        assert run(weights[other], last).returncode == -signal.SIGKILL
+        with factory_on(env["AURORA_PATH"], "Ticks") as factory:
+            opened = factory.tracking_recorder(TicksView)
+            assert isinstance(opened, TicksView)
+            ((found_id, found),) = opened.ticks.items()
+            assert found_id == counter_id
+            assert found in {count, other}
+            assert opened.max_tracking_id("Counters") == 31
+        swapped += found == other
+        count = found
+    assert swapped  # the last one at least, which was as good as done
+    with running(env, {30: RightTicks, 60: Ticks}[count]) as runner:
+        runner.wait(runner.app.tick(counter_id), timeout=PATIENCE_SECONDS)
+        assert runner.view.ticks.get(counter_id) == count // 30 * 31
+
+
+def test_a_rebuild_that_is_killed_leaves_the_old_or_the_new(
+    env: Environment, counter_id: UUID
+) -> None:
+    """All rows and the tracking are those of one view, and its runner goes on."""
+    kill_at_every(env, counter_id, 4)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+def test_a_rebuild_killed_at_many_moments(
+    env: Environment, counter_id: UUID, reliability_factor: int
+) -> None:
+    """The same at many more."""
+    kill_at_every(env, counter_id, 40 * reliability_factor)
 
 
 def test_what_cannot_be_rebuilt(env: Environment, view: TicksView, counter_id: UUID) -> None:

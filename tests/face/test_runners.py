@@ -15,6 +15,7 @@ from eventsourcing.system import (
     MultiThreadedRunner,
     NewMultiThreadedRunner,
     NewSingleThreadedRunner,
+    NotificationPullingError,
     Runner,
     SingleThreadedRunner,
     System,
@@ -161,12 +162,23 @@ def leave_multi_threaded(env: Environment) -> None:
         assert isinstance(error.__cause__, InterfaceError)  # noqa: PT017 - as above
 
 
+def leave_new_multi_threaded(env: Environment) -> None:
+    """The same with the library's newer runner, whose threads pull, convert and process."""
+    system = System(pipes=[[Counters, Totals]])
+    try:
+        with NewMultiThreadedRunner[UUID](system, env=env) as runner:
+            runner.get(Counters).begin(0)
+    except (EventProcessingError, NotificationPullingError) as error:
+        assert isinstance(error.__cause__, InterfaceError)  # noqa: PT017 - as above
+
+
 LEAVINGS: dict[str, Callable[[Environment], None]] = {
     "projection": leave_projection,
     "journaled view": leave_journaled_view,
     "event-sourced projection": leave_event_sourced_projection,
     "system process": leave_system_process,
     "multi-threaded": leave_multi_threaded,
+    "new multi-threaded": leave_new_multi_threaded,
 }
 
 
@@ -196,9 +208,10 @@ def test_leaving_with_events_pending(env: Environment, runner: str) -> None:
     leave_often(env, LEAVINGS[runner], 20)
 
 
-def test_leaving_a_multi_threaded_runner_with_events_pending(env: Environment) -> None:
+@pytest.mark.parametrize("runner", ["multi-threaded", "new multi-threaded"])
+def test_leaving_a_multi_threaded_runner_with_events_pending(env: Environment, runner: str) -> None:
     """The same, a few times only: each may take the two seconds that the library waits."""
-    leave_often(env, leave_multi_threaded, 3)
+    leave_often(env, LEAVINGS[runner], 3)
 
 
 @pytest.mark.reliability

@@ -1,22 +1,13 @@
-"""From and to the library's PostgreSQL recorders; where no server runs, all is skipped.
-
-The server is that of the library's ``POSTGRES_*`` variables, or a local one with database, user and
-password ``eventsourcing``. Each test has a schema of its own.
-"""
+"""From and to the library's PostgreSQL recorders; where no server runs, all is skipped."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent, Tracking
-from eventsourcing.utils import Environment
 
 from aurora_es import AuroraConfigurationError
 from aurora_es.moving import (
@@ -32,66 +23,15 @@ from aurora_es.moving import (
 from aurora_es.moving import postgres_database as postgres_module
 from tests.cli.support import run
 from tests.moving.sides import ORDER, OTHER, events, make_sqlite, read_sqlite, read_store
+from tests.postgres import Server, open_server
 
 SNAPSHOTS = [StoredEvent(ORDER, 7, "s", b"7"), StoredEvent(OTHER, 3, "s", b"\xff")]
-
-
-class Server:
-    """A schema of a server, and the library's factory for it."""
-
-    def __init__(self, psycopg: Any) -> None:
-        """Make the schema; raises psycopg's error if no server answers."""
-        found = {
-            key: os.environ.get(f"POSTGRES_{key.upper()}", default)
-            for key, default in (
-                ("dbname", "eventsourcing"),
-                ("host", "127.0.0.1"),
-                ("port", "5432"),
-                ("user", "eventsourcing"),
-                ("password", "eventsourcing"),
-            )
-        }
-        self.dsn = psycopg.conninfo.make_conninfo(**found)
-        self.connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=3)
-        self.schema = f"moving_{uuid4().hex}"
-        self.connection.execute(f"CREATE SCHEMA {self.schema}")
-        self.env = {f"POSTGRES_{key.upper()}": value for key, value in found.items()}
-        self.env["POSTGRES_SCHEMA"] = self.schema
-
-    def close(self) -> None:
-        """Drop the schema."""
-        self.connection.execute(f"DROP SCHEMA {self.schema} CASCADE")
-        self.connection.close()
-
-    def execute(self, statement: str) -> Any:
-        """Run a statement in the schema."""
-        self.connection.execute(f"SET search_path TO {self.schema}")
-        return self.connection.execute(statement)
-
-    def factory(self, kind: str = "uuid") -> Any:
-        """The library's factory of the application Shop."""
-        library: Any = import_module("eventsourcing.postgres")
-        return library.PostgresFactory(
-            Environment("Shop", {**self.env, "ORIGINATOR_ID_TYPE": kind})
-        )
-
-    def database(self, kind: str = "uuid") -> PostgresDatabase:
-        """The side of a move."""
-        return PostgresDatabase(
-            self.dsn, application_name="Shop", schema=self.schema, originator_id_type=kind
-        )
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A schema of its own."""
-    if find_spec("psycopg") is None:
-        pytest.skip("psycopg is not installed: pip install 'aurora-es[postgres]'")
-    psycopg: Any = import_module("psycopg")
-    try:
-        made = Server(psycopg)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL server for tests: {str(error).splitlines()[0]}")
+    made = open_server()
     yield made
     made.close()
 
