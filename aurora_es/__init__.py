@@ -46,6 +46,7 @@ if not _IS_10:
     # What stands on the library's applications, which its version 10 has taken apart.
     from aurora_es.application import AuroraApplication
     from aurora_es.async_subscription import AsyncApplicationSubscription
+    from aurora_es.projecting import AuroraProjectionRunner
     from aurora_es.rebuilding import rebuild_projection
 
 Factory = AuroraFactory
@@ -63,6 +64,7 @@ __all__ = [
     "AuroraFactory",
     "AuroraNotificationLog",
     "AuroraProcessRecorder",
+    "AuroraProjectionRunner",
     "AuroraSection",
     "AuroraStore",
     "AuroraTrackingRecorder",

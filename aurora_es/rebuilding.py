@@ -34,7 +34,7 @@ from aurora_es.options import Sync
 from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.store import AuroraStore
 from aurora_es.view_state import CHECKPOINT_BYTES_MAX
-from aurora_es.view_transaction import ViewTransaction, checkpoint_rows
+from aurora_es.view_transaction import ViewPage, checkpoint_rows
 from aurora_es.views import JournaledView, core_of
 
 if TYPE_CHECKING:
@@ -217,15 +217,11 @@ class _Rebuilding:
     def _project(self, page: Sequence[Notification]) -> None:
         name, mapper = self._application.name, self._application.mapper
         projection, core = self._scratch.projection, core_of(self._scratch.view)
-        with ViewTransaction(core, None) as transaction:
-            core.page = transaction
-            try:
-                for notification in page:
-                    projection.process_event(
-                        mapper.to_domain_event(notification), Tracking(name, notification.id)
-                    )
-            finally:
-                core.page = None
+        with ViewPage(core):
+            for notification in page:
+                projection.process_event(
+                    mapper.to_domain_event(notification), Tracking(name, notification.id)
+                )
 
     def _refuse_other_leaders(self) -> None:
         others = self._live.journal.tracking().keys() - {self._application.name}

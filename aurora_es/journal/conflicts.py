@@ -122,6 +122,12 @@ def _condition_holds(claims: GroupClaims, commit: PreparedCommit) -> bool:
     return True
 
 
+def tracking_refusal(application_name: str, notification_id: int) -> ConflictError:
+    """The error for tracking that is not above ``notification_id``, which is recorded already."""
+    conflicts = [Conflict(None, None, notification_id, application_name)]
+    return ConflictError(_message(conflicts), conflicts)
+
+
 def refuse_repetition(identities: Sequence[Identity]) -> None:
     """Raise ConflictError for a commit that holds the same originator and version twice."""
     conflicts = _version_conflicts(JournalIndex(), GroupClaims(), identities)
