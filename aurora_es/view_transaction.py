@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
 
 from aurora_es.compat import tracked_name
 from aurora_es.errors import ArgumentError, ConflictError
@@ -42,6 +43,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _RECORD_BYTES = 1 << 20
+_UNCHANGEABLE = frozenset({str, int, bytes, UUID})
+_NO_KEY = object()
 _NOBODY = 0
 
 
@@ -163,6 +166,10 @@ class ViewTransaction:
         self.changes: dict[tuple[str, bytes], bytes] = {}
         self.state: ViewState | None = None  # in the block only
         self._page: ViewPage | None = None
+        # The key that was encoded last, its table, and where its row is.
+        self._key: object = _NO_KEY
+        self._table: object = None
+        self._last_place: tuple[str, bytes] = ("", b"")
         self._exclusive: ExclusiveAppend | None = None
         self._journal: Journal | None = None  # that is locked: the view may be closed meanwhile
 
@@ -189,7 +196,12 @@ class ViewTransaction:
         if table.core is not self.core or self.state is None:
             message = f"table {table.table.name!r}: expected one of this view, inside its `with`"
             raise RecorderArgumentError(message)
-        return table.table.name, table.table.encode_key(key)
+        if key is self._key and table.table is self._table:
+            return self._last_place  # to get, and then to put, is what most transactions do
+        place = table.table.name, table.table.encode_key(key)
+        if type(key) in _UNCHANGEABLE:
+            self._key, self._table, self._last_place = key, table.table, place
+        return place
 
     def __enter__(self) -> Self:
         """Take the lock and catch up."""
