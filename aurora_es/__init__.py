@@ -45,8 +45,9 @@ from aurora_es.tracking_recorders import AuroraProcessRecorder, AuroraTrackingRe
 from aurora_es.views import JournaledView, ViewTable
 
 if not _IS_10:
-    # It stands on the library's repository, which its version 10 has taken apart.
+    # They stand on the library's repository and its runner's loop, which version 10 has taken apart.
     from aurora_es.application import AuroraApplication
+    from aurora_es.projecting import AuroraProjectionRunner
 
 Factory = AuroraFactory
 
@@ -63,6 +64,7 @@ __all__ = [
     "AuroraFactory",
     "AuroraNotificationLog",
     "AuroraProcessRecorder",
+    "AuroraProjectionRunner",
     "AuroraSection",
     "AuroraStore",
     "AuroraTrackingRecorder",
@@ -101,14 +103,17 @@ __all__ = [
 ]
 
 if _IS_10:
-    __all__[:] = [_name for _name in __all__ if _name != "AuroraApplication"]
+    _INSTEAD = {
+        "AuroraApplication": "`eventsourcing.msgspec:AggregatesApplication` is fast",
+        "AuroraProjectionRunner": "`eventsourcing.projection:ProjectionRunner` works",
+    }
+    __all__[:] = [_name for _name in __all__ if _name not in _INSTEAD]
 
     def __getattr__(name: str) -> object:
-        """Say why there is no AuroraApplication; the factory is an attribute as all others."""
-        if name == "AuroraApplication":
+        """Say why a class is not there; the factory is an attribute as all others."""
+        if name in _INSTEAD:
             message = (
-                "AuroraApplication: expected version 9.5 of eventsourcing, found 10; its own"
-                " `eventsourcing.msgspec:AggregatesApplication` is fast"
+                f"{name}: expected version 9.5 of eventsourcing, found 10; its own {_INSTEAD[name]}"
             )
             raise ImportError(message)
         message = f"module {__name__!r} has no attribute {name!r}"

@@ -35,7 +35,7 @@ from aurora_es.recorder_errors import FAULTS, recorder_error
 from aurora_es.store import AuroraStore
 from aurora_es.upstream_events import events_of, is_upstream
 from aurora_es.view_state import CHECKPOINT_BYTES_MAX
-from aurora_es.view_transaction import ViewTransaction, checkpoint_rows
+from aurora_es.view_transaction import ViewPage, checkpoint_rows
 from aurora_es.views import JournaledView, core_of
 
 if TYPE_CHECKING:
@@ -218,13 +218,9 @@ class _Rebuilding:
 
     def _project(self, events: list[tuple[Any, int]]) -> None:
         projection, core = self._scratch.projection, core_of(self._scratch.view)
-        with ViewTransaction(core, None) as transaction:
-            core.page = transaction
-            try:
-                for event, position in events:
-                    projection.process_event(event, Tracking(self._name, position))
-            finally:
-                core.page = None
+        with ViewPage(core):
+            for event, position in events:
+                projection.process_event(event, Tracking(self._name, position))
 
     def _refuse_other_leaders(self) -> None:
         others = self._live.journal.tracking().keys() - {self._name}

@@ -222,7 +222,7 @@ class AuroraAggregateRecorder(AuroraRecorder, AggregateRecorder):
             first = error.conflicts[0].position
         except FAULTS as error:
             raise recorder_error(error) from error.__cause__
-        return [*range(first, first + len(rows))]
+        return [first] if len(rows) == 1 else [*range(first, first + len(rows))]
 
     def _are_recorded(self, rows: list[Row], refused: ConflictError) -> bool:
         """Whether the events of a refused call, which have ids, were all recorded before.

@@ -43,6 +43,11 @@ class Paged(Generic[_T]):
             return self._position
         return self._position_of(page[index]) - 1
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next one has been read already; for the thread that iterates."""
+        return self._page_index < len(self._page)
+
     def __next__(self) -> _T:
         """Return the next one, waiting for it if need be."""
         follower = self._follower

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from aurora_es.compat import tracked_name
 from aurora_es.errors import AuroraError, HistoryChangedError
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.limits import NOTIFICATION_ID_MAX
 from aurora_es.format.names import MANIFEST, directory_name
 from aurora_es.format.payload import TrackingData
 from aurora_es.journal.commit import tracking_data
@@ -43,9 +44,15 @@ class UpstreamHistories:
 
     def data_of(self, tracking: Tracking) -> TrackingData:
         """A tracking record as it is stored, with the epoch of its upstream, 0 if not known."""
-        data = tracking_data(tracked_name(tracking), tracking.notification_id)
-        epoch = self._epochs(data.application_name)[0]
-        return TrackingData(data.application_name, data.notification_id, epoch) if epoch else data
+        name, number = tracked_name(tracking), tracking.notification_id
+        if (
+            type(number) is not int
+            or not 0 <= number <= NOTIFICATION_ID_MAX
+            or type(name) is not str
+            or name not in self._paths
+        ):
+            tracking_data(name, number)  # a name that is new, or something that is wrong
+        return TrackingData(name, number, self._epochs(name)[0])
 
     def check(self, path: str, recorded: TrackingData) -> None:
         """Raise HistoryChangedError if ``recorded``, in journal ``path``, is of another history."""

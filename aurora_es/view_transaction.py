@@ -2,8 +2,9 @@
 
 Theory of operation: a transaction holds the append lock of the view's journal from its beginning to
 its commit. The thread lock of the view protects the tables in memory; it is only ever taken inside
-the append lock, never the other way round. Transactions inside a *page* (a rebuild) become one
-commit with it.
+the append lock, never the other way round. Transactions inside a *page* (of a rebuild, or of a
+runner with a backlog) become one commit with it: its thread sees what they have changed, all others
+see nothing of it before.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
 
+from aurora_es.compat import tracked_name
 from aurora_es.errors import ArgumentError, ConflictError
 from aurora_es.face_logs import views_logger as logger
 from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT, Change, encode_changes
 from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.conflicts import tracking_refusal
 from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
 from aurora_es.view_state import ViewState
 from aurora_es.weak_sets import members_of
@@ -39,6 +43,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _RECORD_BYTES = 1 << 20
+_UNCHANGEABLE = frozenset({str, int, bytes, UUID})
+_NO_KEY = object()
 _NOBODY = 0
 
 
@@ -52,7 +58,7 @@ class ViewCore:
         self.lock = threading.RLock()  # protects the state
         self._state = ViewState()
         self.owner = _NOBODY  # thread that is in a transaction, written by it alone
-        self.page: ViewTransaction | None = None  # of the owner
+        self.page: ViewPage | None = None  # of the owner
         _cores.add(self)
 
     def committed(self) -> ViewState:
@@ -84,6 +90,12 @@ class ViewCore:
     def is_mine(self) -> bool:
         """Whether this thread is in a transaction."""
         return self.owner == threading.get_ident()
+
+    @property
+    def own_page(self) -> ViewPage | None:
+        """The page that this thread is in, if it is in any."""
+        page = self.page
+        return page if page is not None and self.is_mine else None
 
     def refuse_nesting(self) -> None:
         """Raise ArgumentError if this thread is in a transaction: it would wait for itself."""
@@ -153,7 +165,11 @@ class ViewTransaction:
         self.tracking = tracking
         self.changes: dict[tuple[str, bytes], bytes] = {}
         self.state: ViewState | None = None  # in the block only
-        self._page: ViewTransaction | None = None
+        self._page: ViewPage | None = None
+        # The key that was encoded last, its table, and where its row is.
+        self._key: object = _NO_KEY
+        self._table: object = None
+        self._last_place: tuple[str, bytes] = ("", b"")
         self._exclusive: ExclusiveAppend | None = None
         self._journal: Journal | None = None  # that is locked: the view may be closed meanwhile
 
@@ -180,14 +196,21 @@ class ViewTransaction:
         if table.core is not self.core or self.state is None:
             message = f"table {table.table.name!r}: expected one of this view, inside its `with`"
             raise RecorderArgumentError(message)
-        return table.table.name, table.table.encode_key(key)
+        if key is self._key and table.table is self._table:
+            return self._last_place  # to get, and then to put, is what most transactions do
+        place = table.table.name, table.table.encode_key(key)
+        if type(key) in _UNCHANGEABLE:
+            self._key, self._table, self._last_place = key, table.table, place
+        return place
 
     def __enter__(self) -> Self:
         """Take the lock and catch up."""
         core = self.core
-        if core.page is not None and core.is_mine:
-            self._page = core.page
-            self.state = core.page.state
+        page = core.own_page
+        if page is not None:
+            page.begin()
+            self._page = page
+            self.state = page.state
             return self
         try:
             core.refuse_nesting()
@@ -214,10 +237,8 @@ class ViewTransaction:
         """Commit, unless the block raised; release the lock."""
         core, page, exclusive = self.core, self._page, self._exclusive
         if page is not None:
-            self.state = None
-            if kind is None:
-                page.changes |= self.changes
-                page.tracking = self.tracking
+            self.state = self._page = None
+            page.end(self if kind is None else None)
             return
         assert exclusive is not None
         try:
@@ -250,6 +271,84 @@ class ViewTransaction:
         if tracking is None:
             return None
         return self.core.upstreams.data_of(tracking)
+
+
+class ViewPage(ViewTransaction):
+    """Holds the lock over many transactions of its thread, which become one commit at its end.
+
+    An exception in the block undoes all of them. Each is checked as it would be alone.
+    """
+
+    def __init__(self, core: ViewCore) -> None:
+        """Prepare; nothing is locked yet."""
+        super().__init__(core, None)
+        self._has_begun = False  # one of its transactions
+
+    def __enter__(self) -> Self:
+        """Take the lock and catch up."""
+        super().__enter__()
+        self.core.page = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, unless the block raised; release the lock."""
+        self.core.page = None
+        super().__exit__(kind, error, traceback)
+
+    def begin(self) -> None:
+        """Let a transaction begin; raises the library's ProgrammingError inside another one."""
+        if self._has_begun:
+            try:
+                self.core.refuse_nesting()
+            except ArgumentError as error:
+                raise recorder_error(error) from None
+        self._has_begun = True
+
+    def end(self, transaction: ViewTransaction | None) -> None:
+        """Take the changes of the transaction that ends, None if it raised."""
+        self._has_begun = False
+        if transaction is not None:
+            if transaction.tracking is not None:
+                self.track(transaction.tracking)
+            self.changes |= transaction.changes
+
+    def track(self, tracking: Tracking) -> None:
+        """Let the commit track this; raises the library's IntegrityError unless it rises."""
+        name, before = tracked_name(tracking), self.tracked(tracked_name(tracking))
+        if before is not None and before >= tracking.notification_id:
+            raise recorder_error(tracking_refusal(name, before))
+        if self.tracking is not None and tracked_name(self.tracking) != name:
+            message = (
+                f"{self.core.lease.path}: expected tracking of {tracked_name(self.tracking)!r} in"
+                f" this page, found tracking of {name!r}; the library's ProjectionRunner, which"
+                " commits each event, takes both"
+            )
+            raise RecorderArgumentError(message)
+        self.tracking = tracking
+
+    def tracked(self, name: str) -> int | None:
+        """How far the application ``name`` was followed, this page included; None if not at all."""
+        if self.tracking is not None and tracked_name(self.tracking) == name:
+            return self.tracking.notification_id
+        assert self._journal is not None
+        recorded = self._journal.handle.state.index.tracking.get(name)
+        return None if recorded is None else recorded.notification_id
+
+    def rows(self, table: str, committed: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Rows of a table as this page leaves them, from those that were there before."""
+        rows = committed.copy()
+        for (name, key), value in self.changes.items():
+            if name == table:
+                if value:
+                    rows[key] = value
+                else:
+                    rows.pop(key, None)
+        return rows
 
 
 def _states_of(changes: list[Change]) -> list[bytes]:

@@ -98,8 +98,12 @@ class TableReader(Generic[K, V]):
     def get(self, key: K, default: _T) -> V | _T: ...
     def get(self, key: K, default: Any = None) -> Any:
         """The value of ``key``, or ``default`` if there is none."""
-        found = self._rows().get(self.table.encode_key(key))
-        return default if found is None else self.table.decode_value(found)
+        encoded = self.table.encode_key(key)
+        page = self.core.own_page
+        found = None if page is None else page.changes.get((self.table.name, encoded))
+        if found is None:
+            found = self._committed().get(encoded)
+        return self.table.decode_value(found) if found else default
 
     def items(self, *, prefix: str | None = None) -> list[tuple[K, V]]:
         """Keys and values, in the order in which keys were put first.
@@ -125,6 +129,11 @@ class TableReader(Generic[K, V]):
         return len(self._rows())
 
     def _rows(self) -> dict[bytes, bytes]:
+        page = self.core.own_page
+        committed = self._committed()
+        return committed if page is None else page.rows(self.table.name, committed)
+
+    def _committed(self) -> dict[bytes, bytes]:
         try:
             return self.core.committed().rows(self.table.name)
         except FAULTS as error:
@@ -164,14 +173,26 @@ class JournaledView(AuroraTrackingRecorder):
     def insert_tracking(self, tracking: Tracking) -> None:
         """Record ``tracking`` without changes."""
         core = self._core
-        if core.page is not None and core.is_mine:
-            core.page.tracking = tracking
+        page = core.own_page
+        if page is not None:
+            page.begin()
+            page.end(ViewTransaction(core, tracking))
             return
         try:
             core.refuse_nesting()
         except ArgumentError as error:
             raise recorder_error(error) from None
         super().insert_tracking(tracking)
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """Return the last notification id recorded for ``application_name``, or None.
+
+        Raises as ``AuroraTrackingRecorder.max_tracking_id`` does.
+        """
+        page = self._core.own_page
+        if page is not None and page.tracking is not None:
+            return page.tracked(application_name)
+        return super().max_tracking_id(application_name)
 
 
 def core_of(view: JournaledView) -> ViewCore:

@@ -2,19 +2,21 @@
 
 PostgreSQL takes part if the library's ``POSTGRES_*`` variables name a database and psycopg is
 installed, UmaDB if its package and the server that comes with it are: ``pip install psycopg[binary]
-psycopg-pool umadb``. All are measured in turn, block by block, on one disk.
+psycopg-pool umadb``. All are measured in turn, block by block, on one disk. The figures are kept in
+``benchmarks/results/dcb.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -36,8 +38,13 @@ from eventsourcing.utils import Environment
 from aurora_es import AuroraFactory
 from aurora_es.journal import background
 
+from .machine import machine_facts
 from .measure import percentile
+from .report import write_json
 
+RESULTS = Path(__file__).resolve().parent / "results" / "dcb.json"
+TARGETS = {"appends": 3.0, "read_ms": 1.0}  # times as fast as either server; at 10^6 events
+_SERVERS = ("PostgreSQL (postgres_tt)", "UmaDB")
 COURSES = 1_000
 STUDENTS_BEFORE = 10  # enrolled in each course before anything is measured
 WARM = 30
@@ -203,27 +210,92 @@ def reads_by_two_tags(directory: str, size: int, count: int) -> tuple[float, flo
     return percentile(seconds[WARM:], 50), percentile(seconds[WARM:], 99), runs
 
 
+def append_rows(directory: str, count: int) -> list[dict[str, Any]]:
+    """Measure conditional appends; a row for each subject."""
+    figures = conditional_appends(directory, count)
+    ours = figures["aurora_es"]
+    return [
+        {
+            "subject": name,
+            "p50_seconds": median(blocks),
+            "blocks": blocks,
+            "against_aurora_es": median(
+                theirs / mine for theirs, mine in zip(blocks, ours, strict=True)
+            ),
+        }
+        for name, blocks in figures.items()
+    ]
+
+
+def read_rows(directory: str, sizes: Sequence[int], count: int) -> list[dict[str, Any]]:
+    """Measure reads by two tags; a row for each size."""
+    rows = []
+    for size in sizes:
+        half, most, runs = reads_by_two_tags(directory, size, count)
+        rows.append({"events": size, "p50_ms": half * 1e3, "p99_ms": most * 1e3, "runs": runs})
+    return rows
+
+
+def tables(report: dict[str, Any]) -> str:
+    """The report as two tables in Markdown."""
+    lines = [
+        f"| durable conditional append, {COURSES} courses | p50 | against aurora_es |",
+        "|---|---|---|",
+    ]
+    for row in report["appends"]:
+        microseconds = row["p50_seconds"] * 1e6
+        lines.append(
+            f"| {row['subject']} | {microseconds:.0f} µs | {row['against_aurora_es']:.2f} x |"
+        )
+    lines += [
+        "",
+        "| events | read of 10 events by two tags, p50 | p99 | index runs |",
+        "|---|---|---|---|",
+    ]
+    for row in report["reads"]:
+        lines.append(
+            f"| {row['events']:,} | {row['p50_ms']:.2f} ms | {row['p99_ms']:.2f} ms |"
+            f" {row['runs']} |"
+        )
+    return "\n".join(lines)
+
+
+def reached(report: dict[str, Any]) -> dict[str, bool | None]:
+    """Which targets are reached; None where the subject was not measured."""
+    appends = {row["subject"]: row["against_aurora_es"] for row in report["appends"]}
+    found: dict[str, bool | None] = {
+        f"appends, against {name}": (
+            appends[name] >= TARGETS["appends"] if name in appends else None
+        )
+        for name in _SERVERS
+    }
+    largest = max(report["reads"], key=lambda row: int(row["events"]), default=None)
+    found["reads of the largest store, p50"] = (
+        None if largest is None else largest["p50_ms"] <= TARGETS["read_ms"]
+    )
+    return found
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dcb", description=__doc__)
     parser.add_argument("--appends", type=int, default=200, help="per subject and block")
     parser.add_argument("--reads", type=int, default=300, help="per size")
     parser.add_argument("--sizes", default="10000,100000,1000000", help="of stores that are read")
     parser.add_argument("--directory", type=Path, help="where the stores live (default: this disk)")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where figures are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory or Path.cwd()) as directory:
-        figures = conditional_appends(directory, options.appends)
-        ours = figures["aurora_es"]
-        print(f"| durable conditional append, {COURSES} courses | p50 | against aurora_es |")
-        print("|---|---|---|")
-        for name, blocks in figures.items():
-            ratio = median(theirs / mine for theirs, mine in zip(blocks, ours, strict=True))
-            print(f"| {name} | {median(blocks) * 1e6:.0f} µs | {ratio:.2f} x |")
-        print("\n| events | read of 10 events by two tags, p50 | p99 | index runs |")
-        print("|---|---|---|---|")
-        for size in map(int, options.sizes.split(",")):
-            half, most, runs = reads_by_two_tags(directory, size, options.reads)
-            print(f"| {size} | {half * 1e3:.2f} ms | {most * 1e3:.2f} ms | {runs} |", flush=True)
+        report: dict[str, Any] = {
+            "command": shlex.join(["python", "-m", "benchmarks.dcb", *sys.argv[1:]]),
+            "machine": machine_facts(Path(directory)),
+            "targets": TARGETS,
+            "appends": append_rows(directory, options.appends),
+            "reads": read_rows(directory, [*map(int, options.sizes.split(","))], options.reads),
+        }
+    report["reached"] = reached(report)
+    write_json(report, options.json)
+    print(tables(report))
 
 
 if __name__ == "__main__":

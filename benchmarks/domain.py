@@ -106,9 +106,11 @@ class Balances(Projection[BalancesView]):
         self.view.count(domain_event.originator_id, tracking)
 
 
-def run_balances(env: Mapping[str, str]) -> ProjectionRunner[Bank, BalancesView]:
+def run_balances(
+    env: Mapping[str, str], runner_class: Any = ProjectionRunner
+) -> ProjectionRunner[Bank, BalancesView]:
     """A runner of the projection."""
-    return ProjectionRunner(
+    return runner_class(  # type: ignore[no-any-return]
         application_class=Bank,
         projection_class=Balances,
         view_class=BalancesView,

@@ -40,7 +40,7 @@ class Scale:
     idle_seconds: float = 10.0
     saves: int = 100
     replays: int = 10
-    projected_events: int = 100_000
+    projected_events: int = 1_000_000
     growth_blocks: int = 7
 
 

@@ -25,6 +25,7 @@ FACE = {
     "factory",
     "mapper",
     "notification_log",
+    "projecting",
     "rebuilding",
     "recorder_errors",
     "recorders",

@@ -28,6 +28,7 @@ PUBLIC = """
     AuroraFactory
     AuroraNotificationLog
     AuroraProcessRecorder
+    AuroraProjectionRunner
     AuroraSection
     AuroraStore
     AuroraTrackingRecorder

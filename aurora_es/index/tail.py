@@ -113,11 +113,42 @@ class TailIndex:
         ``base_offset`` is added to every offset. ``rises`` tells that the versions are known to be
         above all that their originators have before this segment.
         """
-        slot = self.position - self._before
         if len(identities) == 1 == len(frames):
-            offset, length, _ = frames[0]
-            if self._add_one(identities[0], base_offset + offset, length, rises=rises):
+            # The next version of one originator, or a message: what is added most (row "one-event
+            # insert").
+            key, version = identities[0]
+            if key is None or version is None:
+                key, version, before = None, 0, 0
+            else:
+                before = self._last.get(key, 0)
+            if (not before or version > self._versions[before - 1]) and (
+                key not in self._disordered
+            ):
+                if not before and not rises and self._before and key is not None:
+                    self.unchecked.add(key)
+                position = self.position + 1
+                slot = position - self._before
+                offset, length, _ = frames[0]
+                self._frame_slots.append(slot)
+                self._frame_offsets.append((base_offset + offset) >> _ALIGNMENT_BITS)
+                self._frame_lengths.append(length)
+                self._versions.append(version)
+                self._previous.append(before)
+                if key is not None:
+                    self._last[key] = slot
+                self.position = position
                 return
+        self._add_many(identities, frames, base_offset, rises=rises)
+
+    def _add_many(
+        self,
+        identities: Sequence[tuple[Key | None, int | None]],
+        frames: Sequence[tuple[int, int, int]],
+        base_offset: int,
+        *,
+        rises: bool,
+    ) -> None:
+        slot = self.position - self._before
         for offset, length, count in frames:
             if count:
                 self._frame_slots.append(slot + 1)
@@ -148,34 +179,6 @@ class TailIndex:
                 self.unchecked.add(key)  # may be at or below what came before the segment
             last[key] = slot
         self.position = self._before + slot
-
-    def _add_one(
-        self, identity: tuple[Key | None, int | None], offset: int, length: int, *, rises: bool
-    ) -> bool:
-        """Add the next version of one originator, or a message; False if it is neither."""
-        key, version = identity
-        if key is None or version is None:
-            key, version, before = None, 0, 0
-        elif key in self._disordered:
-            return False
-        else:
-            before = self._last.get(key, 0)
-        if before:
-            if version <= self._versions[before - 1]:
-                return False
-        elif not rises and self._before and key is not None:
-            self.unchecked.add(key)
-        position = self.position + 1
-        slot = position - self._before
-        self._frame_slots.append(slot)
-        self._frame_offsets.append(offset >> _ALIGNMENT_BITS)
-        self._frame_lengths.append(length)
-        self._versions.append(version)
-        self._previous.append(before)
-        if key is not None:
-            self._last[key] = slot
-        self.position = position
-        return True
 
     def _add_messages(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:
         """Add many records without originator at once; False if they are not all that."""

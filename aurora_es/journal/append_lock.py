@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # there are processes before it.
 _TURN_SECONDS = 4e-3
 _LONG_WAIT_SECONDS = 1.0  # which somebody should know of
+_AT_ONCE = LOCK_EX | LOCK_NB
 
 
 class AppendLock:
@@ -66,7 +67,7 @@ class AppendLock:
             if not mutex.acquire(blocking=False):
                 self._wait_for_thread()
             descriptors = handle.descriptors or handle.attached()
-            if self._has_to_queue() or not self._try_lock(descriptors):
+            if (handle.contended and self._has_to_queue()) or not self._try_lock(descriptors):
                 self._take_turns(descriptors)
             while not self._is_named(descriptors):
                 self._unlock(descriptors.lock_fd)
@@ -129,14 +130,14 @@ class AppendLock:
             raise
 
     def _has_to_queue(self) -> bool:
-        """Whether others append too, and the own turn is over."""
+        """Whether the own turn is over, where others append too."""
         handle = self._handle
-        return handle.contended > 0 and handle.effects.monotonic() >= handle.turn_ends
+        return handle.effects.monotonic() >= handle.turn_ends
 
     def _try_lock(self, descriptors: Descriptors) -> bool:
         """Take ``lock`` without queueing, which saves two calls."""
         try:
-            self._handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)
+            self._handle.files.flock(descriptors.lock_fd, _AT_ONCE)
         except BlockingIOError:
             return False
         return True

@@ -107,21 +107,16 @@ def prepare_commit(
 ) -> PreparedCommit:
     """Encode and compress a commit; raises ArgumentError, TooLargeError."""
     try:
-        if (
-            codec == CODEC_NONE
-            and len(rows) == 1
-            and len(row := rows[0]) == _PLAIN_ROW_FIELDS
-            and type(row[0]) is not str
-            and len(row[2]) + len(row[3]) < FRAME_BYTES_TARGET
-        ):
+        if codec == CODEC_NONE and len(rows) == 1 and len(rows[0][3]) < FRAME_BYTES_TARGET:
             # The most frequent commit, without loops (row "one-event insert").
             payload = encode_payload((commit_id, tracking, rows))
             length = len(payload)
-            frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
-            length = (HEADER_BYTES + 7 + length) & ~7
-            return PreparedCommit(
-                commit_id, rows, identities, tracking, frames, [(0, length, 1)], length
-            )
+            if length <= FRAME_BYTES_TARGET:
+                frames = [(payload, length, 1, CODEC_NONE, crc32c(payload))]
+                length = (HEADER_BYTES + 7 + length) & ~7
+                return PreparedCommit(
+                    commit_id, rows, identities, tracking, frames, [(0, length, 1)], length
+                )
         payloads = _encode_evenly(commit_id, rows, tracking) or _encode_cut(
             commit_id, rows, tracking
         )

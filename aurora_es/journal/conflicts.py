@@ -40,6 +40,10 @@ class GroupClaims:
         self.postings: TailPostings | None = None
 
 
+_NOTHING = GroupClaims()
+_ONE_MESSAGE = [(None, None)]
+
+
 def admit(
     index: JournalIndex, group: list[PreparedCommit], tails: Sequence[TailIndex] = ()
 ) -> list[PreparedCommit]:
@@ -49,13 +53,14 @@ def admit(
     """
     if len(group) == 1:
         commit = group[0]
-        if (
-            commit.tracking is None
-            and commit.condition is None
-            and index.continues(commit.identities)
+        if commit.condition is None and (
+            commit.tracking is None or not _tracking_conflicts(index, _NOTHING, commit)
         ):
-            commit.rises = True
-            return group
+            if index.continues(commit.identities):
+                commit.rises = True
+                return group
+            if commit.identities == _ONE_MESSAGE:
+                return group  # a change of a view, or a message: nothing to conflict with
     claims = GroupClaims(tails)
     if len(group) > 1 and any(commit.condition is not None for commit in group):
         claims.postings = TailPostings(index.position + 1)
@@ -120,6 +125,12 @@ def _condition_holds(claims: GroupClaims, commit: PreparedCommit) -> bool:
         commit.error_depends_on_group = True
         return False
     return True
+
+
+def tracking_refusal(application_name: str, notification_id: int) -> ConflictError:
+    """The error for tracking that is not above ``notification_id``, which is recorded already."""
+    conflicts = [Conflict(None, None, notification_id, application_name)]
+    return ConflictError(_message(conflicts), conflicts)
 
 
 def refuse_repetition(identities: Sequence[Identity]) -> None:

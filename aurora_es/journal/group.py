@@ -157,9 +157,11 @@ class GroupCommit:
             for member in group:
                 member.done = True
             self._hand_over()
-            self._wake(group)
+            if len(group) != 1 or group[0] is not commit:
+                self._wake(group)
         handle = self._handle
-        if mark is not None and mark_sync_is_due(handle, commit.begun):
+        # As ``mark_sync_is_due`` has it; every append comes here.
+        if mark is not None and commit.begun - handle.mark_synced_at > _MARK_SYNC_SECONDS:
             self._sync_mark(mark)
             renew_if_due(handle)
 

@@ -49,7 +49,7 @@ class MarkFile:
         """The newest mark; raises CorruptionError when no slot is valid."""
         seen = self._seen
         if seen is not None:
-            following = ~seen[2].sequence & 1
+            following = ~seen[2][0] & 1  # of its sequence
             if self.files.pread(self.fd, SLOT_BYTES, SLOT_OFFSETS[following]) == seen[following]:
                 return seen[2]
         span = self.files.pread(self.fd, SPAN_BYTES, 0)

@@ -119,8 +119,12 @@ MUTANTS = (
         (
             (
                 _APPEND,
-                "    synced_to = mark.durable_offset\n",
-                "    synced_to = mark.visible_offset + sum(each.stored_bytes for each in group)\n",
+                "    position += 1\n    for commit in group:\n",
+                (
+                    "    position += 1\n"
+                    "    synced_to = mark.visible_offset + sum(each.stored_bytes for each in group)\n"
+                    "    for commit in group:\n"
+                ),
             ),
         ),
     ),
@@ -189,7 +193,7 @@ MUTANTS = (
         (
             (
                 _LOCK,
-                "            self._handle.files.flock(descriptors.lock_fd, LOCK_EX | LOCK_NB)\n",
+                "            self._handle.files.flock(descriptors.lock_fd, _AT_ONCE)\n",
                 "            return True\n",
             ),
         ),

@@ -21,6 +21,7 @@ from eventsourcing.system import (
     System,
 )
 
+from aurora_es import AuroraProjectionRunner
 from aurora_es.runner import SystemProcess
 from tests.face.domain import (
     Counters,
@@ -147,6 +148,14 @@ def leave_journaled_view(env: Environment) -> None:
         runner.wait(1, timeout=PATIENCE_SECONDS)
 
 
+def leave_pages(env: Environment) -> None:
+    """The same with our runner, which commits many events at a time."""
+    with AuroraProjectionRunner(
+        application_class=Counters, projection_class=SumsProjection, view_class=SumsView, env=env
+    ) as runner:
+        runner.wait(1, timeout=PATIENCE_SECONDS)
+
+
 def leave_system_process(env: Environment) -> None:
     """Leave while the follower has hardly begun."""
     with SystemProcess(System(pipes=[[Counters, Totals]]), "Totals", env) as process:
@@ -175,6 +184,7 @@ def leave_new_multi_threaded(env: Environment) -> None:
 LEAVINGS: dict[str, Callable[[Environment], None]] = {
     "projection": leave_projection,
     "journaled view": leave_journaled_view,
+    "pages of a journaled view": leave_pages,
     "event-sourced projection": leave_event_sourced_projection,
     "system process": leave_system_process,
     "multi-threaded": leave_multi_threaded,
@@ -201,7 +211,14 @@ def leave_often(env: Environment, leave: Callable[[Environment], None], rounds: 
 
 
 @pytest.mark.parametrize(
-    "runner", ["projection", "journaled view", "event-sourced projection", "system process"]
+    "runner",
+    [
+        "projection",
+        "journaled view",
+        "pages of a journaled view",
+        "event-sourced projection",
+        "system process",
+    ],
 )
 def test_leaving_with_events_pending(env: Environment, runner: str) -> None:
     """Twenty times, neither a hang nor a crash nor a thread left behind."""

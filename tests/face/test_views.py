@@ -28,7 +28,7 @@ from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT
 from aurora_es.journal.background import seal
 from aurora_es.journal.compaction import compact
 from aurora_es.journal.reading import read_records
-from aurora_es.view_transaction import ViewTransaction
+from aurora_es.view_transaction import ViewPage
 from tests.face.support import UUID_1, OpenFactory, Script, Task, factory_on
 
 ANY: type[Any] = Any  # msgspec takes it for "any value"
@@ -463,15 +463,12 @@ def test_views_are_a_dictionary(steps: list[tuple[str, str, int]]) -> None:
 
 def test_a_page_is_one_commit(view: Stock) -> None:
     """Transactions inside a page see each other; the last tracking is recorded."""
-    core = view._core
-    with ViewTransaction(core, None) as page:
-        core.page = page
+    with ViewPage(view._core):
         for number in range(1, 11):
             view.add("apple", 1, tracked(number))
         view.insert_tracking(tracked(11))
         with pytest.raises(KeyError):
             view.fail("apple", tracked(12))
-        core.page = None
     assert view.counts.get("apple") == 10
     assert view.max_tracking_id("upstream") == 11
     assert commits_of(view) == 1
