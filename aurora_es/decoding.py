@@ -70,16 +70,16 @@ class ApplicationDecoder:
         _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
 
-    def replay(self, records: Iterable[Record]) -> Any:
+    def replay(self, records: Iterable[Record], aggregate: Any = None) -> Any:
         """The aggregate after the events in ``records``, None if the last one discarded it.
 
-        Raises ReplayError.
+        They go on from ``aggregate``, which may be changed. Raises ReplayError.
         """
         events = map(self.domain_event, records)
         try:
             if self._projector is not None:
-                return self._projector(None, events)
-            return replay(None, _mutating(events))
+                return self._projector(aggregate, events)
+            return replay(aggregate, _mutating(events))
         except AuroraError:
             raise
         except Exception as error:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from aurora_es.decoding import ApplicationDecoder
 
@@ -69,9 +69,26 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 _encode_json = msgspec.json.Encoder().encode
 
 
+class Page:
+    """The page as an ASGI application; made by ``create_app``."""
+
+    def __init__(self, app: ASGIApp, look: Look) -> None:
+        """Answer with ``app``, which reads with ``look``."""
+        self._app = app
+        self._look = look
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
+
+    def end_following(self) -> None:
+        """End all live streams, for a server that is to end; in its event loop."""
+        self._look.end_following()
+
+
 def create_app(
     root: str, *, decoder: ApplicationDecoder | None = None, access: Access | None = None
-) -> ASGIApp:
+) -> Page:
     """The page for the journals at and below ``root``; ``decoder`` decodes states.
 
     ``access`` says who is answered, by default who asks a loopback address. Opens journals read-only
@@ -103,7 +120,7 @@ def create_app(
         Route("/api/live", _following(look)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _nothing_here})
-    return Guard(app, Access() if access is None else access)
+    return Page(Guard(app, Access() if access is None else access), look)
 
 
 def _answering(
