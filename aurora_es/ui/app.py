@@ -14,6 +14,7 @@ path                parameters                                                an
 ``/api/topics``     journal                                                   ``Topics``
 ``/api/storage``    journal                                                   ``Storage``
 ``/api/streams``    journal, after, prefix, first_topic, limit                ``ShownStreams``
+``/api/stream_count`` journal                                                 ``OriginatorCount``
 ``/api/events``     journal, topic (repeated), id, text, start, stop, since,  ``EventPage``
                     until, order (newest, oldest), next, limit
 ``/api/event``      journal, position                                         ``ShownEvent``
@@ -108,6 +109,7 @@ def create_app(
         "topics": overviews.TopicCounts(),
         "storage": overviews.storage,
         "streams": records.streams,
+        "stream_count": records.stream_count,
         "events": records.events,
         "event": records.event,
         "aggregate": timeline.aggregate,
