@@ -1,6 +1,6 @@
 """``create_app``: the page and its JSON interface, as an ASGI application.
 
-Every request is a GET. ``journal`` is a name that ``/api/journals`` tells; times are ISO 8601 with a
+Every request is a GET, but the one that enters a token. ``journal`` is a name that ``/api/journals`` tells; times are ISO 8601 with a
 zone; positions and versions are whole numbers. What is not found is 404, a wrong parameter 400, what
 an application refuses 422, a damaged journal 500, all with
 ``{"error": {"kind": "PathError", "message": "..."}}``.

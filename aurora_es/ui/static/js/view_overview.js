@@ -26,16 +26,18 @@ export async function render(root, { journal, signal, journals }) {
       if (error.name !== "AbortError") fill(room, problem(error));
     }
   };
+  let counted = null;
   await Promise.all([
     part(tiles, "statistics", {}, (found) => {
       const streams = h("span", {}, found.originators === null ? "…" : count(found.originators));
       // Sealed segments tell which streams they have, and not how many are in none before.
-      if (found.originators === null) part(streams, "stream_count", {}, streamCount);
+      if (found.originators === null) counted = part(streams, "stream_count", {}, streamCount);
       return statisticTiles(found, listed.summary, h("a", { href: address("streams", { journal }) }, streams));
     }),
     part(rates.lastChild, "rates", { buckets: STRETCHES }, (found) => rateChart(found, journal)),
     part(topics.lastChild, "topics", {}, (found) => topicBars(found, journal)),
   ]);
+  await counted;
 }
 
 function summaryTiles(summary) {
