@@ -136,10 +136,9 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        if scope["method"] == "POST" and scope["path"] == "/":
-            refusal = self._refusal(scope) or self._entry(await _form_of(receive))
-        else:
-            refusal = self._refusal(scope)
+        refusal = self._refusal(scope)
+        if refusal is None and scope["method"] == "POST":
+            refusal = self._entry(await _form_of(receive))
         await (self._app if refusal is None else refusal)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
