@@ -76,18 +76,17 @@ class ApplicationDecoder:
         _set(stored, "__dict__", fields)
         return self._to_domain_event(stored)
 
-    def replay(self, records: Iterable[Record]) -> Any:
+    def replay(self, records: Iterable[Record], aggregate: Any = None) -> Any:
         """The aggregate after the events in ``records``, None if the last one discarded it.
 
-        Raises ReplayError.
+        They go on from ``aggregate``, which may be changed. Raises ReplayError.
         """
         events = map(self.domain_event, records)
         try:
             if self._projector is not None:
-                return self._projector(None, events)
+                return self._projector(aggregate, events)
             if IS_10:
                 raise ReplayError(_NO_CLASS)
-            aggregate: Any = None
             for event in _mutating(events):
                 aggregate = event.mutate(aggregate)
             return aggregate

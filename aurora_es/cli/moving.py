@@ -192,12 +192,12 @@ def import_postgres(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Import from tables of the library's PostgreSQL recorders, which are only read."""
     from aurora_es.moving import PostgresDatabase
-    from aurora_es.moving.journals import application_name
 
-    with errors_told():
-        name = application_name(os.path.abspath(path)) if application is None else application
     source = PostgresDatabase(
-        dsn, application_name=name, schema=schema, originator_id_type=originator_id_type
+        dsn,
+        application_name=_name_there(path, application),
+        schema=schema,
+        originator_id_type=originator_id_type,
     )
     _import(source, path, gaps, dry_run=dry_run, as_json=as_json)
 
@@ -265,12 +265,12 @@ def export_postgres(  # noqa: PLR0913 - a user's choices, all by name
 ) -> None:
     """Export to tables of the library's PostgreSQL recorders, which are made if they are absent."""
     from aurora_es.moving import PostgresDatabase
-    from aurora_es.moving.journals import application_name
 
-    with errors_told():
-        name = application_name(os.path.abspath(path)) if application is None else application
     target = PostgresDatabase(
-        dsn, application_name=name, schema=schema, originator_id_type=originator_id_type
+        dsn,
+        application_name=_name_there(path, application),
+        schema=schema,
+        originator_id_type=originator_id_type,
     )
     _export(path, target, without_extras=without_extras, as_json=as_json)
 
@@ -338,13 +338,19 @@ def _recorders(
     topic: str, path: str, application: str | None, upstreams: list[str], *, dcb: bool
 ) -> LibraryRecorders | LibraryDcbRecorder:
     from aurora_es.moving import LibraryDcbRecorder, LibraryRecorders
-    from aurora_es.moving.journals import application_name
 
-    with errors_told():
-        name = application_name(os.path.abspath(path)) if application is None else application
+    name = _name_there(path, application)
     env = dict(os.environ) | {"PERSISTENCE_MODULE": topic}
     env.pop(f"{name.upper()}_PERSISTENCE_MODULE", None)
     return (LibraryDcbRecorder if dcb else LibraryRecorders)(env, name, upstreams)
+
+
+def _name_there(path: str, application: str | None) -> str:
+    """Whose tables are meant: those of the application of ``path``, unless another one is named."""
+    from aurora_es.moving.journals import application_name
+
+    with errors_told():
+        return application_name(os.path.abspath(path)) if application is None else application
 
 
 def _stream(file: str, standard: BinaryIO) -> str | BinaryIO:

@@ -117,6 +117,26 @@ def key_entries(run: RunFile, low: int, high: int) -> Iterator[tuple[int, int, i
         yield open_group
 
 
+def distinct_keys(run: RunFile, low: int, high: int) -> Keys:
+    """The keys from ``low`` to ``high``, each once, rising; raises RunDamagedError.
+
+    A key that fills several blocks costs one of them: the fence tells which hold nothing else.
+    """
+    fence = np.frombuffer(run.fence, np.uint64)
+    first, end = max(bisect_left(run.fence, low) - 1, 0), bisect_right(run.fence, high)
+    blocks = np.arange(first, end)
+    if len(blocks):
+        blocks = blocks[np.append(fence[first : end - 1] != fence[first + 1 : end], True)]
+    pieces = [
+        np.unique(_columns_of(run, blocks[at : at + PIECE_BLOCKS])[0])
+        for at in range(0, len(blocks), PIECE_BLOCKS)
+    ]
+    found = np.unique(np.concatenate(pieces)) if pieces else fence[:0]
+    return found[
+        np.searchsorted(found, np.uint64(low)) : np.searchsorted(found, np.uint64(high), "right")
+    ]
+
+
 def _groups(columns: Columns, low: int, high: int) -> Iterator[tuple[int, int, int, int]]:
     first = int(np.searchsorted(columns[0], np.uint64(low)))
     end = int(np.searchsorted(columns[0], np.uint64(high), side="right"))

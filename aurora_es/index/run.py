@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from aurora_es.files.layer import Files
+    from aurora_es.format.run import Keys
 
     _Entry = tuple[int, int]  # ordinal and position
     _Columns = tuple[Sequence[int], Sequence[int], Sequence[int]]
@@ -182,6 +183,13 @@ class Run(RunFile):
         low, high = key_range(kind)
         for found in key_entries(self, max(low, after + 1), high):
             yield KeyEntries(*found)
+
+    def distinct_keys(self, low: int, high: int) -> Keys:
+        """The keys from ``low`` to ``high``, each once, rising."""
+        with fork_waits:
+            from aurora_es.index.columns import distinct_keys
+
+        return distinct_keys(self, low, high)
 
     def _entries_between(
         self, key: int, low: _Entry, high: _Entry, *, desc: bool, limit: int | None

@@ -338,6 +338,10 @@ class TailIndex:
                 del found[limit:]
         return found
 
+    def originator_keys(self) -> list[Key]:
+        """The keys of all originators; those of commits that come meanwhile may be among them."""
+        return [*self._last.copy()]
+
     def originators(self, until: int) -> Iterator[tuple[Key, int, int, int]]:
         """Key, number of records, last version and first position of each, up to ``until``."""
         versions, previous = self._versions, self._previous

@@ -33,8 +33,8 @@ class NotThereError(AuroraError):
 class Replayer(Protocol):
     """Rebuilds aggregates with an application's classes; see ``aurora_es.decoding``."""
 
-    def replay(self, records: Iterator[Record]) -> object:
-        """The aggregate after all events in ``records``, None if the last one discarded it."""
+    def replay(self, records: Iterator[Record], aggregate: object = None) -> object:
+        """What the events in ``records`` make of ``aggregate``, None if the last discarded it."""
 
 
 class AggregateState(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +97,36 @@ def read_state(
     aggregate = replayer.replay(records())
     if newest is None or (version is not None and newest.record.originator_version != version):
         raise not_there(journal, originator, version)
+    return _state(aggregate, newest)
+
+
+def read_step(
+    journal: Journal, originator: str, replayer: Replayer, *, version: int | None = None
+) -> tuple[AggregateState | None, AggregateState]:
+    """Rebuild an aggregate as it was before the event of ``version``, and after it; as ``read_state``.
+
+    Its events are read once. None if that event is its first.
+    """
+    before: StoredRecord | None = None
+    newest: StoredRecord | None = None
+
+    def all_but_newest() -> Iterator[Record]:
+        nonlocal before, newest
+        for stored in read_events(journal, originator, until=version):
+            before, newest = newest, stored
+            if before is not None:
+                yield before.record
+
+    aggregate = replayer.replay(all_but_newest())
+    if newest is None or (version is not None and newest.record.originator_version != version):
+        raise not_there(journal, originator, version)
+    # What it was is taken down first: the event may change the aggregate itself.
+    earlier = None if before is None else _state(aggregate, before)
+    return earlier, _state(replayer.replay(iter((newest.record,)), aggregate), newest)
+
+
+def _state(aggregate: object, newest: StoredRecord) -> AggregateState:
+    """What to show of an aggregate that ``newest`` made so."""
     record = newest.record
     assert record.originator_id is not None
     assert record.originator_version is not None

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from aurora_es.inspection.selection import keys_of
+from aurora_es.journal.counting import OriginatorCount, count_originators
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.listing import Originator, find_originator, list_originators
 
@@ -55,6 +56,12 @@ def read_streams(  # noqa: PLR0913 - a reader's choices, all by name
         if len(streams) >= limit or looked_at >= looked_at_max:
             return StreamPage(streams, found.originator_id, looked_at)
     return StreamPage(streams, None, looked_at)
+
+
+def count_streams(journal: Journal) -> OriginatorCount:
+    """How many originators there are: exactly if they are few, else to about one percent."""
+    _catch_up(journal)
+    return count_originators(journal.handle)
 
 
 def find_whole(journal: Journal, prefix: str) -> Originator | None:

@@ -22,9 +22,9 @@ from eventsourcing.utils import Environment
 
 from aurora_es.compat import IS_10, DCBEvent, DCBInfrastructureFactory, extras_of, library_errors
 from aurora_es.index.keys import originator_key
+from aurora_es.moving.library_tables import refuse_extras
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import DCB, EVENTS, SNAPSHOTS, Extent, Page, Tracked
-from aurora_es.moving.sqlite_file import refuse_extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -12,39 +12,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from aurora_es.errors import ArgumentError, AuroraConfigurationError
+from aurora_es.errors import AuroraConfigurationError
 from aurora_es.index.keys import originator_key
 from aurora_es.late_imports import fork_waits
+from aurora_es.moving.library_tables import COLUMN_LIST, LibraryTables, refuse_extras
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import (
     BYTES_MAX,
     EVENTS,
-    ROWS_MAX,
     SNAPSHOTS,
     TRACKING,
-    Extent,
     Page,
     Tracked,
 )
-from aurora_es.moving.sqlite_file import refuse_extras
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from aurora_es.moving.pages import Row
 
-_MIGRATION = "__migration__"  # a row of the library's own in its tracking table
-_COLUMNS = "originator_id, originator_version, topic, state"
 _ROWS_AT_ONCE = 16  # each may be as large as a state can be; small ones come in more
 _ROWS_AT_ONCE_MAX = 1024
 _SMALL_BYTES = 1 << 16
 
 
-class PostgresDatabase:
+class PostgresDatabase(LibraryTables):
     """A database of the library's PostgreSQL recorders."""
 
-    keeps_ids = True
-    can_repeat = True
+    id_column = "notification_id"
+    mark = "%s"
 
     def __init__(  # noqa: PLR0913 - a user's choices, all by name
         self,
@@ -62,19 +58,15 @@ class PostgresDatabase:
         Tables are those of the application of this name, unless they are named.
         ``originator_id_type`` is ``uuid`` or ``text``, as the application's ORIGINATOR_ID_TYPE.
         """
-        if originator_id_type not in {"uuid", "text"}:
-            message = f"originator_id_type: expected uuid or text, found {originator_id_type!r}"
-            raise ArgumentError(message)
-        self._dsn, self._schema, self._id_type = dsn, schema, originator_id_type
         prefix = application_name.lower()
-        self._tables = {
+        tables = {
             EVENTS: events_table or f"{prefix or 'stored'}_events",
             SNAPSHOTS: snapshots_table or f"{prefix or 'stored'}_snapshots",
             TRACKING: tracking_table or f"{prefix or 'notification'}_tracking",
         }
-        self.name = f"PostgreSQL, tables {schema}.{self._tables[EVENTS]} and others"
-        self._connection: Any = None
-        self._extents: dict[str, Extent] | None = None
+        name = f"PostgreSQL, tables {schema}.{tables[EVENTS]} and others"
+        super().__init__(name, tables, originator_id_type)
+        self._dsn, self._schema = dsn, schema
 
     # Connections
 
@@ -108,7 +100,7 @@ class PostgresDatabase:
         datastore = library.PostgresDatastore(
             **{name: parameters.get(name) or "" for name in names},
             schema=self._schema,
-            originator_id_type=self._id_type,
+            originator_id_type="uuid" if self._has_uuids else "text",
         )
         with datastore:
             if is_process:
@@ -182,65 +174,17 @@ class PostgresDatabase:
 
     # As a source
 
-    def extents(self) -> dict[str, Extent]:
-        """Counts, and the last id of events; raises SourceError if none of the tables is there."""
-        if self._extents is None:
-            self._extents = {}
-            for part in (EVENTS, SNAPSHOTS):
-                if self._has_table(part):
-                    last = ", MAX(notification_id)" if self._has_ids(part) else ""
-                    statement = f"SELECT COUNT(*){last} FROM {self._table(part)}"  # noqa: S608
-                    (found,) = self._rows(statement)
-                    self._extents[part] = Extent(*found)
-            if not self._extents and not self._has_table(TRACKING):
-                message = (
-                    f"{self.name}: expected a table {', '.join(self._tables.values())}, found none; name"
-                    " the application's own: `aurora-es import postgres --application`, --schema"
-                )
-                raise SourceError(message)
-        return self._extents
-
-    def left_out(self) -> list[str]:
-        """Nothing that is known of."""
-        return []
-
-    def stream(self) -> Iterator[Page | Tracked]:
-        """Events, snapshots, then tracking records."""
-        extents = self.extents()
-        for part in extents:
-            yield from self._part_pages(part, extents[part].last_id)
-        if ids := self._tracked():
-            yield Tracked(EVENTS if EVENTS in extents else TRACKING, ids)
-
-    def _part_pages(self, part: str, until: int | None) -> Iterator[Page]:
-        if self._has_ids(part):
-            yield from self._pages_by_id(part, until)
-        else:
-            yield from self._pages_by_key(part)
-
-    def _pages_by_id(self, part: str, until: int | None) -> Iterator[Page]:
-        statement = (
-            f"SELECT notification_id, {_COLUMNS} FROM {self._table(part)}"  # noqa: S608 - quoted
-            " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"
+    def _no_tables(self) -> SourceError:
+        return SourceError(
+            f"{self.name}: expected a table {', '.join(self._tables.values())}, found none; name"
+            " the application's own: `aurora-es import postgres --application`, --schema"
         )
-        after, last = -(1 << 63), (1 << 63) - 1 if until is None else until
-        while found := self._page(statement, (after, last, ROWS_MAX)):
-            ids = [row[0] for row in found]
-            after = ids[-1]
-            yield Page(part, self._checked(part, found), ids)
 
-    def _pages_by_key(self, part: str) -> Iterator[Page]:
-        start = f"SELECT NULL, {_COLUMNS} FROM {self._table(part)}"  # noqa: S608 - quoted
-        order = " ORDER BY originator_id, originator_version LIMIT %s"
-        where = " WHERE (originator_id, originator_version) > (%s, %s)"
-        found = self._page(start + order, (ROWS_MAX,))
-        while found:
-            yield Page(part, self._checked(part, found))
-            last = found[-1]
-            found = self._page(start + where + order, (last[1], last[2], ROWS_MAX))
-
-    def _checked(self, part: str, found: list[tuple[Any, ...]]) -> list[Row]:
-        """Rows with ids as on disk; raises SourceError for NULLs, which columns allow."""
+    def _checked(
+        self, part: str, found: list[tuple[Any, ...]], ids: Sequence[int] | None
+    ) -> list[Row]:
+        # Types are those of the columns; but these allow NULL.
+        del ids  # a row is named by its key
         rows: list[Row] = []
         for row in found:
             originator_id, version, topic, state = row[1:]
@@ -255,42 +199,7 @@ class PostgresDatabase:
             rows.append((disk_id, version, topic, state))
         return rows
 
-    def _tracked(self) -> dict[str, int]:
-        if not self._has_table(TRACKING):
-            return {}
-        found = self._rows(
-            f"SELECT application_name, MAX(notification_id) FROM {self._table(TRACKING)}"  # noqa: S608
-            " GROUP BY application_name"
-        )
-        return {name: reached for name, reached in found if name != _MIGRATION}
-
     # As a target
-
-    def pages(self, part: str) -> Iterator[Page]:
-        """All rows of ``part``; none of what these recorders do not hold."""
-        if part in self._tables:
-            yield from self._part_pages(part, None)
-
-    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
-        """Rows of all ``parts``."""
-        for part in parts:
-            yield from self.pages(part)
-
-    def is_keyed(self, part: str) -> bool:
-        """Snapshots are found by id and version."""
-        return part == SNAPSHOTS
-
-    def find(self, part: str, rows: Sequence[Row]) -> list[Row | None]:
-        """Look rows up by id and version."""
-        statement = (
-            f"SELECT NULL, {_COLUMNS} FROM {self._table(part)}"  # noqa: S608 - quoted
-            " WHERE originator_id = %s AND originator_version = %s"
-        )
-        found: list[Row | None] = []
-        for row in rows:
-            there = self._rows(statement, (self._id_of(row), row[1]))
-            found.append(self._checked(part, there)[0] if there else None)
-        return found
 
     def append(self, page: Page) -> None:
         """Copy all rows of a page in one transaction."""
@@ -303,7 +212,7 @@ class PostgresDatabase:
         refuse_extras(self.name, page)
         psycopg = _psycopg()
         rows: list[tuple[Any, ...]] = [(self._id_of(row), *row[1:4]) for row in page.rows]
-        columns = _COLUMNS
+        columns = COLUMN_LIST
         if page.part == EVENTS and page.ids is not None:
             columns += ", notification_id"
             rows = [(*row, at) for at, row in zip(page.ids, rows, strict=True)]
@@ -329,8 +238,8 @@ class PostgresDatabase:
         key = originator_key(row[0])
         if isinstance(key, bytes):
             value = UUID(bytes=key)
-            return value if self._id_type == "uuid" else str(value)
-        if self._id_type == "uuid" or key is None:
+            return value if self._has_uuids else str(value)
+        if self._has_uuids or key is None:
             message = (
                 f"{self.name}: expected originator ids that are UUIDs, found {row[0]!r} at version"
                 f" {row[1]}; run `aurora-es export postgres --originator-id-type text` for"
@@ -338,10 +247,6 @@ class PostgresDatabase:
             )
             raise TargetError(message)
         return key
-
-    def tracked(self, part: str) -> dict[str, int]:
-        """Tracking records that are there."""
-        return self._tracked()
 
     def track(self, tracked: Tracked) -> None:
         """Record how far others were followed."""
@@ -361,12 +266,6 @@ class PostgresDatabase:
             self._rows(
                 "SELECT setval(pg_get_serial_sequence(%s, 'notification_id'), %s)", (table, last)
             )
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _psycopg() -> Any:

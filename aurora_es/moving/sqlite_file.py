@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from aurora_es.errors import ArgumentError
 from aurora_es.index.keys import originator_key
 from aurora_es.late_imports import fork_waits
+from aurora_es.moving.library_tables import COLUMN_LIST, COLUMNS, LibraryTables, refuse_extras
 from aurora_es.moving.moving_errors import SourceError, TargetError
 from aurora_es.moving.pages import (
     BYTES_MAX,
     EVENTS,
-    ROWS_MAX,
     SNAPSHOTS,
     TRACKING,
-    Extent,
     Page,
     Tracked,
-    has_extras,
 )
 
 if TYPE_CHECKING:
@@ -38,20 +35,18 @@ if TYPE_CHECKING:
 
     from aurora_es.moving.pages import Row
 
-_MIGRATION = "__migration__"  # a row of the library's own in its tracking table
 _UUID_DIGITS = 32
 _ROWS_AT_ONCE = 16  # each may be as large as a state can be
 _TYPES = (str, int, str, bytes)
-_COLUMNS = ("originator_id", "originator_version", "topic", "state")
 _LOCK_TIMEOUT_SECONDS = 5.0
 _AGAIN = "mend the row, or leave it out, and run `aurora-es import sqlite` again: it goes on there"
 
 
-class SqliteFile:
+class SqliteFile(LibraryTables):
     """A database of the library's SQLite recorders."""
 
-    keeps_ids = True
-    can_repeat = True
+    id_column = "rowid"
+    mark = "?"
 
     def __init__(
         self,
@@ -66,14 +61,10 @@ class SqliteFile:
 
         ``originator_id_type`` is ``uuid`` or ``text``, as the application's ORIGINATOR_ID_TYPE.
         """
-        if originator_id_type not in {"uuid", "text"}:
-            message = f"originator_id_type: expected uuid or text, found {originator_id_type!r}"
-            raise ArgumentError(message)
-        self.path = self.name = os.path.abspath(os.fspath(path))
-        self._has_uuids = originator_id_type == "uuid"
-        self._tables = {EVENTS: events_table, SNAPSHOTS: snapshots_table, TRACKING: tracking_table}
+        self.path = os.path.abspath(os.fspath(path))
+        tables = {EVENTS: events_table, SNAPSHOTS: snapshots_table, TRACKING: tracking_table}
+        super().__init__(self.path, tables, originator_id_type)
         self._connection: sqlite3.Connection | None = None
-        self._extents: dict[str, Extent] | None = None
 
     # Connections
 
@@ -153,35 +144,16 @@ class SqliteFile:
     def _table_names(self) -> set[str]:
         return {name for (name,) in self._rows("SELECT name FROM sqlite_master")}
 
+    def _has_table(self, part: str) -> bool:
+        return self._tables[part] in self._table_names()
+
     def _table(self, part: str) -> str:
         name = self._tables[part].replace('"', '""')
         return f'"{name}"'
 
     # As a source
 
-    def extents(self) -> dict[str, Extent]:
-        """Counts, and the ids of events; raises SourceError if none of the tables is there."""
-        if self._extents is None:
-            self._extents = {}
-            names = self._table_names()
-            for part in (EVENTS, SNAPSHOTS):
-                if self._tables[part] in names:
-                    columns = "COUNT(*)"
-                    if self._has_rowid(part):
-                        columns += ", MAX(rowid)"
-                    statement = f"SELECT {columns} FROM {self._table(part)}"  # noqa: S608 - quoted
-                    (found,) = self._rows(statement)
-                    self._extents[part] = Extent(*found)
-            if not self._extents and self._tables[TRACKING] not in names:
-                message = (
-                    f"{self.path}: expected a table {', '.join(self._tables.values())}, found"
-                    f" {', '.join(sorted(names)) or 'none'}; name the application's own:"
-                    " `aurora-es import sqlite --events-table`"
-                )
-                raise SourceError(message)
-        return self._extents
-
-    def _has_rowid(self, part: str) -> bool:
+    def _has_ids(self, part: str) -> bool:
         assert self._connection is not None
         try:
             self._connection.execute(f"SELECT rowid FROM {self._table(part)} LIMIT 0")  # noqa: S608
@@ -189,52 +161,17 @@ class SqliteFile:
             return False
         return True
 
-    def left_out(self) -> list[str]:
-        """Nothing that is known of."""
-        return []
-
-    def stream(self) -> Iterator[Page | Tracked]:
-        """Events, snapshots, then tracking records."""
-        extents = self.extents()
-        for part in extents:
-            yield from self._part_pages(part, extents[part].last_id)
-        if self._tables[TRACKING] in self._table_names():
-            ids = self._tracked()
-            if ids:
-                yield Tracked(EVENTS if EVENTS in extents else TRACKING, ids)
-
-    def _part_pages(self, part: str, until: int | None) -> Iterator[Page]:
-        if self._has_rowid(part):
-            yield from self._pages_by_rowid(part, until)
-        else:
-            yield from self._pages_by_key(part)
-
-    def _pages_by_rowid(self, part: str, until: int | None) -> Iterator[Page]:
-        statement = (
-            f"SELECT rowid, {', '.join(_COLUMNS)} FROM {self._table(part)}"  # noqa: S608 - quoted
-            " WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
+    def _no_tables(self) -> SourceError:
+        return SourceError(
+            f"{self.path}: expected a table {', '.join(self._tables.values())}, found"
+            f" {', '.join(sorted(self._table_names())) or 'none'}; name the application's own:"
+            " `aurora-es import sqlite --events-table`"
         )
-        after = -(1 << 63)
-        last = (1 << 63) - 1 if until is None else until
-        while found := self._page(statement, (after, last, ROWS_MAX)):
-            ids = [row[0] for row in found]
-            after = ids[-1]
-            yield Page(part, self._checked(part, [row[1:] for row in found], ids), ids)
-
-    def _pages_by_key(self, part: str) -> Iterator[Page]:
-        start = f"SELECT NULL, {', '.join(_COLUMNS)} FROM {self._table(part)}"  # noqa: S608 - quoted
-        order = " ORDER BY originator_id, originator_version LIMIT ?"
-        where = " WHERE (originator_id, originator_version) > (?, ?)"
-        found = self._page(start + order, (ROWS_MAX,))
-        while found:
-            yield Page(part, self._checked(part, [row[1:] for row in found], None))
-            last = found[-1]
-            found = self._page(start + where + order, (last[1], last[2], ROWS_MAX))
 
     def _checked(
-        self, part: str, rows: list[tuple[Any, ...]], ids: Sequence[int] | None
+        self, part: str, found: list[tuple[Any, ...]], ids: Sequence[int] | None
     ) -> list[Row]:
-        """Rows with ids as on disk; raises SourceError, which names the row that is wrong."""
+        rows = [row[1:] for row in found]
         columns = tuple(zip(*rows, strict=True))
         if tuple(map(set, (map(type, column) for column in columns))) != _EXPECTED_TYPES:
             self._refuse_types(part, rows, ids)
@@ -266,7 +203,7 @@ class SqliteFile:
         self, part: str, rows: list[tuple[Any, ...]], ids: Sequence[int] | None
     ) -> None:
         for at, row in enumerate(rows):
-            for column, expected, value in zip(_COLUMNS, _TYPES, row, strict=True):
+            for column, expected, value in zip(COLUMNS, _TYPES, row, strict=True):
                 if type(value) is not expected:
                     message = (
                         f"{self._place(part, at, row, ids)}: expected {column} as"
@@ -278,41 +215,7 @@ class SqliteFile:
         table = f"{self.path}, table {self._tables[part]}"
         return f"{table}, rowid {ids[at]}" if ids else f"{table}, row ({row[0]!r}, {row[1]!r})"
 
-    def _tracked(self) -> dict[str, int]:
-        found = self._rows(
-            f"SELECT application_name, MAX(notification_id) FROM {self._table(TRACKING)}"  # noqa: S608
-            " GROUP BY application_name"
-        )
-        return {name: reached for name, reached in found if name != _MIGRATION}
-
     # As a target
-
-    def pages(self, part: str) -> Iterator[Page]:
-        """All rows of ``part``; none of what these recorders do not hold."""
-        if part in self._tables:
-            yield from self._part_pages(part, None)
-
-    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
-        """Rows of all ``parts``."""
-        for part in parts:
-            yield from self.pages(part)
-
-    def is_keyed(self, part: str) -> bool:
-        """Snapshots are found by id and version."""
-        return part == SNAPSHOTS
-
-    def find(self, part: str, rows: Sequence[Row]) -> list[Row | None]:
-        """Look rows up by id and version."""
-        statement = (
-            f"SELECT {', '.join(_COLUMNS)} FROM {self._table(part)}"  # noqa: S608 - quoted
-            " WHERE originator_id = ? AND originator_version = ?"
-        )
-        found: list[Row | None] = []
-        for row in rows:
-            text = self._text_of(row)
-            there = list(self._rows(statement, (text, row[1])))
-            found.append(self._checked(part, there, None)[0] if there else None)
-        return found
 
     def append(self, page: Page) -> None:
         """Insert all rows of a page in one transaction."""
@@ -325,19 +228,19 @@ class SqliteFile:
         refuse_extras(self.name, page)
         connection = self._connection
         assert connection is not None
-        texts = [self._text_of(row) for row in page.rows]
+        texts = [self._id_of(row) for row in page.rows]
         rows = [(text, *row[1:4]) for text, row in zip(texts, page.rows, strict=True)]
         table = self._table(page.part)
         try:
             connection.execute("BEGIN IMMEDIATE")
             if page.part == EVENTS and page.ids is not None:
                 connection.executemany(
-                    f"INSERT INTO {table} (rowid, {', '.join(_COLUMNS)}) VALUES (?,?,?,?,?)",  # noqa: S608
+                    f"INSERT INTO {table} (rowid, {COLUMN_LIST}) VALUES (?,?,?,?,?)",  # noqa: S608
                     ((at, *row) for at, row in zip(page.ids, rows, strict=True)),
                 )
             else:
                 connection.executemany(
-                    f"INSERT INTO {table} ({', '.join(_COLUMNS)}) VALUES (?,?,?,?)",  # noqa: S608
+                    f"INSERT INTO {table} ({COLUMN_LIST}) VALUES (?,?,?,?)",  # noqa: S608
                     rows,
                 )
             connection.execute("COMMIT")
@@ -350,7 +253,7 @@ class SqliteFile:
             )
             raise TargetError(message) from error
 
-    def _text_of(self, row: Row) -> str:
+    def _id_of(self, row: Row) -> str:
         """Id as the library's recorder of this kind writes it."""
         key = originator_key(row[0])
         if isinstance(key, bytes):
@@ -363,10 +266,6 @@ class SqliteFile:
             )
             raise TargetError(message)
         return key
-
-    def tracked(self, part: str) -> dict[str, int]:
-        """Tracking records that are there."""
-        return self._tracked() if self._tables[TRACKING] in self._table_names() else {}
 
     def track(self, tracked: Tracked) -> None:
         """Record how far others were followed."""
@@ -383,24 +282,5 @@ class SqliteFile:
         """Bring everything from the write-ahead log into the file, synced."""
         list(self._rows("PRAGMA wal_checkpoint(TRUNCATE)"))
 
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
 
 _EXPECTED_TYPES = tuple({kind} for kind in _TYPES)
-
-
-def refuse_extras(name: str, page: Page) -> None:
-    """Raise TargetError if a row has what the library's recorders of 9.5 cannot hold."""
-    for at, row in enumerate(page.rows):
-        if has_extras(row):
-            place = at if page.ids is None else page.ids[at]
-            message = (
-                f"{name}: expected {page.part} without tags, uuid and metadata, found some at"
-                f" {place}; nothing of this page was written. Run `aurora-es export`"
-                " with --without-extras to leave them out, or `aurora-es export jsonl`, which keeps them"
-            )
-            raise TargetError(message)

@@ -1,6 +1,6 @@
 """``create_app``: the page and its JSON interface, as an ASGI application.
 
-Every request is a GET. ``journal`` is a name that ``/api/journals`` tells; times are ISO 8601 with a
+Every request is a GET, but the one that enters a token. ``journal`` is a name that ``/api/journals`` tells; times are ISO 8601 with a
 zone; positions and versions are whole numbers. What is not found is 404, a wrong parameter 400, what
 an application refuses 422, a damaged journal 500, all with
 ``{"error": {"kind": "PathError", "message": "..."}}``.
@@ -14,6 +14,7 @@ path                parameters                                                an
 ``/api/topics``     journal                                                   ``Topics``
 ``/api/storage``    journal                                                   ``Storage``
 ``/api/streams``    journal, after, prefix, first_topic, limit                ``ShownStreams``
+``/api/stream_count`` journal                                                 ``OriginatorCount``
 ``/api/events``     journal, topic (repeated), id, text, start, stop, since,  ``EventPage``
                     until, order (newest, oldest), next, limit
 ``/api/event``      journal, position                                         ``ShownEvent``
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from aurora_es.decoding import ApplicationDecoder
 
@@ -69,9 +70,26 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 _encode_json = msgspec.json.Encoder().encode
 
 
+class Page:
+    """The page as an ASGI application; made by ``create_app``."""
+
+    def __init__(self, app: ASGIApp, look: Look) -> None:
+        """Answer with ``app``, which reads with ``look``."""
+        self._app = app
+        self._look = look
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
+
+    def end_following(self) -> None:
+        """End all live streams, for a server that is to end; in its event loop."""
+        self._look.end_following()
+
+
 def create_app(
     root: str, *, decoder: ApplicationDecoder | None = None, access: Access | None = None
-) -> ASGIApp:
+) -> Page:
     """The page for the journals at and below ``root``; ``decoder`` decodes states.
 
     ``access`` says who is answered, by default who asks a loopback address. Opens journals read-only
@@ -91,6 +109,7 @@ def create_app(
         "topics": overviews.TopicCounts(),
         "storage": overviews.storage,
         "streams": records.streams,
+        "stream_count": records.stream_count,
         "events": records.events,
         "event": records.event,
         "aggregate": timeline.aggregate,
@@ -103,7 +122,7 @@ def create_app(
         Route("/api/live", _following(look)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _nothing_here})
-    return Guard(app, Access() if access is None else access)
+    return Page(Guard(app, Access() if access is None else access), look)
 
 
 def _answering(

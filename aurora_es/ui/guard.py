@@ -4,8 +4,9 @@ Theory of operation: a page on this machine is a target for every other page tha
 and it shows all events. Against a name that a stranger lets point to this machine (DNS rebinding)
 the ``Host`` of a request must be one that is expected; names are asked for, addresses cannot be
 rebound. Against requests of other sites ``Sec-Fetch-Site`` is looked at, and there is no CORS.
-Elsewhere than on the loopback interface a token is needed, once in the address, then as a cookie
-that no script can read. Content is a stranger's, too: the policy of the page lets no script run but
+Elsewhere than on the loopback interface a token is needed, once, then a cookie stands for it that no
+script can read. The form that asks for it sends it as a body: addresses are kept in histories, and in
+logs of proxies. Content is a stranger's, too: the policy of the page lets no script run but
 our files, and no text become markup.
 """
 
@@ -32,6 +33,7 @@ TOKEN_CHARACTERS_MIN = 16
 _COOKIE = "aurora_es_token"
 _FREE = frozenset({"/favicon.svg", "/style.css"})  # of the page that asks for the token
 _METHODS = frozenset({"GET", "HEAD"})
+_FORM_BYTES_MAX = 4_096
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
@@ -135,6 +137,8 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope)
+        if refusal is None and scope["method"] == "POST":
+            refusal = self._entry(await _form_of(receive))
         await (self._app if refusal is None else refusal)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
@@ -146,24 +150,33 @@ class Guard:
                 f" aurora-es ui with --allow-host {_without_port(host)}"
             )
             return _refused(421, "HostError", message)
-        if scope["method"] not in _METHODS:
-            return _refused(405, "MethodError", "expected GET: the page only reads")
         is_page = scope["path"] == "/"
+        ticket = self._access.ticket
+        is_entry = is_page and scope["method"] == "POST" and ticket is not None
+        if scope["method"] not in _METHODS and not is_entry:
+            return _refused(405, "MethodError", "expected GET: the page only reads")
+        if is_entry:
+            return None
         if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not is_page:
             return _refused(403, "OriginError", "another site may not ask")
-        ticket = self._access.ticket
         return None if ticket is None else self._refusal_without(ticket, scope, headers)
+
+    def _entry(self, form: bytes) -> Response:
+        """A cookie for who has the token, and the form again for who has not."""
+        entered = parse_qs(form.decode("latin-1")).get("token", [""])[0]
+        ticket = self._access.ticket
+        if ticket is None or not _same(entered, self._access.token or ""):
+            return html_response("token.html", 401)
+        response = RedirectResponse("./", 303)
+        response.set_cookie(_COOKIE, ticket, httponly=True, samesite="lax")
+        return response
 
     def _refusal_without(self, ticket: str, scope: Scope, headers: Headers) -> Response | None:
         """None for who has the token; who brings it in the address gets a cookie and goes on."""
         token = self._access.token or ""
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["path"] == "/" and "token" in asked:
-            if not _same(asked["token"][0], token):
-                return html_response("token.html", 401)
-            response = RedirectResponse("./", 303)
-            response.set_cookie(_COOKIE, ticket, httponly=True, samesite="lax")
-            return response
+        query = scope["query_string"]
+        if scope["path"] == "/" and "token" in parse_qs(query.decode("latin-1")):
+            return self._entry(query)
         cookies = cookie_parser(headers.get("cookie", ""))
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if _same(cookies.get(_COOKIE, ""), ticket) or _same(bearer, token):
@@ -173,6 +186,17 @@ class Guard:
         if scope["path"] in _FREE:
             return None
         return _refused(401, "TokenError", "expected the token; open the page and enter it")
+
+
+async def _form_of(receive: Receive) -> bytes:
+    """The body of a request; nothing for one that is longer than a token can be."""
+    body = bytearray()
+    while len(body) <= _FORM_BYTES_MAX:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+    return b""
 
 
 def _same(found: str, expected: str) -> bool:

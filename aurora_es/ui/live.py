@@ -80,6 +80,7 @@ async def _messages(
 ) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     follower = lease.follower()
+    look.followers.add(follower)
     try:
         yield b"retry: 2000\n\n"
         while not follower.stopped:
@@ -102,6 +103,7 @@ async def _messages(
         problem = {"kind": type(error).__name__, "message": encodable(str(error))}
         yield b"event: problem\ndata: %b\n\n" % _encode_json(problem)
     finally:
+        look.followers.discard(follower)
         follower.close()
         lease.close()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aurora_es.decoding import ApplicationDecoder
+    from aurora_es.journal.following import Follower
 
 _THREADS = 4  # more would wait for the interpreter lock
 _Arguments = ParamSpec("_Arguments")
@@ -25,6 +26,7 @@ class Look:
         """Open nothing yet."""
         self.journals = OpenJournals(root)
         self.decoder = decoder
+        self.followers: set[Follower] = set()  # of who follows; only the event loop touches it
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aurora-es-ui")
 
     async def read(
@@ -36,6 +38,11 @@ class Look:
         """Call a function that may wait for a disk, in another thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: function(*arguments, **named))
+
+    def end_following(self) -> None:
+        """Let all that follow a journal come to their end: by themselves they would go on."""
+        for follower in self.followers:
+            follower.stop()
 
     def close(self) -> None:
         """Let what is being read come to its end, and close the journals."""

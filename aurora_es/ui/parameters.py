@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _POSITION_MAX = (1 << 63) - 1
 _TEXT_CHARACTERS_MAX = 1_000
+# With each character as up to twelve in an address, this is what a server takes.
+_ID_CHARACTERS_MAX = 4_000
+_IDS = frozenset({"id", "prefix"})
 _TOPICS_MAX = 100
 
 
@@ -31,10 +34,11 @@ class Parameters:
     def text(self, name: str) -> str | None:
         """A text that is not empty."""
         text: str | None = self._query.get(name)
-        if text is not None and len(text) > _TEXT_CHARACTERS_MAX:
-            message = (
-                f"{name}: expected at most {_TEXT_CHARACTERS_MAX} characters, found {len(text)}"
-            )
+        limit = _ID_CHARACTERS_MAX if name in _IDS else _TEXT_CHARACTERS_MAX
+        if text is not None and len(text) > limit:
+            message = f"{name}: expected at most {limit} characters, found {len(text)}"
+            if name in _IDS:
+                message += "; `aurora-es show` takes longer ones"
             raise ArgumentError(message)
         return text or None
 

@@ -11,7 +11,7 @@ from aurora_es.errors import ArgumentError
 from aurora_es.inspection.aggregates import NotThereError
 from aurora_es.inspection.plain import encodable
 from aurora_es.inspection.selection import position_range, read_page
-from aurora_es.inspection.streams import read_streams
+from aurora_es.inspection.streams import count_streams, find_stream, read_streams
 from aurora_es.ui.shapes import (
     LISTED_CHARACTERS_MAX,
     SHOWN_CHARACTERS_MAX,
@@ -20,6 +20,8 @@ from aurora_es.ui.shapes import (
 )
 
 if TYPE_CHECKING:
+    from aurora_es.journal.counting import OriginatorCount
+    from aurora_es.journal.journal import Journal
     from aurora_es.ui.look import Look
     from aurora_es.ui.parameters import Parameters
 
@@ -28,6 +30,7 @@ _PAGE_DEFAULT = 50
 # So that a search answers within a second or so, however rare what it looks for is.
 _LOOKED_AT_MAX = 10_000
 _STREAMS_LOOKED_AT_MAX = 2_000  # each costs a read of its first record
+_WRITTEN_CHARACTERS_MAX = 500
 _ORDERS = {"newest": True, "oldest": False}
 
 
@@ -113,17 +116,24 @@ def event(look: Look, asked: Parameters) -> ShownEvent:
         return shown_event(stored, look.decoder, characters_max=SHOWN_CHARACTERS_MAX)
 
 
+def stream_count(look: Look, asked: Parameters) -> OriginatorCount:
+    """How many originators there are, exactly or nearly."""
+    with look.journals.use(asked.needed("journal")) as journal:
+        return count_streams(journal)
+
+
 def streams(look: Look, asked: Parameters) -> ShownStreams:
     """A page of originators whose id begins with ``prefix``; a whole id is looked up."""
     with look.journals.use(asked.needed("journal")) as journal:
         page = read_streams(
             journal,
-            after=_identity(asked.text("after")),
+            after=_identity(journal, asked.text("after")),
             prefix=asked.text("prefix") or "",
             first_topic=asked.text("first_topic"),
             limit=asked.count("limit", default=_PAGE_DEFAULT, high=PAGE_MAX),
             looked_at_max=_STREAMS_LOOKED_AT_MAX,
         )
+        following = None if page.next_after is None else _written(journal, page.next_after)
     return ShownStreams(
         streams=[
             ShownStream(
@@ -135,22 +145,35 @@ def streams(look: Look, asked: Parameters) -> ShownStreams:
             )
             for one in page.streams
         ],
-        next=None if page.next_after is None else _written(page.next_after),
+        next=following,
         looked_at=page.looked_at,
     )
 
 
-def _written(identity: UUID | str) -> str:
-    """An id for the address of the next page, which tells a UUID from the same text."""
-    return f"uuid:{identity}" if isinstance(identity, UUID) else f"text:{identity}"
+def _written(journal: Journal, identity: UUID | str) -> str:
+    """An id for the address of the next page, which tells a UUID from the same text.
+
+    For one that is too long for an address, a position at which it is found.
+    """
+    if isinstance(identity, UUID):
+        return f"uuid:{identity}"
+    if len(identity) <= _WRITTEN_CHARACTERS_MAX:
+        return f"text:{identity}"
+    found = find_stream(journal, identity)
+    assert found is not None  # it was just listed
+    return f"at:{found.first_position}"
 
 
-def _identity(written: str | None) -> UUID | str | None:
+def _identity(journal: Journal, written: str | None) -> UUID | str | None:
     if written is None:
         return None
     kind, _, text = written.partition(":")
     try:
-        return UUID(text) if kind == "uuid" else text
-    except ValueError:
+        if kind != "at":
+            return UUID(text) if kind == "uuid" else text
+        position = int(text)
+        found = next(journal.read(position, position)).record.originator_id
+    except (ValueError, StopIteration):
         message = f"after: expected `next` of the page before, found {written!r}"
         raise ArgumentError(message) from None
+    return found

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.inspection.aggregates import (
-    AggregateState,
-    NotThereError,
     changes_between,
     not_there,
     read_events,
-    read_state,
+    read_step,
 )
 from aurora_es.ui.shapes import (
     LISTED_CHARACTERS_MAX,
@@ -25,8 +23,6 @@ from aurora_es.ui.shapes import (
 )
 
 if TYPE_CHECKING:
-    from aurora_es.decoding import ApplicationDecoder
-    from aurora_es.journal.journal import Journal
     from aurora_es.ui.look import Look
     from aurora_es.ui.parameters import Parameters
 
@@ -113,8 +109,7 @@ def state(look: Look, asked: Parameters) -> ShownState:
         event = shown_event(made_by, look.decoder, characters_max=SHOWN_CHARACTERS_MAX)
         if look.decoder is None:
             return ShownState(version=version, event=event)
-        now = read_state(journal, identity, look.decoder, version=version)
-        earlier = _state_before(journal, identity, look.decoder, version)
+        earlier, now = read_step(journal, identity, look.decoder, version=version)
     before = {} if earlier is None else earlier.attributes
     changes = changes_between(before, now.attributes)
     return ShownState(
@@ -128,19 +123,6 @@ def state(look: Look, asked: Parameters) -> ShownState:
         ],
         changes_left_out=max(len(changes) - _CHANGES_MAX, 0),
     )
-
-
-def _state_before(
-    journal: Journal, identity: str, decoder: ApplicationDecoder, version: int
-) -> AggregateState | None:
-    """The aggregate at the last version below ``version``; None before its first event."""
-    found = next(read_events(journal, identity, until=version - 1, backwards=True, limit=1), None)
-    if found is None:
-        return None
-    try:
-        return read_state(journal, identity, decoder, version=found.record.originator_version)
-    except NotThereError:  # dropped by retention since it was found
-        return None
 
 
 def _value(value: object) -> ShownText | None:

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_es import Journal, Record
-from aurora_es.decoding import ApplicationLoadError, ReplayError, load_decoder
+from aurora_es.decoding import ApplicationDecoder, ApplicationLoadError, ReplayError, load_decoder
 from aurora_es.inspection.aggregates import (
     NotThereError,
     changes_between,
     read_events,
     read_state,
+    read_step,
 )
 from aurora_es.inspection.finding import find_journal, open_to_read
 from aurora_es.inspection.states import decode_state
@@ -95,6 +96,32 @@ def test_events_come_by_version_in_pages(tmp_path: Path) -> None:
         assert sum(1 for _ in read_events(journal, str(one))) == 1_501
 
 
+def test_a_step_is_replayed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both states are those of two replays, and each event is decoded once."""
+    (one,) = make_bank(tmp_path, accounts=1, credited=20)
+    decoder = load_decoder(APP, str(tmp_path))
+    decoded: list[int | None] = []
+
+    def counted(record: Record) -> Any:
+        decoded.append(record.originator_version)
+        return ApplicationDecoder.domain_event(decoder, record)
+
+    with looked_at(tmp_path) as journal:
+        states = [
+            None,
+            *(read_state(journal, str(one), decoder, version=at) for at in range(1, 22)),
+        ]
+        monkeypatch.setattr(decoder, "domain_event", counted)
+        for version in (1, 2, 21):
+            decoded.clear()
+            steps = read_step(journal, str(one), decoder, version=version)
+            assert steps == (states[version - 1], states[version])
+            assert decoded == list(range(1, version + 1))
+        assert read_step(journal, str(one), decoder)[1] == states[21]
+        with pytest.raises(NotThereError, match=r"expected version 30 .* up to 21"):
+            read_step(journal, str(one), decoder, version=30)
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     """An aggregate that nobody knows, and a version that is not reached."""
     (one,) = make_bank(tmp_path, accounts=1)
@@ -146,6 +173,9 @@ def test_a_projector_rebuilds_what_has_no_mutate(tmp_path: Path) -> None:
             read_state(journal, counter, load_decoder(APP, str(tmp_path)))
         decoder = load_decoder(APP, str(tmp_path), projector="tests.inspection.bank:project")
         assert read_state(journal, counter, decoder, version=3).attributes["count"] == 6
+        earlier, now = read_step(journal, counter, decoder, version=3)
+        assert earlier == read_state(journal, counter, decoder, version=2)
+        assert now.attributes["count"] == 6
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from aurora_es.moving import (
     TargetError,
     export_events,
     import_events,
+    library_tables,
     position_of_source_id,
 )
 from aurora_es.moving import postgres_database as postgres_module
@@ -47,7 +48,7 @@ def test_a_round_trip_through_postgres(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite to journals to PostgreSQL to journals: all is there, page by page."""
-    monkeypatch.setattr(postgres_module, "ROWS_MAX", 4)
+    monkeypatch.setattr(library_tables, "ROWS_MAX", 4)
     path = make_sqlite(tmp_path / "shop.db", events(18), snapshots=SNAPSHOTS, tracking=[("Up", 42)])
     first = import_events(SqliteFile(path), tmp_path / "a" / "Shop")
     second = export_events(tmp_path / "a" / "Shop", server.database())

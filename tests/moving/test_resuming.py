@@ -24,8 +24,8 @@ from aurora_es.moving import (
     TargetError,
     export_events,
     import_events,
+    library_tables,
     pages,
-    sqlite_file,
 )
 from aurora_es.moving import json_lines as json_lines_module
 from aurora_es.moving.journals import ApplicationJournals
@@ -67,7 +67,7 @@ class Interrupted(SqliteFile):
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pages, sqlite_file, json_lines_module):
+    for module in (pages, library_tables, json_lines_module):
         monkeypatch.setattr(module, "ROWS_MAX", 4)
 
 

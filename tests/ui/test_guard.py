@@ -120,6 +120,7 @@ def test_only_reading_is_possible(open_page: TestClient) -> None:
     """Every other method is refused before anything looks at it."""
     for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
         assert open_page.request(method, "/api/journals").status_code == 405
+        assert open_page.request(method, "/").status_code == 405
     for path in ("/", "/api/journals", "/api/live?journal=."):
         assert open_page.head(path).status_code == 200
 
@@ -174,6 +175,19 @@ def test_the_token_becomes_a_cookie_that_does_not_tell_it(guarded_page: TestClie
     assert "samesite=lax" in cookie
     assert TOKEN not in cookie
     assert guarded_page.get("/").status_code == 200  # the client keeps the cookie
+    assert guarded_page.get("/api/journals").status_code == 200
+
+
+def test_the_form_sends_the_token_as_a_body(guarded_page: TestClient) -> None:
+    """Addresses stand in histories and logs; a wrong, missing or endless one is asked for again."""
+    for form in ({"token": "wrong"}, {}, {"token": "x" * 5_000}, {"other": TOKEN}):
+        assert guarded_page.post("/", data=form).status_code == 401
+    assert guarded_page.post("/api/journals", data={"token": TOKEN}).status_code == 405
+    rebound = guarded_page.post("/", data={"token": TOKEN}, headers={"host": "evil.example"})
+    assert rebound.status_code == 421
+    response = guarded_page.post("/", data={"token": TOKEN})
+    assert (response.status_code, response.headers["location"]) == (303, "./")
+    assert TOKEN not in response.headers["set-cookie"]
     assert guarded_page.get("/api/journals").status_code == 200
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from aurora_es import Journal, StoredRecord
+from aurora_es import Journal, Record, StoredRecord, Sync
 from tests.ui.bank import Account
-from tests.ui.conftest import EVENTS
+from tests.ui.conftest import EVENTS, served
 from tests.ui.stores import account_id
 
 BANK = "Bank/events"
@@ -126,6 +127,40 @@ def test_streams_are_paged_and_found(client: TestClient, recorded: list[StoredRe
         assert stream["id"] == str(one)
 
 
+def test_streams_are_counted(client: TestClient, recorded: list[StoredRecord]) -> None:
+    """Each once, in whatever number of index runs it is."""
+    ids = {stored.record.originator_id for stored in recorded}
+    assert ask(client, "stream_count") == {"count": len(ids), "is_exact": True}
+
+
+def test_ids_too_long_for_an_address_stop_no_page(tmp_path: Path) -> None:
+    """Pages of streams go on behind them; those up to 4,000 characters are shown."""
+    ids = ["x" * 3_000, "y" * 4_000, "\N{GRINNING FACE}" * 4_000, "z" * 60_000, "short"]
+    with Journal.open(tmp_path / "events", sync=Sync.NEVER) as journal:
+        for one in ids:
+            journal.append(
+                [Record(topic="t", state=b"{}", originator_id=one, originator_version=1)]
+            )
+    with served(tmp_path) as (address, _), httpx2.Client(base_url=f"{address}api/") as visitor:
+
+        def answer(name: str, **parameters: object) -> Any:
+            query: Any = {"journal": "events"} | parameters
+            return visitor.get(name, params=query)
+
+        found: list[str] = []
+        page = answer("streams", limit=1).json()
+        while page["next"] is not None:
+            found += [one["id"] for one in page["streams"]]
+            page = answer("streams", limit=1, after=page["next"]).json()
+        assert sorted(found + [one["id"] for one in page["streams"]]) == sorted(ids)
+        for one in ids:
+            if len(one) <= 4_000:
+                assert answer("state", id=one, version=1).json()["version"] == 1
+        refused = answer("state", id="z" * 4_001)
+        assert refused.status_code == 400
+        assert "`aurora-es show` takes longer ones" in refused.json()["error"]["message"]
+
+
 def test_a_state_is_that_of_the_version_and_says_what_changed(client: TestClient) -> None:
     """The events folded by the application's class; what differs from the version before."""
     identity = str(account_id(0))
@@ -201,6 +236,8 @@ def test_lags_of_followers_and_receivers(client: TestClient) -> None:
         ("events", {"text": "x" * 1_001}, 400),
         ("event", {"position": EVENTS + 1}, 404),
         ("streams", {"after": "uuid:no"}, 400),
+        ("streams", {"after": "at:no"}, 400),
+        ("streams", {"after": f"at:{EVENTS + 1}"}, 400),
         ("aggregate", {"id": "nobody"}, 404),
         ("state", {"id": str(account_id(0)), "version": 1_000_000}, 404),
         ("state", {}, 400),

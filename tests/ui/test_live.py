@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ from aurora_es.inspection.selection import Filter
 from aurora_es.ui.live import _messages
 from aurora_es.ui.look import Look
 from aurora_es.weak_sets import members_of
-from tests.cli.support import writer
+from tests.cli.support import opened, started, writer
 from tests.ui.conftest import served
 
 SECONDS = 30.0
@@ -40,6 +42,11 @@ class Following:
             elif line.startswith("data: "):
                 return kind, json.loads(line.removeprefix("data: "))
         raise EOFError
+
+    def ended(self) -> None:
+        """Return when the server has said that no more will come; raises if it just went."""
+        for _ in self._lines:
+            pass
 
     def begun(self) -> None:
         """Return when the server follows."""
@@ -137,6 +144,29 @@ def test_who_follows_takes_no_thread(journal: Path) -> None:
         threads = re.search(r"Threads:\s+(\d+)", status)
         assert threads is not None
         assert int(threads[1]) <= 6
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["quiet", "busy"])
+def test_ctrl_c_ends_live_tails_in_order(
+    journal: Path,
+    is_busy: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """Each gets the end of its stream, at once; the terminal gets no traceback."""
+    with started("ui", journal, "--port", 0, "--json") as process, ExitStack() as stack:
+        address = json.loads(opened(process.stdout).readline())["address"]
+        pages = [stack.enter_context(following(address, after=0)) for _ in range(5)]
+        for page in pages:
+            page.next()
+        if is_busy:  # a message that no browser has read yet
+            with Journal.open(journal) as made:
+                made.append([Record(topic="new", state=b"x" * 1_000)] * 1_000)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+        assert time.monotonic() - begin < SECONDS / 2
+        assert opened(process.stderr).read() == ""
+        for page in pages:
+            page.ended()
 
 
 def test_who_leaves_is_followed_for_no_more(journal: Path) -> None:

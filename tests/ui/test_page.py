@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aurora_es import Journal, Record
 from aurora_es.decoding import load_decoder
 from aurora_es.inspection.aggregates import read_state
 from aurora_es.inspection.finding import open_to_read
+from aurora_es.inspection.streams import list_streams
+from tests.cli.support import run
 from tests.ui.browser import Watched, chromium, watched
 from tests.ui.conftest import served
 from tests.ui.stores import (
@@ -133,6 +137,50 @@ def test_the_slider_shows_each_version_and_what_changed(
     assert wide.complaints == []
 
 
+def test_who_steps_fast_asks_for_one_state_at_a_time(wide: Watched, address: str) -> None:
+    """What nobody looks at any more is not asked for: each takes a replay."""
+    page = wide.page
+    shown = wide.show(address, "aggregate", journal=BANK, id=str(account_id(0)), version=5)
+    asked: list[Any] = []
+
+    def hold(route: Any) -> None:
+        asked.append(route)
+
+    page.route("**/api/state?*", hold)
+    step = shown.get_by_role("button", name="Next version")
+    with page.expect_request("**/api/state?*"):
+        step.click()
+    for _ in range(19):
+        step.click()
+    assert len(asked) == 1
+    page.unroute("**/api/state?*")  # lets go on what is held
+    shown.locator(".json:has-text('\"version\": 25')").wait_for()
+    states = [url for url in wide.requests if "/api/state?" in url]
+    assert [url.rpartition("=")[2] for url in states] == ["5", "6", "25"]
+    assert wide.complaints == []
+
+
+def test_a_journal_that_is_not_there_is_not_another_one(wide: Watched, address: str) -> None:
+    """An address of a journal that has gone says so; one that is chosen then is shown."""
+    page = wide.page
+    wide.show(address, "events", journal="gone/events")
+    assert "has no journal gone/events now" in page.locator(".problem").inner_text()
+    assert page.locator(".event").count() == 0
+    page.locator("#journal").select_option(BANK)
+    wide.settled("events").locator(".event").first.wait_for()
+    assert wide.complaints == []
+
+
+def test_streams_are_counted_on_the_page(wide: Watched, address: str, root: Path) -> None:
+    """To three digits where they are many."""
+    tile = wide.show(address, "overview", journal=BANK).locator(".tile", has_text="Streams")
+    tile.get_by_text("≈").or_(tile.get_by_text(re.compile("^[0-9,]+$"))).wait_for()
+    with open_to_read(str(root / BANK)) as journal:
+        expected = sum(1 for _ in list_streams(journal))
+    found = int(re.sub("[^0-9]", "", tile.locator("dd").inner_text()))
+    assert abs(found - expected) < expected * 0.05
+
+
 def test_everything_can_be_reached_by_keyboard(wide: Watched, address: str) -> None:
     """The skip link, finding an id, the columns of a chart, and an event's details."""
     page = wide.page
@@ -230,6 +278,25 @@ def test_events_of_other_processes_appear_live(wide: Watched, address: str, root
     assert wide.complaints == []
 
 
+def test_a_hidden_tab_lets_go_and_catches_up(wide: Watched, address: str, root: Path) -> None:
+    """Six tabs that follow would leave no connection for a seventh one."""
+    page = wide.page
+    page.add_init_script(
+        "window.hide = (is) => { Object.defineProperty(document, 'hidden', {value: is, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); };"
+    )
+    shown = wide.show(address, "live", journal=BANK, id="00000000-0000-0000-0000-000000000007")
+    shown.locator(".live-status[data-good=y]").wait_for()
+    before = shown.locator(".event").count()
+    with page.expect_event("requestfailed", lambda request: "/api/live" in request.url):
+        page.evaluate("hide(true)")
+    append_deposit(root, before + 1)
+    page.evaluate("hide(false)")
+    shown.get_by_text("1 event since").wait_for()
+    shown.locator(".event").nth(before).wait_for()
+    assert wide.complaints == []
+
+
 def test_leaving_the_live_view_ends_following(wide: Watched, address: str) -> None:
     """And comes back as often as one likes."""
     wide.show(address, "lag", journal=BANK)
@@ -239,6 +306,28 @@ def test_leaving_the_live_view_ends_following(wide: Watched, address: str) -> No
         wide.page.get_by_role("link", name="Lag", exact=True).click()
         wide.settled("lag")
     assert wide.complaints == []
+
+
+def test_a_store_without_events_and_with_one(browser: Any, tmp_path: Path) -> None:
+    """Every view says that there is nothing, or shows the one; what comes is seen live."""
+    path = tmp_path / "Shop" / "events"
+    assert run("init", tmp_path, "--app", "Shop").returncode == 0
+    with served(tmp_path) as (address, _), watched(browser) as page:
+        for view in ("overview", "events", "streams", "storage"):
+            shown = page.show(address, view, journal="Shop/events")
+            assert "recorded yet" in shown.inner_text()
+        shown = page.show(address, "live", journal="Shop/events")
+        shown.locator(".live-status[data-good=y]").wait_for()
+        with Journal.open(path) as journal:
+            journal.append(
+                [Record(topic="t", state=b"{}", originator_id="one", originator_version=1)]
+            )
+        shown.locator(".event").wait_for()
+        for view in ("overview", "events", "streams", "storage", "aggregate"):
+            shown = page.show(address, view, journal="Shop/events", id="one")
+            assert "recorded yet" not in shown.inner_text()
+            assert not page.page.locator(".problem").count()
+        assert page.complaints == []
 
 
 def test_hostile_content_is_shown_and_does_nothing(browser: Any, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 const COUNT = new Intl.NumberFormat("en");
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 export const count = (number) => COUNT.format(number);
@@ -20,6 +20,9 @@ export function size(bytes) {
   return `${at === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${names[at]}`;
 }
 
+// A number that is known to about one percent.
+export const nearly = (number) => `≈ ${count(Number(number.toPrecision(3)))}`;
+
 export function rate(perSecond) {
   if (perSecond === null || perSecond === undefined) return "–";
   return perSecond >= 100 ? shortCount(perSecond) : perSecond.toFixed(perSecond >= 1 ? 1 : 3);
@@ -29,6 +32,12 @@ export function rate(perSecond) {
 export function time(text, { seconds = true } = {}) {
   if (!text) return "–";
   return `${text.slice(0, 10)} ${text.slice(11, seconds ? 23 : 16).replace(/Z$/, "")}`;
+}
+
+// Both ends of a stretch of time, as exactly as tells them apart.
+export function ends(first, last) {
+  const seconds = Date.parse(last) - Date.parse(first) < 3_600_000;
+  return [time(first, { seconds }), time(last, { seconds })];
 }
 
 export const clock = (text) => text.slice(11, 23).replace(/Z$/, "");

@@ -1,6 +1,6 @@
 // The frame of the page: which journal, which view, and keys.
 
-import { ask } from "./api.js";
+import { ask, Problem } from "./api.js";
 import { fill, h } from "./dom.js";
 import { address, problem } from "./parts.js";
 
@@ -27,10 +27,13 @@ async function show() {
     else tab.removeAttribute("aria-current");
   }
   main.setAttribute("aria-busy", "true");
+  const content = h("div", { class: `view view-${view}` });
   try {
-    known ??= await journals();
+    const name = parameters.get("journal");
+    // Journals come and go: they are looked for anew where they are listed, or one is missing.
+    if (view === "overview" || !isKnown(name)) known = await journals(signal);
     if (signal.aborted) return;
-    const journal = chosenJournal(parameters.get("journal"));
+    const journal = chosenJournal(name);
     chooser.value = journal ?? "";
     for (const tab of document.querySelectorAll("#tabs a")) {
       tab.setAttribute("href", address(tab.dataset.view, { journal }));
@@ -39,19 +42,19 @@ async function show() {
     if (signal.aborted) return;
     const title = view[0].toUpperCase() + view.slice(1);
     document.title = `${title} – ${journal ?? ""} – aurora_es`;
-    const content = h("div", { class: `view view-${view}` });
     fill(main, content);
     await render(content, { journal, parameters, signal, journals: known, go });
   } catch (error) {
     if (error.name === "AbortError") return;
-    (main.querySelector(".view") ?? fill(main)).append(problem(error));
+    if (!content.isConnected) fill(main, content);
+    content.append(problem(error));
   } finally {
     if (!signal.aborted) main.removeAttribute("aria-busy");
   }
 }
 
-async function journals() {
-  const found = await ask("journals");
+async function journals(signal) {
+  const found = await ask("journals", {}, signal);
   fill(chooser, ...found.journals.map(({ journal }) =>
     h("option", { value: journal }, journal === "." ? found.path.split("/").pop() : journal)));
   chooser.disabled = found.journals.length < 2;
@@ -62,10 +65,19 @@ async function journals() {
   return found;
 }
 
+function isKnown(name) {
+  return known !== null && (!name || known.journals.some((one) => one.journal === name));
+}
+
 // The one that is asked for; else events, if there are any, of the longest journal.
 function chosenJournal(name) {
+  if (name && isKnown(name)) return name;
+  if (name) {
+    chooser.disabled = false;
+    chooser.selectedIndex = -1;
+    throw new Problem("PathError", `${known.path} has no journal ${name} now; choose another one above.`, 404);
+  }
   const listed = known.journals;
-  if (listed.some((one) => one.journal === name)) return name;
   const length = (one) => one.summary.last_position ?? 0;
   const events = listed.filter((one) => /(^|\/)events$/.test(one.journal));
   const best = (events.length ? events : listed).toSorted((one, other) => length(other) - length(one));

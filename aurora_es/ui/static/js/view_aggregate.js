@@ -3,13 +3,14 @@
 import { ask } from "./api.js";
 import { dots } from "./charts.js";
 import { fill, h } from "./dom.js";
-import { colour, count, some, time } from "./format.js";
+import { colour, count, ends, some, time } from "./format.js";
 import { shownBlock } from "./json_text.js";
 import { address, card, empty, problem, topicTag } from "./parts.js";
 
 const LIMIT = 100;
 const QUIET = new Set(["version", "modified_on"]); // of every event
 const PAUSE_MS = 60; // while the slider is dragged
+const LONG_ID = 100; // may be taller than its room, which then can be scrolled with keys
 
 export async function render(root, { journal, parameters, signal, journals }) {
   const id = parameters.get("id") ?? "";
@@ -28,8 +29,8 @@ export async function render(root, { journal, parameters, signal, journals }) {
   const step = (by) => choose(Math.min(Math.max(state.version + by, line.first_version), line.last_version));
   fill(root,
     h("p", { class: "crumb" }, h("a", { href: address("streams", { journal }) }, "Streams")),
-    h("h1", { class: "id" }, id),
-    h("p", { class: "note" }, `${some(line.last_version - line.first_version + 1, "version", "versions")}, ${time(line.first_time, { seconds: false })} to ${time(line.last_time, { seconds: false })}. `,
+    h("h1", { class: "id", tabindex: id.length > LONG_ID ? "0" : null }, id),
+    h("p", { class: "note" }, `${some(line.last_version - line.first_version + 1, "version", "versions")}, ${ends(line.first_time, line.last_time).join(" to ")}. `,
       h("a", { href: address("events", { journal, id }) }, "Its events in the journal"), ", ",
       h("a", { href: address("live", { journal, id }) }, "live")),
     h("section", { class: "card slider" },
@@ -42,8 +43,8 @@ export async function render(root, { journal, parameters, signal, journals }) {
     h("div", { class: "timeline" }, card("Events", list), shown));
 
   let timer = 0;
-  let asking = null;
-  signal.addEventListener("abort", () => { clearTimeout(timer); asking?.abort(); });
+  let asking = false;
+  signal.addEventListener("abort", () => clearTimeout(timer));
   slider.addEventListener("input", () => {
     state.version = Number(slider.value);
     mark();
@@ -56,19 +57,31 @@ export async function render(root, { journal, parameters, signal, journals }) {
     slider.value = String(version);
     mark();
     history.replaceState(null, "", address("aggregate", { journal, id, version }));
-    asking?.abort();
-    asking = new AbortController();
-    const mine = asking;
+    // One at a time, then the one that is wanted by then: a long life takes long to replay, and a
+    // request that is no longer wanted would be answered all the same.
+    if (asking) return;
+    asking = true;
     shown.setAttribute("aria-busy", "true");
     try {
-      const found = await ask("state", { journal, id, version }, mine.signal);
+      let wanted;
+      do {
+        wanted = state.version;
+        await look(wanted);
+      } while (wanted !== state.version && !signal.aborted);
+    } finally {
+      asking = false;
+      shown.removeAttribute("aria-busy");
+    }
+  }
+
+  async function look(version) {
+    try {
+      const found = await ask("state", { journal, id, version }, signal);
       fill(shown, ...stateParts(found, journals.app));
       if (!state.events.some((event) => event.version === version)) await load(version);
       mark();
     } catch (error) {
       if (error.name !== "AbortError") fill(shown, problem(error));
-    } finally {
-      if (mine === asking) shown.removeAttribute("aria-busy");
     }
   }
 
@@ -102,7 +115,7 @@ export async function render(root, { journal, parameters, signal, journals }) {
       time: event.time, kind: colour(event.topic), selected: event.version === state.version,
       label: `${event.version}: ${event.topic} ${event.time}`, choose: () => choose(event.version),
     })), { first: all.at(-1).time, last: all[0].time, label: "When these events were recorded" }),
-    h("div", { class: "axis" }, h("span", {}, time(all.at(-1).time, { seconds: false })), h("span", {}, time(all[0].time, { seconds: false }))));
+    h("div", { class: "axis" }, ...ends(all.at(-1).time, all[0].time).map((end) => h("span", {}, end))));
   }
 
   await load(state.version);
@@ -119,7 +132,7 @@ function stateParts(found, app) {
     parts.push(card("What changed", changeTable(found)));
     parts.push(card(found.kind ?? "Discarded", shownBlock(found.attributes, paths)));
   }
-  parts.push(card("The event", h("p", {}, topicTag(found.event.topic), " ",
+  parts.push(card("The event", h("p", { class: "made-by" }, topicTag(found.event.topic), " ",
     h("time", { datetime: found.event.time }, time(found.event.time)), ` at position ${count(found.event.position)}`),
   shownBlock(found.event.state)));
   return parts;

@@ -43,8 +43,8 @@ export async function render(root, { journal, parameters, signal, go }) {
   function end(found, next, lookedAt) {
     const shown = list.children.length;
     const isSearch = filters.text !== "";
-    status.textContent = `${some(shown, "event", "events")}${isSearch ? ` found in ${count(lookedAt)} looked at` : ""}; the journal holds ${count(found.first_position)} to ${count(found.last_position)}.`;
-    if (!shown && next === null) fill(list, empty("No event passes these filters."));
+    status.textContent = `${some(shown, "event", "events")}${isSearch ? ` found in ${count(lookedAt)} looked at` : ""}; ${found.last_position ? `the journal holds ${count(found.first_position)} to ${count(found.last_position)}` : "the journal is empty"}.`;
+    if (!shown && next === null) fill(list, empty(found.last_position ? "No event passes these filters." : "Nothing was recorded yet."));
     if (shown < LIMIT && next !== null) {
       fill(foot, h("button", { type: "button", onclick: () => attempt(more(next, lookedAt)) }, "Look further"));
       return;
@@ -96,7 +96,7 @@ function filterForm(journal, filters, go) {
     h("a", { class: "button", href: address("events", { journal }) }, "Clear")),
   h("details", { class: "more", open: isNarrowed }, h("summary", {}, "Id, positions, times"),
     h("div", { class: "filters" },
-      field("Aggregate id", input("id", { placeholder: "any" })),
+      field("Aggregate id", input("id", { placeholder: "any", maxlength: "4000" })),
       field("From position", input("start", { inputmode: "numeric", pattern: "[0-9]{1,18}" })),
       field("To position", input("stop", { inputmode: "numeric", pattern: "[0-9]{1,18}" })),
       field("Since", input("since", { placeholder: "2026-11-25T20:00:00Z" })),

@@ -25,31 +25,49 @@ export async function render(root, { journal, parameters, signal, go }) {
   // Begins with the newest ones, and follows from where these were read.
   const newest = await ask("events", { journal, ...filters, limit: ROWS_AT_FIRST }, signal);
   list.append(...newest.events.map((event) => eventRow(journal, event, { timeOnly: true })));
-  const source = follow({ journal, ...filters, after: newest.last_position });
+  let position = newest.last_position;
+  let source = null;
   const told = (text, isGood) => {
     status.textContent = text;
     status.dataset.good = isGood ? "y" : "n";
   };
   const tell = () => told(`Following: ${some(seen, "event", "events")} since you came${skipped ? `, ${count(skipped)} skipped: faster than a page can show` : ""}.`, true);
-  source.addEventListener("open", tell);
-  source.addEventListener("error", () => {
+  // Browsers allow six connections to one address, over all tabs: a hidden one lets go of its own,
+  // and goes on where it was when somebody looks at it again.
+  const connect = () => {
+    source?.close();
+    source = null;
+    if (document.hidden || signal.aborted) return;
+    source = follow({ journal, ...filters, after: position });
+    source.addEventListener("open", tell);
+    source.addEventListener("error", lost);
+    source.addEventListener("problem", refuse);
+    source.addEventListener("events", take);
+  };
+  document.addEventListener("visibilitychange", connect, { signal });
+
+  function lost(event) {
+    if (event.target !== source) return;
     if (source.readyState === EventSource.CLOSED) told("Ended: aurora-es ui refuses, or has ended. Reload to try again.", false);
     else told("Connection lost, trying again …", false);
-  });
-  source.addEventListener("problem", (message) => {
+  }
+
+  function refuse(message) {
     const found = JSON.parse(message.data);
-    source.close();
+    source?.close();
     told(`${found.kind}: ${found.message}`, false);
-  });
-  source.addEventListener("events", (message) => {
+  }
+
+  function take(message) {
     const found = JSON.parse(message.data);
+    position = found.position;
     seen += found.events.length;
     skipped += found.skipped;
     counts[SECONDS - 1] += found.events.length + found.skipped;
     waiting = [...waiting, ...found.events].slice(-ROWS_MAX);
     if (!isPaused) requestAnimationFrame(flush);
     tell();
-  });
+  }
 
   function flush() {
     if (isPaused || !waiting.length) return;
@@ -73,8 +91,9 @@ export async function render(root, { journal, parameters, signal, go }) {
   draw(spark, counts);
   signal.addEventListener("abort", () => {
     clearInterval(timer);
-    source.close();
+    source?.close();
   });
+  connect();
 }
 
 function draw(canvas, counts) {

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { bar, columns } from "./charts.js";
 import { fill, h } from "./dom.js";
-import { ago, colour, count, rate, shortCount, size, some, time, topicName } from "./format.js";
+import { ago, colour, count, ends, nearly, rate, shortCount, size, some, time, topicName } from "./format.js";
 import { address, card, empty, problem, table, tile } from "./parts.js";
 
 const TOPICS_SHOWN = 12;
@@ -26,11 +26,18 @@ export async function render(root, { journal, signal, journals }) {
       if (error.name !== "AbortError") fill(room, problem(error));
     }
   };
+  let counted = null;
   await Promise.all([
-    part(tiles, "statistics", {}, (found) => statisticTiles(found, listed.summary, journal)),
+    part(tiles, "statistics", {}, (found) => {
+      const streams = h("span", {}, found.originators === null ? "…" : count(found.originators));
+      // Sealed segments tell which streams they have, and not how many are in none before.
+      if (found.originators === null) counted = part(streams, "stream_count", {}, streamCount);
+      return statisticTiles(found, listed.summary, h("a", { href: address("streams", { journal }) }, streams));
+    }),
     part(rates.lastChild, "rates", { buckets: STRETCHES }, (found) => rateChart(found, journal)),
     part(topics.lastChild, "topics", {}, (found) => topicBars(found, journal)),
   ]);
+  await counted;
 }
 
 function summaryTiles(summary) {
@@ -44,18 +51,19 @@ function summaryTiles(summary) {
   ];
 }
 
-function statisticTiles(found, summary, journal) {
-  // Sealed segments tell which streams they have, and not how many are in none before.
-  const streams = found.originators === null
-    ? [h("a", { href: address("streams", { journal }) }, "Browse"), " too many to count at once"]
-    : [count(found.originators), ""];
+function streamCount(found) {
+  return found.is_exact ? count(found.count) : nearly(found.count);
+}
+
+function statisticTiles(found, summary, streams) {
+  const files = [some(summary.segment_count, "segment", "segments")];
+  if (found.runs) files.push(some(found.runs, "index run", "index runs"));
   return [
     tile("Events", count(found.events), ` in ${some(found.last_commit, "commit", "commits")}`),
-    tile("Streams", ...streams),
+    tile("Streams", streams),
     tile("Last commit", found.last_timestamp ? ago(found.last_timestamp) : "never",
       found.last_timestamp ? ` ${time(found.last_timestamp, { seconds: false })}` : ""),
-    tile("On disk", size(summary.size_on_disk_bytes),
-      ` ${some(summary.segment_count, "segment", "segments")}, ${some(found.runs, "index run", "index runs")}`),
+    tile("On disk", size(summary.size_on_disk_bytes), ` ${files.join(", ")}`),
     tile("Safe on disk", found.durable ? "all" : `all but ${size(found.unsynced_bytes)}`, ` sync ${found.sync}`),
     tile("Epoch", count(found.epoch), found.recoveries ? ` ${some(found.recoveries, "recovery", "recoveries")} seen` : " no recovery seen"),
   ];
@@ -63,16 +71,21 @@ function statisticTiles(found, summary, journal) {
 
 function rateChart(buckets, journal) {
   if (!buckets.length) return empty("Nothing was recorded yet.");
+  const [first, last] = [buckets[0].start, buckets.at(-1).end];
+  const bucketMs = (Date.parse(last) - Date.parse(first)) / buckets.length;
+  const isSlow = bucketMs >= 1000; // a rate per second says little of what took less
   const items = buckets.map((bucket) => ({
     value: bucket.record_count,
-    label: `${time(bucket.start, { seconds: false })} to ${time(bucket.end, { seconds: false })}: ${count(bucket.record_count)} events, ${rate(bucket.records_per_second)} per second`,
+    label: `${ends(bucket.start, bucket.end).join(" to ")}: ${some(bucket.record_count, "event", "events")}${isSlow ? `, ${rate(bucket.records_per_second)} per second` : ""}`,
     href: address("events", { journal, since: bucket.start, until: bucket.end, order: "oldest" }),
   }));
-  const highest = Math.max(...buckets.map((bucket) => bucket.records_per_second));
+  const highest = isSlow
+    ? `Up to ${rate(Math.max(...buckets.map((bucket) => bucket.records_per_second)))} events per second.`
+    : `Up to ${some(Math.max(...buckets.map((bucket) => bucket.record_count)), "event", "events")} in ${bucketMs < 1 ? "less than a millisecond" : `${bucketMs.toFixed(0)} ms`}.`;
   return columns(items, {
-    hint: `Up to ${rate(highest)} events per second. Choose a column to see its events.`,
+    hint: `${highest} Choose a column to see its events.`,
     label: "Events over time; arrow keys walk, Enter shows them",
-    ends: [time(buckets[0].start, { seconds: false }), time(buckets.at(-1).end, { seconds: false })],
+    ends: ends(first, last),
   });
 }
 

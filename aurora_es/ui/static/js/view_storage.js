@@ -21,11 +21,11 @@ export async function render(root, { journal, signal }) {
   fill(root, h("h1", {}, "Storage"),
     card("Segments and index runs along the journal",
       h("ul", { class: "legend" }, ...tiers.map((tier) => h("li", {}, h("span", { class: `swatch ${tier}` }), h("strong", {}, tier), ` ${TIERS[tier]}`))),
-      strips([...segmentRows(shown), ...runRows(picture.runs)], {
+      shown.length === 0 ? empty("Nothing was recorded yet.") : [strips([...segmentRows(shown), ...runRows(picture.runs)], {
         first, last: picture.last_position,
         label: `${some(shown.length, "segment", "segments")} and ${some(picture.runs.length, "index run", "index runs")} by position`,
       }),
-      h("div", { class: "axis" }, h("span", {}, `position ${count(first)}`), h("span", {}, count(picture.last_position)))),
+      h("div", { class: "axis" }, h("span", {}, `position ${count(first)}`), h("span", {}, count(picture.last_position)))]),
     card("Size by kind", kinds(picture.size_by_kind_bytes)),
     card("Segments", segmentTable(journal, picture.segments, leftOut)));
 }
@@ -71,7 +71,7 @@ function segmentTable(journal, segments, leftOut) {
       h("td", {}, h("span", { class: `swatch ${one.state}` }), one.state ?? "unknown"),
       h("td", { class: "number" }, records ? h("a", { href: address("events", { journal, start: one.base_position, stop: one.last_position, order: "oldest" }) }, range) : "empty"),
       h("td", { class: "number" }, size(one.size_bytes)),
-      h("td", { class: "number" }, records ? `${(one.size_bytes / records).toFixed(0)} B` : "–"),
+      h("td", { class: "number" }, records ? size(Math.round(one.size_bytes / records)) : "–"),
       h("td", {}, time(one.first_timestamp, { seconds: false })),
       h("td", {}, time(one.last_timestamp, { seconds: false })));
   });

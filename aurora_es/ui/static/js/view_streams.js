@@ -40,7 +40,7 @@ export async function render(root, { journal, parameters, signal, go }) {
         h("button", { type: "button", onclick: () => attempt(page(streams, next, lookedAt)) }, "Look further"));
       return;
     }
-    fill(room, streams.length ? card("", list(journal, streams)) : empty("No stream passes these filters."), pager({
+    fill(room, streams.length ? card("", list(journal, streams)) : empty(prefix || firstTopic ? "No stream passes these filters." : "No stream was recorded yet."), pager({
       labels: ["Back", "On"],
       text: `page ${count(trail.length + 1)}`,
       newer: trail.length ? () => { after = trail.pop(); attempt(page()); } : null,
@@ -67,7 +67,7 @@ function form(journal, prefix, firstTopic, go) {
       go("streams", { journal, ...Object.fromEntries(new FormData(event.target)) });
     },
   },
-  field("Id, or how it begins", h("input", { name: "prefix", value: prefix, type: "search", autocomplete: "off", spellcheck: "false", maxlength: "1000" })),
+  field("Id, or how it begins", h("input", { name: "prefix", value: prefix, type: "search", autocomplete: "off", spellcheck: "false", maxlength: "4000" })),
   field("First topic", h("input", { name: "first_topic", value: firstTopic, placeholder: "any", autocomplete: "off", spellcheck: "false", maxlength: "1000" })),
   h("div", { class: "buttons" }, h("button", { type: "submit", class: "strong" }, "Find"),
     h("a", { class: "button", href: address("streams", { journal }) }, "Clear")));
