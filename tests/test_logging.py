@@ -17,7 +17,9 @@ import pytest
 
 from aurora_es import Journal, PoisonedHandleError, RollCycle, Sync
 from aurora_es.format.names import LOCK
+from aurora_es.journal import spawn
 from aurora_es.journal.background import work
+from aurora_es.journal.spawn import start_background_run
 from tests.face.support import Script, factory_on
 from tests.journal.support import (
     ScriptedFiles,
@@ -144,6 +146,26 @@ def test_a_roll_that_another_has_begun(tmp_path: Path, records: Records) -> None
     open_with(path).close()
     expected = f"{path}: the roll of an interrupted writer finished: segment 2 begins at position 2"
     assert records.take() == [("WARNING", expected)]
+
+
+def test_a_background_run_that_fails(tmp_path: Path, records: Records) -> None:
+    """It has nobody to tell, so whoever started it logs how it ended, with the next one."""
+    path = str(tmp_path / "j")
+    with open_with(path, roll_cycle=RollCycle.events(1)) as journal:
+        for _ in range(2):
+            journal.append([message()])
+    patch(segment_paths(tmp_path / "j")[0], 100, b"rot")
+    records.take()
+
+    def run() -> None:
+        assert start_background_run(path)
+        os.waitid(os.P_PID, spawn._running[path], os.WEXITED | os.WNOWAIT)
+
+    run()
+    assert records.take() == []
+    run()
+    failed = f"{path}: a background run ended with exit code 1; run aurora-es verify"
+    assert records.take() == [("WARNING", failed)]
 
 
 def test_a_failed_sync(tmp_path: Path, records: Records) -> None:

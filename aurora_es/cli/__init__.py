@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 
 _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra [cli] brings in
@@ -21,6 +22,10 @@ def main() -> None:
         )
         print(message, file=sys.stderr)
         sys.exit(1)
+    # Closed by whoever started us (`>&-`): what is printed is not wanted, and no file that is opened
+    # later may get its number.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no failure

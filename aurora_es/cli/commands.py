@@ -30,7 +30,7 @@ from aurora_es.cli import (
 from aurora_es.cli.arguments import AsJson, PathToLookAt, PathToRead, epilog, parsed_time
 from aurora_es.cli.endings import EXIT_CODES_HELP, errors_told, fail, tell
 from aurora_es.cli.finding import find_journal, find_journals, open_to_read
-from aurora_es.cli.help import finish_help
+from aurora_es.cli.help import finish
 from aurora_es.cli.rendering import print_details, print_position, print_summaries
 from aurora_es.inspection.overview import inspect, survey
 from aurora_es.journal.journal import Journal
@@ -242,4 +242,4 @@ def _open(path: str) -> Journal:
     return open_to_read(find_journal(os.path.abspath(path)))
 
 
-finish_help(app)  # behind the last command
+finish(app)  # behind the last command

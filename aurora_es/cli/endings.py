@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,6 +30,8 @@ EXIT_CODES_HELP = (
     " needs recovery, or took back commits while it was read; 4 a part could not be checked."
 )
 _DAMAGES = (CorruptionError, NeedsRecoveryError, HistoryChangedError)
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -43,6 +47,17 @@ def errors_told() -> Iterator[None]:
         raise typer.Exit(0) from None
     except (AuroraError, OSError) as error:
         fail(error)
+
+
+def ending_well(command: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """``command``, with ``errors_told`` around all of it: where it only prints, output may fail."""
+
+    @functools.wraps(command)
+    def ended(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        with errors_told():
+            return command(*arguments, **options)
+
+    return ended
 
 
 def fail(*errors: Exception) -> None:

@@ -229,9 +229,16 @@ def _yes_or_no(durable: bool | None) -> str:
     return "yes" if durable else "not yet"
 
 
+class _Console(Console):
+    """A console that leaves it to the command what a closed pipe means; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console_of() -> Console:
     """A console at which nothing that a store holds means anything."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return _Console(markup=False, highlight=False, emoji=False)
 
 
 def print_all(*renderables: RenderableType) -> None:
@@ -241,7 +248,7 @@ def print_all(*renderables: RenderableType) -> None:
         for renderable in renderables:
             console.print(renderable)
         return
-    console = Console(
+    console = _Console(
         markup=False, highlight=False, emoji=False, width=_PIPE_WIDTH, force_terminal=False
     )
     with console.capture() as captured:

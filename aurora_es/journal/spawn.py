@@ -4,7 +4,8 @@ Theory of operation: ``posix_spawn`` of a new interpreter, never a fork: a child
 process may not take locks, and a spawned multiprocessing child would import the user's main module.
 The child has a process group of its own, so that Ctrl-C in a terminal does not reach it. One runs
 for each journal at a time; a finished one is reaped when the next is started, or by the system when
-this process ends.
+this process ends. It has no stderr, which would be the user's, and no handlers of the application's
+logging; so that it cannot fail again and again unnoticed, whoever reaps it logs how it ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
+
+from aurora_es.journal.logs import logger
 
 _FALSE = frozenset({"n", "no", "f", "false", "off", "0"})
 _running: dict[str, int] = {}  # path of a journal -> process id; changed under the lock
@@ -51,9 +54,16 @@ def _is_running(path: str) -> bool:
     if pid is None:
         return False
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
+        ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return False  # reaped by somebody else's waitpid(-1)
+    if ended and status:
+        logger.warning(
+            "%s: a background run ended with exit code %d; run aurora-es verify",
+            path,
+            os.waitstatus_to_exitcode(status),
+        )
+    return not ended
 
 
 def _forget_after_fork() -> None:

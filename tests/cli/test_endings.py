@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -17,6 +18,7 @@ import typer.main
 
 from aurora_es.cli.commands import app
 from tests.cli.support import (
+    COMMAND,
     call,
     damage,
     environment,
@@ -232,6 +234,93 @@ def test_help_names_every_command_and_option(
             assert text in shown
     overview = run("--help", COLUMNS="200").stdout
     assert all(re.search(rf"^. {name} ", overview, re.MULTILINE) for name in ALL_COMMANDS)
+
+
+def test_help_fits_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 40 columns no option's name is cut, and no flag seems to want a value."""
+    monkeypatch.setenv("COLUMNS", "40")
+    for names, command in commands_of(typer.main.get_command(app)):
+        call(*names, "--help")
+        shown = capsys.readouterr().out
+        assert "<bool>" not in shown
+        for option in (one for parameter in command.params for one in parameter.opts):
+            assert not option.startswith("--") or re.search(
+                rf"^ +(-\w, )?{option}\b", shown, re.MULTILINE
+            )
+        assert max(map(len, shown.splitlines())) < 50  # where names leave no room for words
+    for group in ((), ("queue",), ("import",), ("projection",)):
+        call(*group, "--help")
+        assert "<bool>" not in capsys.readouterr().out
+
+
+def test_panels_are_for_the_commands_at_the_top(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is in a group stays together, though a command at the top has the same name."""
+    for group in ("queue", "projection"):
+        call(group, "--help")
+        shown = capsys.readouterr().out
+        assert "Commands" in shown
+        assert "─ Look after" not in shown
+        assert "─ Is it well?" not in shown
+
+
+def _outputs(path: Path) -> list[tuple[object, ...]]:
+    """One of every way to print: records, lists, tables, JSON, and what was done."""
+    return [
+        *((command, path) for command in ("info", "ls", "stats", "cat", "streams", "verify")),
+        *((command, path, "--json") for command in ("ls", "stats")),
+        ("show", path, "cargo-7"),
+        ("doctor", path.parents[1]),
+        ("seal", path),
+    ]
+
+
+def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """As on a full disk: exit code 1 and one paragraph, also where a command only prints."""
+    for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [*COMMAND, *map(str, arguments)],
+                env=environment(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (
+            1,
+            "aurora-es: output: No space left on device\n",
+        ), arguments
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_closed_streams_are_no_failure(tmp_path: Path, closed: str) -> None:
+    """Whoever closes an output does not want it; files do not get its number either."""
+    for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
+        line = f"{shlex.join([*COMMAND, *map(str, arguments)])} {closed}"
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert bool(done.stdout) == (closed == "2>&-")
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    """As with ``| head -0``: nothing is said, and the exit code is 0, tables included."""
+    for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            env=environment(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
 
 
 def test_the_installed_script_is_the_same_command() -> None:
