@@ -94,33 +94,36 @@ def _checked_extras(
     return tuple(tags), None if event_uuid is None else event_uuid.bytes, record.metadata
 
 
-def check_metadata(metadata: object) -> None:
-    """Raise ArgumentError unless ``metadata`` can be written and read again unchanged."""
+def check_metadata(metadata: object, name: str = "metadata") -> None:
+    """Raise ArgumentError unless ``metadata`` can be written and read again unchanged.
+
+    ``name`` is what the caller's users call it.
+    """
     if type(metadata) is not dict:
-        message = f"metadata: expected a dict, found {metadata!r}; nothing was written"
+        message = f"{name}: expected a dict, found {metadata!r}; nothing was written"
         raise ArgumentError(message)
-    _check_metadata_value(metadata, METADATA_DEPTH_MAX)
+    _check_metadata_value(metadata, METADATA_DEPTH_MAX, name)
 
 
-def _check_metadata_value(value: object, depth: int) -> None:
+def _check_metadata_value(value: object, depth: int, name: str) -> None:
     kind = type(value)
     if kind in _METADATA_SCALARS:
         return
     if depth == 0:
-        message = f"metadata: at most {METADATA_DEPTH_MAX} levels, found more; nothing was written"
+        message = f"{name}: at most {METADATA_DEPTH_MAX} levels, found more; nothing was written"
         raise TooLargeError(message)
     if isinstance(value, dict) and kind is dict:
         for key, item in value.items():
             if type(key) is not str:
-                message = f"metadata: expected keys of type str, found {key!r}; nothing was written"
+                message = f"{name}: expected keys of type str, found {key!r}; nothing was written"
                 raise ArgumentError(message)
-            _check_metadata_value(item, depth - 1)
+            _check_metadata_value(item, depth - 1, name)
     elif isinstance(value, list | tuple) and kind in {list, tuple}:
         for item in value:
-            _check_metadata_value(item, depth - 1)
+            _check_metadata_value(item, depth - 1, name)
     else:
         message = (
-            "metadata: expected None, bool, int, float, str, bytes, lists and dictionaries, found"
+            f"{name}: expected None, bool, int, float, str, bytes, lists and dictionaries, found"
             f" {value!r}; nothing was written"
         )
         raise ArgumentError(message)

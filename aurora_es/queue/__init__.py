@@ -13,6 +13,7 @@ from aurora_es.queue.named_receiver import NamedReceiver
 from aurora_es.queue.queue import Queue
 from aurora_es.queue.queue_errors import (
     CursorMovedError,
+    LeaseLostError,
     MessageEncodingError,
     MessageTooLargeError,
     MessageTypeError,
@@ -39,6 +40,7 @@ __all__ = [
     "CompressionFormat",
     "CursorMovedError",
     "GroupReceiver",
+    "LeaseLostError",
     "Message",
     "MessageEncodingError",
     "MessageTooLargeError",

@@ -12,6 +12,9 @@ happens only while nothing is with the thread.
 Cancellation: a future that is cancelled before the thread takes its entry takes it back. Later the
 entry is written whole, whether anybody still waits for it or not.
 
+One entry that cannot be written (headers that no record can hold) refuses nobody else: what was joined
+to one commit with it is then appended entry by entry.
+
 Concurrency: attributes belong to the thread of the loop; the thread sees the inbox only.
 """
 
@@ -24,8 +27,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import LockTimeoutError
-from aurora_es.queue.queue_errors import QueueClosedError
+from aurora_es.errors import ArgumentError, LockTimeoutError, TooLargeError
+from aurora_es.queue.queue_errors import QueueClosedError, other_loop
 from aurora_es.queue.queue_logs import logger
 
 if TYPE_CHECKING:
@@ -38,6 +41,13 @@ UNSYNCED_BYTES_MAX_DEFAULT = 8 << 20
 _COMMIT_BYTES_MAX = 4 << 20  # what is joined to one commit; a single call may exceed it
 _ROW_OVERHEAD_BYTES = 64
 NOBODY: Identity = (None, None)  # of a record without originator
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None  # between two runs of the loop
 
 
 class Entry:
@@ -117,14 +127,16 @@ class Appender:
     ) -> asyncio.Future[int]:
         """Hand over to the thread; the future gives the first position when it is durable.
 
-        Raises QueueClosedError behind ``stop``, and ForkedHandle in the child of a fork, where
-        there is no such thread.
+        Raises QueueClosedError behind ``stop``, QueueError in another event loop, and ForkedHandle
+        in the child of a fork, where there is no such thread.
         """
         if self._stopped:
             message = f"{self.journal.handle.path}: the queue was closed; open it again"
             raise QueueClosedError(message)
         if self.journal.handle.forked:
             self.journal.handle.check_usable()
+        if _running_loop() not in {None, self._loop}:
+            raise other_loop(self.journal.handle.path)
         future: asyncio.Future[int] = self._loop.create_future()
         entry = Entry(rows, identities, size_bytes, future)
         if self._thread is None:
@@ -151,6 +163,10 @@ class Appender:
             if self._unsynced_bytes < self._unsynced_bytes_max:
                 return
 
+    def pass_room_on(self) -> None:
+        """Let the next one have the room that was given to who has no use for it any more."""
+        self._give_room()
+
     async def drain(self) -> None:
         """Return when everything is written that was handed over before."""
         if self._unfinished:
@@ -161,6 +177,11 @@ class Appender:
         self._stopped = True
         if self._thread is not None:
             self._inbox.put(None)
+
+    def join(self) -> None:
+        """Wait until the thread has ended behind ``stop``; in any thread but that of the loop."""
+        if self._thread is not None and self._thread.ident is not None:
+            self._thread.join()
 
     def _start(self) -> None:
         self._thread = threading.Thread(
@@ -226,12 +247,7 @@ def _append_all(inbox: _Inbox, journal: Journal, tell: Callable[[list[Entry]], N
     held: Entry | None = None
     while (entry := held or inbox.get()) is not None:
         entries, held, ended = _take(inbox, entry)
-        try:
-            _append(journal, entries)
-        except BaseException as error:  # noqa: BLE001 - its own caller gets it, whatever it is
-            for taken in entries:
-                if taken.rows:  # who only drains is not concerned
-                    taken.error = error
+        _append_or_refuse(journal, entries)
         tell(entries)
         if ended:
             return
@@ -250,6 +266,25 @@ def _take(inbox: _Inbox, first: Entry) -> tuple[list[Entry], Entry | None, bool]
         entries.append(entry)
         size += entry.size_bytes
     return entries, None, False
+
+
+def _append_or_refuse(journal: Journal, entries: list[Entry]) -> None:
+    try:
+        _append(journal, entries)
+    except (ArgumentError, TooLargeError) as error:  # of one of them, or of all together
+        if len(entries) > 1:
+            for entry in entries:
+                _append_or_refuse(journal, [entry])
+        else:
+            _refuse(entries, error)
+    except BaseException as error:  # noqa: BLE001 - its own caller gets it, whatever it is
+        _refuse(entries, error)
+
+
+def _refuse(entries: list[Entry], error: BaseException) -> None:
+    for entry in entries:
+        if entry.rows:  # who only drains is not concerned
+            entry.error = error
 
 
 def _append(journal: Journal, entries: list[Entry]) -> None:

@@ -26,6 +26,7 @@ from aurora_es.errors import (
     StorageError,
     TruncatedError,
 )
+from aurora_es.format.limits import RECORD_BYTES_MAX
 from aurora_es.format.payload import UNDECODABLE
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.catch_up import refresh
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from aurora_es.queue.reader import Target
 
 STATE_EVERY_RECORDS = 1_000
+STATE_BYTES_MAX = RECORD_BYTES_MAX - (1 << 16)
 NAME_BYTES_MAX = 200
 _SEALED_MIN = 2  # the newest sealed segment always stays
 
@@ -73,6 +75,7 @@ class CursorLog:
         self.lock = threading.RLock()
         self._state: CursorState | None = None
         self._state_position = 0  # of the newest record of the folded state
+        self._too_large_at = 0  # what was known when the folded state was last too large
 
     def refresh(self) -> CursorState:
         """Fold what is new, and return the state; the caller holds ``lock`` while it looks at it.
@@ -168,12 +171,24 @@ class CursorLog:
         """The folded state, ready to be appended, where it is due; a conflict may be ignored."""
         with self.lock:
             newest = self.journal.handle.state.index.position  # what this process knows of
-            if newest - self._state_position < STATE_EVERY_RECORDS:
+            if newest - max(self._state_position, self._too_large_at) < STATE_EVERY_RECORDS:
                 return None
             state = self.refresh()
             if state.as_of - self._state_position < STATE_EVERY_RECORDS:
                 return None
-            return state_draft(encode_state(state), state.state_version + 1)
+            encoded = encode_state(state)
+            if len(encoded) > STATE_BYTES_MAX:
+                # It would be refused. Until there is less, cursors are folded from the last one on.
+                self._too_large_at = newest
+                logger.warning(
+                    "%s: what is known of all names takes %d bytes, and at most %d can be appended"
+                    " at once, so old cursors stay (aurora-es queue parked shows what is put aside)",
+                    self.journal.handle.path,
+                    len(encoded),
+                    STATE_BYTES_MAX,
+                )
+                return None
+            return state_draft(encoded, state.state_version + 1)
 
     def begin(self, name: str, kind: str, start: Target) -> Draft | None:
         """What to append, and to sync, so that ``name`` can be used; None if it is in use.

@@ -27,14 +27,16 @@ from aurora_es.queue.cursor_records import (
     name_id,
     versioned_draft,
 )
-from aurora_es.queue.cursor_state import Parked, choose, next_time
+from aurora_es.queue.cursor_state import HELD_MAX, Parked, choose, is_full, next_time
 from aurora_es.queue.messages import message_of
+from aurora_es.queue.queue_errors import LeaseLostError, ReceiveTimeoutError
 from aurora_es.queue.queue_logs import logger
 from aurora_es.queue.reader import START, MessageReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aurora_es.queue.cursor_state import NameState
     from aurora_es.queue.cursors import CursorLog
     from aurora_es.queue.messages import Message
     from aurora_es.queue.reader import Target
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 VISIBILITY_SECONDS_DEFAULT = 30.0
 ATTEMPTS_MAX_DEFAULT = 5
 _REASON_CHARACTERS_MAX = 1_000
+_FULL = (
+    f"{HELD_MAX:,} messages are with members, wait for another attempt, or for an earlier one of"
+    " their key; no new ones are looked at until some of these are done"
+)
 
 
 class GroupMember:
@@ -77,6 +83,7 @@ class GroupMember:
         self._reader = MessageReader(log.messages, START)
         self._id = f"{os.getpid()}-{self._effects.random_bytes(8).hex()}"
         self._claims = 0
+        self._was_full = False
         self._ready: deque[tuple[Message, int]] = deque()  # claimed until, not handed out yet
 
     # Claiming
@@ -98,12 +105,38 @@ class GroupMember:
                 attempts_max=self._attempts_max,
             )
             if choice is None:
+                self._tell_if_full(state)
                 return None
+            self._was_full = False
             self._claims += 1
             claim = Claim(
                 self.name, f"{self._id}-{self._claims}", now + self._visibility_us, *choice
             )
             return versioned_draft(claim, name_id(self.name), state.version + 1), claim
+
+    def _tell_if_full(self, state: NameState) -> None:
+        if is_full(state, self._reader.last_position()) and not self._was_full:
+            self._was_full = True
+            logger.warning("group %r: %s", self.name, _FULL)
+
+    def no_message(self, timeout: float | None) -> ReceiveTimeoutError:
+        """The error for a message that did not come in time; it says so if some are held back."""
+        with self.log.lock:
+            state = self.log.known(self.name, GROUP)
+            why = f"; {_FULL}" if is_full(state, self._reader.last_position()) else ""
+        return ReceiveTimeoutError(f"group {self.name!r}: no message came within {timeout} s{why}")
+
+    def check_lease(self, message: Message) -> None:
+        """Raise LeaseLostError unless ``message`` is still with the member that it was given to."""
+        with self.log.lock:
+            held = self.log.known(self.name, GROUP).held.get(message.position)
+        if held is None or held.holder != message.lease:
+            reason = (
+                f"group {self.name!r}: position {message.position} is not with this member any more:"
+                " its time was over, or it is done with. Stop the work on it, or let it bear to be"
+                " done twice; a longer visibility_timeout, or extend() in time, prevents this"
+            )
+            raise LeaseLostError(reason, position=message.position)
 
     def _key_at(self, position: int) -> str | None:
         tags = self._reader.fetch(position)[2].tags

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError, ConflictError
-from aurora_es.queue.queue_errors import ReceiveTimeoutError
 from aurora_es.queue.queue_logs import logger
 from aurora_es.queue.receiver import LoopReceiver
 
@@ -73,8 +72,7 @@ class GroupReceiver(LoopReceiver):
             if deadline is not None:
                 remaining = deadline - self._loop.time()
                 if remaining <= 0:
-                    reason = f"group {self.name!r}: no message came within {timeout} s"
-                    raise ReceiveTimeoutError(reason)
+                    raise self._member.no_message(timeout)
                 seconds = remaining if seconds is None else min(seconds, remaining)
             await self._waiting.wait(seconds)
 
@@ -87,6 +85,8 @@ class GroupReceiver(LoopReceiver):
             try:
                 if self._writer.write_at_once(wanted[0]):
                     self._adopt(wanted[1])
+                    if not wanted[1].claimed:  # many are passed over, and others wait for the loop
+                        await asyncio.sleep(0)
                     return True
             except ConflictError:
                 await asyncio.sleep(0)
@@ -119,11 +119,16 @@ class GroupReceiver(LoopReceiver):
         await self._writer.write(self._member.released(message, delay))
 
     async def extend(self, message: Message, seconds: float) -> None:
-        """Keep a message for ``seconds`` from now on, instead of the visibility time-out."""
+        """Keep a message for ``seconds`` from now on, instead of the visibility time-out.
+
+        Raises LeaseLostError if it is not with this member any more.
+        """
         await self._writer.write(self._member.extended(message, seconds))
+        self._member.check_lease(message)
 
     async def park(self, message: Message, reason: str) -> None:
-        """Put a message aside; see ``parked``."""
+        """Put a message aside; see ``parked``. Raises LeaseLostError, as ``extend``."""
+        self._member.check_lease(message)
         await self._writer.write(self._member.parked(message, reason))
 
     async def fail(self, message: Message, error: BaseException) -> None:

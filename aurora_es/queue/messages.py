@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # Around topic and state: what the rest of a record and the frame's first fields take at most.
 _BODY_BYTES_MAX = RECORD_BYTES_MAX - (1 << 16)
+_PLAIN_ROW_FIELDS = 4  # of one without key and headers
 _BYTES = "bytes"
 _FLOATS = ("float", "int")  # every int is a float to a reader, as it is to a type checker
 
@@ -113,20 +114,52 @@ def row_of_value(value: Any, key: str | None, headers: dict[str, Any] | None) ->
                 " dictionaries of these"
             )
             raise MessageEncodingError(message) from error
-    if len(body) > _BODY_BYTES_MAX:
+    if key is None and headers is None:
+        _check_size(len(body))
+        return (None, None, kind.__name__, body)
+    tags = () if key is None else (_checked_key(key),)
+    raw = None if headers is None else _encoded_headers(headers)
+    _check_size(len(body) + len(key or "") + len(raw or b""))
+    return (None, None, kind.__name__, body, tags, None, raw)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > _BODY_BYTES_MAX:
         message = (
-            f"message: at most {_BODY_BYTES_MAX} bytes, found {len(body)}; nothing was sent. Keep"
+            f"message: at most {_BODY_BYTES_MAX} bytes, found {size_bytes}; nothing was sent. Keep"
             " large content outside the queue and a reference to it in the message"
         )
         raise MessageTooLargeError(message)
-    if key is None and headers is None:
-        return (None, None, kind.__name__, body)
-    if key is not None and type(key) is not str:
+
+
+def _checked_key(key: object) -> str:
+    if type(key) is not str:
         message = f"key: expected a str, found {key!r}; nothing was sent"
         raise ArgumentError(message)
-    if headers is not None:
-        check_metadata(headers)
-    return (None, None, kind.__name__, body, () if key is None else (key,), None, headers)
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        message = f"key: expected a str that UTF-8 can hold, found {key!r}; nothing was sent"
+        raise MessageEncodingError(message) from error
+    return key
+
+
+def _encoded_headers(headers: dict[str, Any]) -> Any:
+    """Headers as they are now: the caller may change them before they are written."""
+    check_metadata(headers, "headers")
+    try:
+        return msgspec.Raw(_encode(headers))
+    except (ValueError, OverflowError) as error:
+        message = f"headers cannot be encoded: {error}; nothing was sent"
+        raise MessageEncodingError(message) from error
+
+
+def size_of_row(row: Row) -> int:
+    """Bytes of a message with its key and headers, about."""
+    if len(row) == _PLAIN_ROW_FIELDS:
+        return len(row[3])
+    _, _, _, body, tags, _, headers = row
+    return len(body) + sum(map(len, tags)) + len(headers or b"")
 
 
 def rows_of_values(
@@ -143,12 +176,16 @@ def rows_of_values(
         else row_of_value(value, key, headers)
         for value in values
     ]
-    return rows, sum(len(row[3]) for row in rows)
+    size_bytes = sum(
+        [len(row[3]) if len(row) == _PLAIN_ROW_FIELDS else size_of_row(row) for row in rows]
+    )
+    return rows, size_bytes
 
 
 # Decoding
 
-_Reader = tuple[frozenset[str] | None, "Callable[[bytes], Any]"]
+# Which type names are accepted, and how to decode, or as which member of a union by type name.
+_Reader = tuple[frozenset[str] | None, "Callable[[bytes], Any] | dict[str, Any]"]
 _readers: dict[Any, _Reader] = {}
 _READERS_MAX = 1024  # types may be made at run time, without end
 
@@ -168,6 +205,8 @@ def decode_body(kind: Any, type_name: str, body: bytes, position: int) -> Any:
         raise MessageTypeError(message, position=position, type_name=type_name)
     if type_name == _BYTES:
         return body
+    if isinstance(decode, dict):
+        return decode_body(decode[type_name], type_name, body, position)
     try:
         return decode(body)
     except (ValueError, RecursionError) as error:
@@ -182,15 +221,30 @@ def decode_body(kind: Any, type_name: str, body: bytes, position: int) -> Any:
 def _reader_of(kind: Any) -> _Reader:
     """Which type names an annotation accepts, None for any; and how to decode it."""
     accepted = None if kind is None else _names_of(kind)
+    decode: Callable[[bytes], Any] | dict[str, Any]
     try:
         decode = msgspec.msgpack.Decoder(Any if kind is None else _without_bytes(kind)).decode
     except TypeError as error:
-        message = f"type: expected one that msgspec can decode, found {kind!r}: {error}"
-        raise ArgumentError(message) from error
+        decode = {} if accepted is None else _members_of(kind)
+        if accepted != frozenset(decode):
+            message = f"type: expected one that msgspec can decode, found {kind!r}: {error}"
+            raise ArgumentError(message) from error
     if len(_readers) >= _READERS_MAX:
         _readers.clear()
     reader = _readers[kind] = (accepted, decode)
     return reader
+
+
+def _members_of(kind: Any) -> dict[str, Any]:
+    """Members of a union that msgspec cannot tell apart, by type name; none if that does not either."""
+    if get_origin(kind) not in {Union, types.UnionType}:
+        return {}
+    found: dict[str, Any] = {}
+    for member in get_args(kind):
+        for name in _names_of(member) or ():
+            if found.setdefault(name, member) is not member and member is not float:
+                return {}
+    return found
 
 
 def _without_bytes(kind: Any) -> Any:

@@ -34,6 +34,7 @@ class Cursor:
             self.committed = state.frontier
             self._version = state.version
         self.name = name
+        self._log = log
 
     def place(self, reader: MessageReader, position: int | None) -> int:
         """What a commit of ``position`` commits: all received by default, and no message to come."""
@@ -55,6 +56,14 @@ class Cursor:
 
     def moved(self) -> CursorMovedError:
         """The error for a draft that was refused."""
+        with self._log.lock:
+            is_forgotten = self._log.find(self.name) is None
+        if is_forgotten:
+            message = (
+                f"{self.name!r} was forgotten meanwhile; nothing was committed. Subscribe again to"
+                " use it anew"
+            )
+            return CursorMovedError(message)
         message = (
             f"{self.name!r}: another receiver of this name has committed since this one subscribed"
             f" or committed last (at position {self.committed}); nothing was committed. Subscribe"

@@ -18,6 +18,7 @@ from aurora_es.queue.group_member import (
 from aurora_es.queue.group_receiver import GroupReceiver
 from aurora_es.queue.named_receiver import Cursor, NamedReceiver
 from aurora_es.queue.queue_base import QueueBase
+from aurora_es.queue.queue_errors import other_loop
 from aurora_es.queue.reader import START, MessageReader
 from aurora_es.queue.receiver import LoopReceiver, Receiver
 from aurora_es.queue.retaining import QueueRetentionReport, retain_queue
@@ -56,6 +57,7 @@ class Queue(QueueBase):
     async def acquire_sender(self) -> Sender:
         """Return a new sender. Raises QueueClosedError, ReadOnlyError."""
         self._check_writable()
+        self._check_loop()
         sender = Sender(self._appender)
         self._senders.add(sender)
         return sender
@@ -75,6 +77,7 @@ class Queue(QueueBase):
         Raises ArgumentError, QueueClosedError, NameKindError, ReadOnlyError for a name.
         """
         self._check_open()
+        self._check_loop()
         poll_seconds = self.settings.poll_interval
         receiver: Receiver
         if name is None:
@@ -121,8 +124,13 @@ class Queue(QueueBase):
         self._receivers.add(receiver)
         return receiver
 
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise other_loop(self.path)
+
     async def _begin(self, name: str, kind: str, start: Target) -> None:
         self._check_writable()
+        self._check_loop()
         while (draft := self._log.begin(name, kind, start)) is not None:
             try:
                 await self._writer.write(draft)
@@ -164,18 +172,30 @@ class Queue(QueueBase):
         """Send what was accepted, end all receivers, sync, and release everything; idempotent."""
         if self.closed:
             return
+        if not self._loop.is_closed():
+            self._check_loop()
         self.closed = True
         for sender in members_of(self._senders):
             sender.closed = True
         try:
-            for receiver in members_of(self._receivers):
-                await receiver.close()
-            await self._appender.drain()
-            await self._cursor_appender.drain()
+            if not self._loop.is_closed():  # else nobody is left to be told
+                await self._drain()
         finally:
             self._appender.stop()
             self._cursor_appender.stop()
-            await asyncio.to_thread(self._log.close)
+            await asyncio.to_thread(self._release)
+
+    async def _drain(self) -> None:
+        for receiver in members_of(self._receivers):
+            await receiver.close()
+        await self._appender.drain()
+        await self._cursor_appender.drain()
+
+    def _release(self) -> None:
+        """Close the journals when all that was accepted is written, also if ``close`` was cancelled."""
+        self._appender.join()
+        self._cursor_appender.join()
+        self._log.close()
 
     async def __aenter__(self) -> Self:
         """Return the queue itself."""

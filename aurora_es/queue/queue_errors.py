@@ -22,6 +22,15 @@ class QueueClosedError(QueueError, ClosedError):
     """The queue was closed before this call; open it again."""
 
 
+def other_loop(path: str) -> QueueError:
+    """The error for a call in another event loop than the one that opened the queue."""
+    message = (
+        f"{path}: the queue belongs to the event loop that opened it; open it again in this one"
+        " (open_queue), or use aurora_es.queue.blocking"
+    )
+    return QueueError(message)
+
+
 class SenderError(QueueError):
     """Base of what senders raise; nothing was sent."""
 
@@ -77,6 +86,15 @@ class OvertakenError(ReceiverError, TruncatedError):
 
 class CursorMovedError(ReceiverError):
     """Another receiver of the same name has committed meanwhile; this one has to start again."""
+
+
+class LeaseLostError(ReceiverError):
+    """A message of a group is not with this member any more: others may have it, or it is done."""
+
+    def __init__(self, message: str, *, position: int) -> None:
+        """Keep the message and the ``position``."""
+        super().__init__(message)
+        self.position = position
 
 
 class NameKindError(ReceiverError, ValueError):

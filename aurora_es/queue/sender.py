@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
-from aurora_es.queue.messages import row_of_value, rows_of_values
+from aurora_es.queue.messages import row_of_value, rows_of_values, size_of_row
 from aurora_es.queue.queue_errors import SenderClosedError, SenderFullError
 
 if TYPE_CHECKING:
@@ -51,12 +51,11 @@ class Sender:
         if self._in_a_row >= _SENDS_IN_A_ROW_MAX:
             self._in_a_row = 0
             await asyncio.sleep(0)  # before the append: cancelled here, nothing was sent
-        if len(row[3]) < _AT_ONCE_BYTES_MAX and (position := appender.append_at_once((row,))):
+        if size_of_row(row) < _AT_ONCE_BYTES_MAX and (position := appender.append_at_once((row,))):
             return position
         if appender.is_full:
-            await appender.room()
-            self._check_open()
-        return await appender.submit((row,), len(row[3]))
+            await self._wait_for_room()
+        return await appender.submit((row,), size_of_row(row))
 
     def send_nowait(
         self, message: Any, *, key: str | None = None, headers: dict[str, Any] | None = None
@@ -74,7 +73,7 @@ class Sender:
                 " Await send(), or raise with_unsynced_bytes_max()"
             )
             raise SenderFullError(reason)
-        return self._appender.submit((row,), len(row[3]))
+        return self._appender.submit((row,), size_of_row(row))
 
     async def send_many(
         self,
@@ -98,8 +97,7 @@ class Sender:
         first = appender.append_at_once(rows) if size_bytes < _AT_ONCE_BYTES_MAX else 0
         if not first:
             if appender.is_full:
-                await appender.room()
-                self._check_open()
+                await self._wait_for_room()
             first = await appender.submit(rows, size_bytes)
         return range(first, first + len(rows))
 
@@ -107,6 +105,13 @@ class Sender:
         """Send what was accepted, and accept no more; idempotent."""
         self.closed = True
         await self._appender.drain()
+
+    async def _wait_for_room(self) -> None:
+        await self._appender.room()
+        if self.closed:
+            # Nothing may be on its way any more whose end would give room to those behind.
+            self._appender.pass_room_on()
+            self._check_open()
 
     def _check_open(self) -> None:
         if self.closed:

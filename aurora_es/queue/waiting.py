@@ -8,6 +8,7 @@ exist yet is looked for every 50 ms.
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import StorageError
@@ -120,11 +121,16 @@ class ThreadWaiter:
 
 
 class ThreadWaiting:
-    """Lets one thread at a time wait for changes."""
+    """Lets threads wait for changes.
+
+    Where several wait at once a ring may wake some of them only. So whoever finds more than it takes
+    wakes the others, or changes one of the journals.
+    """
 
     def __init__(self, journals: Sequence[Journal], poll_seconds: float | None) -> None:
         """Wait for changes of ``journals``; raises StorageError."""
         self._watches = Watches(journals, poll_seconds)
+        self._mutex = threading.Lock()  # of the watches
         try:
             self._waiter = ThreadWaiter()
         except OSError as error:
@@ -136,7 +142,9 @@ class ThreadWaiting:
 
     def wait(self, seconds: float | None) -> None:
         """Return when there may be news, in ``seconds`` at the latest; the caller looks, and repeats."""
-        if not self._watches.set(self._waiter):
+        with self._mutex:
+            is_new = self._watches.set(self._waiter)
+        if not is_new:
             self._waiter.wait(self._watches.bounded(seconds))
 
     def wake(self) -> None:

@@ -126,6 +126,38 @@ QUEUE_MUTANTS = (
         killed_by="queue/test_groups.py",
     ),
     Mutant(
+        "a last attempt is claimed together with others",
+        (
+            (
+                _STATE,
+                "            if held.attempts == last_attempt and not claimed:\n",
+                "            if False:\n",
+            ),
+            (
+                _STATE,
+                "            elif held.attempts != last_attempt and len",
+                "            elif len",
+            ),
+        ),
+        killed_by="queue/test_groups.py::test_a_message_is_never_parked_before_its_last_attempt_was_handed_out",
+    ),
+    Mutant(
+        "room is not passed on by a sender that was closed",
+        (
+            (
+                "queue/sender.py",
+                "            self._appender.pass_room_on()\n            self._check_open()\n",
+                "            self._check_open()\n",
+            ),
+        ),
+        killed_by="queue/test_senders.py::test_closing_ends_those_who_wait_for_room",
+    ),
+    Mutant(
+        "one message that cannot be written refuses those that were joined with it",
+        (("queue/appender.py", "        if len(entries) > 1:\n", "        if False:\n"),),
+        killed_by="queue/test_senders.py::test_what_cannot_be_written_refuses_nothing_that_was_joined_with_it",
+    ),
+    Mutant(
         "messages of one key are handed out at once",
         (
             (

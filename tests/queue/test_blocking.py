@@ -12,6 +12,7 @@ from aurora_es import ClosedError, ReadOnlyError, RollCycle
 from aurora_es.queue import (
     END,
     CursorMovedError,
+    LeaseLostError,
     MessageTypeError,
     QueueClosedError,
     ReceiverClosedError,
@@ -135,9 +136,16 @@ def test_groups(tmp_path: Path) -> None:
         strict.redeliver([message])
         message = strict.receive(timeout=0)
         strict.extend(message, 10)
-        strict.release(message)
-        message = strict.receive(timeout=0) if message.attempts > 1 else message
         strict.park(message, "again")
+        strict.redeliver([message])
+        message = strict.receive(timeout=0)
+        strict.release(message)
+        with pytest.raises(LeaseLostError):
+            strict.park(message, "again")
+        with pytest.raises(LeaseLostError):
+            strict.extend(message, 1)
+        with pytest.raises(ReceiveTimeoutError, match="group 'g'"):
+            strict.receive(timeout=0)  # it was its only attempt
         strict.discard([message])
         strict.seek(101)
         with strict.take(timeout=0) as message:
@@ -217,3 +225,24 @@ def test_a_queue_that_is_closed_in_the_middle_of_a_look(tmp_path: Path) -> None:
     late = blocking.open_queue(tmp_path / "q")
     with pytest.raises(ReceiverClosedError):
         late.subscribe()._found(late.close, None)  # finds nothing, and would wait
+
+
+def test_threads_begin_to_wait_at_once(tmp_path: Path) -> None:
+    """Any number of threads share a member from their first wait on."""
+    for number in range(20):
+        with (
+            blocking.open_queue(tmp_path / str(number), sync=Sync.NEVER) as queue,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            member = queue.join("g")
+            barrier = threading.Barrier(9)
+
+            def take(barrier: threading.Barrier, member: blocking.GroupReceiver) -> int:
+                barrier.wait()
+                with member.take(timeout=60) as message:
+                    return message.position
+
+            taken = [threads.submit(take, barrier, member) for _ in range(8)]
+            barrier.wait()
+            queue.acquire_sender().send_many(range(8))
+            assert sorted(one.result() for one in taken) == list(range(1, 9))

@@ -13,12 +13,15 @@ from aurora_es.queue import (
     END,
     START,
     GroupReceiver,
+    LeaseLostError,
     Message,
     Outgoing,
     Queue,
     ReceiverClosedError,
     ReceiveTimeoutError,
     Sync,
+    cursor_state,
+    cursors,
 )
 from tests.journal.support import SECOND, ManualClock, effects_with
 from tests.queue.support import every_loop, every_sync, opened, run
@@ -372,6 +375,135 @@ def test_wrong_options(tmp_path: Path, options: dict[str, Any]) -> None:
         scene = Scene(tmp_path)
         with pytest.raises(ValueError, match="expected"):
             await scene.member(**options)
+        await scene.close()
+
+    run(main)
+
+
+def test_a_message_is_never_parked_before_its_last_attempt_was_handed_out(tmp_path: Path) -> None:
+    """A member that claims more than it can do in time does not use up the attempts of the rest."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.queue(sync=Sync.NEVER)
+        await scene.send(*range(30))
+        member = await scene.member(prefetch=30, visibility_timeout=1.0, attempts_max=3)
+        seen: set[int] = set()
+        for _ in range(30):
+            message = await member.receive(timeout=0)
+            assert message.position not in seen
+            seen.add(message.position)
+            scene.clock.now += SECOND  # its work takes as long as everybody's time
+            await member.acknowledge(message)
+        assert len(seen) == 30
+        assert member.parked() == []
+        await scene.close()
+
+    run(main)
+
+
+def test_only_attempts_that_were_handed_out_are_the_last(tmp_path: Path) -> None:
+    """With one attempt each, a member that dies loses the message that it had, and no other."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.send(*range(5))
+        dying = await scene.member(prefetch=5, attempts_max=1, visibility_timeout=1.0)
+        assert (await dying.receive()).position == 1
+        scene.clock.now += SECOND
+        other = await scene.member(prefetch=5, attempts_max=1)
+        assert await all_of(other) == [2, 3, 4, 5]
+        assert [message.position for message, _ in other.parked()] == [1]
+        await scene.close()
+
+    run(main)
+
+
+def test_a_slow_key_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """Thousands of messages that wait for one of their key are passed over."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.queue(sync=Sync.NEVER)
+        await scene.send(*(Outgoing(number, key="slow") for number in range(3500)), "quick")
+        first, second = await scene.member(), await scene.member()
+        message = await first.receive()
+        assert await all_of(second) == [3501]
+        await first.acknowledge(message)
+        assert (await second.receive(timeout=0)).position == 2
+        await scene.close()
+
+    run(main)
+
+
+def test_a_group_that_looks_at_no_more_messages_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where too many are unfinished, the log and the time-out tell why nothing comes."""
+    monkeypatch.setattr(cursor_state, "HELD_MAX", 10)
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.send(*(Outgoing(number, key="slow") for number in range(12)), "quick")
+        first, second = await scene.member(), await scene.member()
+        await first.receive()
+        for _ in range(2):
+            with pytest.raises(ReceiveTimeoutError, match="no new ones are looked at"):
+                await second.receive(timeout=0)
+        assert caplog.text.count("no new ones are looked at") == 1
+        await scene.close()
+
+    run(main)
+
+
+def test_a_member_is_told_that_its_time_was_over(tmp_path: Path) -> None:
+    """Extending and parking what others have, or what is done, is an error and changes nothing."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        await scene.send(1)
+        first, second = await scene.member(visibility_timeout=1.0), await scene.member()
+        late = await first.receive()
+        scene.clock.now += SECOND
+        await first.extend(late, 1.0)  # nobody else has it yet
+        scene.clock.now += SECOND
+        message = await second.receive(timeout=0)
+        for refused in (first.extend(late, 60), first.park(late, "?")):
+            with pytest.raises(LeaseLostError, match="position 1") as caught:
+                await refused
+            assert caught.value.position == 1
+        await second.acknowledge(message)
+        with pytest.raises(LeaseLostError):
+            await second.extend(message, 1)
+        assert (second.parked(), second.lag()) == ([], 0)
+        await scene.close()
+
+    run(main)
+
+
+def test_a_folded_state_that_is_too_large_is_not_tried_at_each_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out, told once in a while, and appended when there is less to tell."""
+    monkeypatch.setattr(cursors, "STATE_EVERY_RECORDS", 20)
+    monkeypatch.setattr(cursors, "STATE_BYTES_MAX", 200)
+
+    async def main() -> None:
+        scene = Scene(tmp_path)
+        queue = await scene.queue(sync=Sync.NEVER)
+        await scene.send(*range(60))
+        member = await scene.member()
+        for _ in range(30):
+            await member.park(await member.receive(), "x" * 100)
+        assert 1 <= caplog.text.count("old cursors stay") <= 4
+        names = queue.names()
+        assert member._member.log.state_position() == 0
+        assert (await scene.queue()).names() == names
+        await member.discard([message for message, _ in member.parked()])
+        for _ in range(30):
+            async with member.take():
+                pass
+        assert member._member.log.state_position() > 0
         await scene.close()
 
     run(main)

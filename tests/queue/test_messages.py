@@ -148,3 +148,15 @@ def test_a_message_tells_its_time() -> None:
     message = Message(1, 1_500_000, "str", b"\xa1x")
     assert message.timestamp == dt.datetime(1970, 1, 1, 0, 0, 1, 500_000, dt.UTC)
     assert message.decode(str) == "x"
+
+
+def test_a_union_of_classes_is_told_apart_by_type_names() -> None:
+    """Classes that msgspec cannot tell apart by their fields need no tags."""
+    kinds: Any = Order | Point | None | float
+    for value in (Order(1), Point(1, 2), None, 1.5):
+        assert back(value, kinds) == value
+    assert back(1, kinds) == 1.0
+    with pytest.raises(MessageTypeError, match="Created"):
+        back(Created("x"), kinds)
+    with pytest.raises(ArgumentError, match="msgspec"):
+        back([1], list[int] | list[str])

@@ -175,3 +175,17 @@ def test_kinds_and_names(tmp_path: Path) -> None:
                 await queue.subscribe("n")
 
     run(main)
+
+
+def test_a_commit_of_a_forgotten_name_says_so(tmp_path: Path) -> None:
+    """The error does not speak of another receiver where there was none."""
+
+    async def main() -> None:
+        async with await filled(tmp_path / "q", 3) as queue:
+            receiver = await queue.subscribe("n")
+            await receiver.next()
+            await queue.forget("n")
+            with pytest.raises(CursorMovedError, match="forgotten"):
+                await receiver.commit()
+
+    run(main)

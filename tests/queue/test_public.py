@@ -13,8 +13,8 @@ from aurora_es.queue import blocking, queue_errors
 ROOT = Path(__file__).parents[2]
 
 PUBLIC = """
-    END START CompressionFormat CursorMovedError GroupReceiver Message MessageEncodingError
-    MessageTooLargeError MessageTypeError NameKindError NameState NamedReceiver Outgoing
+    END START CompressionFormat CursorMovedError GroupReceiver LeaseLostError Message
+    MessageEncodingError MessageTooLargeError MessageTypeError NameKindError NameState NamedReceiver Outgoing
     OvertakenError Queue QueueBuilder QueueClosedError QueueError QueueRetentionReport
     ReceiveTimeoutError Receiver ReceiverClosedError ReceiverError RollCycle Sender
     SenderClosedError SenderError SenderFullError StartReachedError Sync open_queue
@@ -35,7 +35,7 @@ def test_the_error_trees() -> None:
     page = (ROOT / "docs" / "errors.md").read_text("utf-8")
     errors = [kind for kind in vars(queue_errors).values() if isinstance(kind, type)]
     own = [kind for kind in errors if kind.__module__ == queue_errors.__name__]
-    assert len(own) == 14 + 1
+    assert len(own) == 15 + 1
     for kind in own:
         assert issubclass(kind, AuroraError)
         assert issubclass(kind, queue_errors.QueueError)

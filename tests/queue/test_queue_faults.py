@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import gc
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,9 @@ from aurora_es import (
     PoisonedHandleError,
     StorageFullError,
 )
-from aurora_es.queue import Sync, blocking, open_queue
+from aurora_es.queue import Queue, QueueError, Sender, Sync, blocking, open_queue
 from tests.journal.support import ScriptedFiles, effects_with, error_of
-from tests.queue.support import opened, run
+from tests.queue.support import every_sync, opened, run
 
 
 def test_a_full_disk_sends_nothing_and_the_queue_goes_on(tmp_path: Path) -> None:
@@ -128,15 +130,18 @@ def test_directories_and_settings_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def in_child(call: object) -> int:
-    """Call in the child of a fork; 7 if that raises ForkedHandle."""
+    """Call in the child of a fork; 0 if that ends well, 7 if it raises ForkedHandle."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             assert callable(call)
             call()
+            code = 0
         except ForkedHandle:
             code = 7
+        except BaseException:  # noqa: BLE001 - the child ends here, whatever it is
+            traceback.print_exc()  # pytest of the parent shows it
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -144,13 +149,27 @@ def in_child(call: object) -> int:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking beside the appender's thread
 def test_the_child_of_a_fork_opens_again(tmp_path: Path) -> None:
-    """What the parent had open raises in the child, and never hangs."""
+    """A queue for threads, and its senders, open again; all else raises, and never hangs."""
     with blocking.open_queue(tmp_path / "b") as queue:
-        sender, receiver = queue.acquire_sender(), queue.subscribe()
+        sender, receiver, member = queue.acquire_sender(), queue.subscribe(), queue.join("g")
         sender.send("one")
-        assert in_child(lambda: sender.send("two")) == 7
+
+        def work() -> None:
+            assert queue.last_position == 1
+            assert sender.send("two") == 2
+            assert sender.send_many(["three", "four"]) == range(3, 5)
+            assert queue.subscribe(start=3).next(str) == "three"
+            with queue.join("g").take(timeout=0) as message:
+                assert message.position == 1
+            assert sorted(queue.names()) == ["g"]
+            queue.close()
+
+        assert in_child(work) == 0
         assert in_child(lambda: receiver.next()) == 7  # noqa: PLW0108 - overloads
+        assert in_child(lambda: member.receive(timeout=0)) == 7
         assert receiver.next(str) == "one"
+        assert sender.send("five") == 5
+        assert member.receive(timeout=0).position == 2
 
     async def main() -> None:
         async with open_queue(tmp_path / "a") as queue:
@@ -160,3 +179,28 @@ def test_the_child_of_a_fork_opens_again(tmp_path: Path) -> None:
             assert await sender.send("two") == 2
 
     run(main)
+
+
+@every_sync
+def test_a_queue_is_for_the_loop_that_opened_it(tmp_path: Path, sync: Sync) -> None:
+    """In another loop every call is refused before anything is sent; closing works when the first is gone."""
+
+    async def begin() -> tuple[Queue, Sender, asyncio.Future[int]]:
+        queue = await opened(tmp_path / "q", sync=sync)
+        sender = await queue.acquire_sender()
+        await sender.send("one")
+        return queue, sender, sender.send_nowait("two")
+
+    queue, sender, _ = run(begin)
+
+    async def go_on() -> None:
+        for refused in (queue.acquire_sender, queue.subscribe, lambda: queue.join("g")):
+            with pytest.raises(QueueError, match="event loop"):
+                await refused()
+        with pytest.raises(QueueError, match="event loop"):
+            sender.send_nowait("three")
+        await queue.close()
+        async with await opened(tmp_path / "q") as again:
+            assert again.last_position == 2
+
+    run(go_on)

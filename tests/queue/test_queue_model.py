@@ -27,6 +27,7 @@ from aurora_es.journal.logs import logger
 from aurora_es.queue import (
     CursorMovedError,
     GroupReceiver,
+    LeaseLostError,
     Message,
     NamedReceiver,
     Outgoing,
@@ -343,11 +344,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(GIVE_BACK))
     def speak_too_late(self, how: str) -> None:
-        """What a member says of a message that another one has had since changes nothing, or all."""
+        """What a member says of a message that another one has had since changes nothing, or all.
+
+        It is told where it counts on the former.
+        """
         if not self.late:
             return
         out = self.late.pop()
-        self.say(out, how)
+        if how in {"extend", "park"}:
+            with pytest.raises(LeaseLostError):
+                self.say(out, how)
+        else:
+            self.say(out, how)
         if how == "acknowledge":
             position = out.message.position
             self.out.pop(position, None)

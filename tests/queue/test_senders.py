@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from aurora_es import ClosedError, CommitOutcomeUnknownError, ReadOnlyError, RollCycle, Sync
+from aurora_es import (
+    ArgumentError,
+    ClosedError,
+    CommitOutcomeUnknownError,
+    ReadOnlyError,
+    RollCycle,
+    Sync,
+)
 from aurora_es.queue import (
     MessageEncodingError,
     MessageTooLargeError,
@@ -20,6 +27,7 @@ from aurora_es.queue import (
     SenderClosedError,
     SenderFullError,
 )
+from aurora_es.queue.appender import Entry, _append_or_refuse
 from tests.journal.support import (
     PATIENCE_SECONDS,
     Call,
@@ -333,8 +341,14 @@ def test_what_cannot_be_sent(tmp_path: Path) -> None:
                 sender.send_nowait(bytes(16 << 20))
             with pytest.raises(ValueError, match="key"):
                 await sender.send("x", key=3)  # type: ignore[arg-type]
-            with pytest.raises(ValueError, match="metadata"):
+            with pytest.raises(ValueError, match="headers"):
                 await sender.send("x", headers={"a": object()})
+            with pytest.raises(MessageEncodingError, match="headers"):
+                await sender.send("x", headers={"a": 2**64})
+            with pytest.raises(MessageEncodingError, match="key"):
+                await sender.send("x", key="\ud800")
+            with pytest.raises(MessageTooLargeError):
+                await sender.send("x", headers={"a": bytes(16 << 20)})
             with pytest.raises(MessageEncodingError):
                 await sender.send_many(["x", object()])
             assert await values_of(queue) == []
@@ -372,5 +386,104 @@ def test_a_read_only_queue_has_no_senders(tmp_path: Path) -> None:
                 await queue.acquire_sender()
             assert queue.last_position == 0
         assert not (tmp_path / "q").exists()
+
+    run(main)
+
+
+@pytest.mark.parametrize("closes", ["sender", "queue"])
+def test_closing_ends_those_who_wait_for_room(tmp_path: Path, closes: str) -> None:
+    """However many sends wait for the bound of bytes, none waits for ever; nothing of them is sent."""
+
+    async def main() -> None:
+        queue, _, gate = await held_queue(tmp_path / "q", unsynced_bytes_max=1)
+        sender = await queue.acquire_sender()
+        sends = [asyncio.create_task(sender.send(number)) for number in range(10)]
+        await asyncio.to_thread(gate.reached.wait)
+        closing = asyncio.create_task(sender.close() if closes == "sender" else queue.close())
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await closing
+        outcomes = await asyncio.gather(*sends, return_exceptions=True)
+        assert outcomes[0] == 2
+        assert [type(outcome) for outcome in outcomes[1:]] == [SenderClosedError] * 9
+        await queue.close()
+
+    run(main)
+
+
+def test_headers_are_those_of_the_moment_of_sending(tmp_path: Path) -> None:
+    """What becomes of the dictionary before the bytes are written does not matter."""
+
+    async def main() -> None:
+        queue, _, gate = await held_queue(tmp_path / "q")
+        sender = await queue.acquire_sender()
+        headers: dict[str, Any] = {"number": 1}
+        first = sender.send_nowait("x", headers=headers)
+        await asyncio.to_thread(gate.reached.wait)
+        second = sender.send_nowait("y", headers=headers)
+        headers["number"] = object()
+        gate.opened.set()
+        assert [await first, await second] == [2, 3]
+        receiver = await queue.subscribe(start=2)
+        assert [(await receiver.next()).headers for _ in range(2)] == [{"number": 1}] * 2
+        await queue.close()
+
+    run(main)
+
+
+class PickyJournal:
+    """A journal that refuses a commit with a certain record."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.topics: list[str] = []
+
+    def append_rows(self, rows: Any, *_: object) -> int:
+        """Append all, or refuse all."""
+        topics = [row[2] for row in rows]
+        if "refused" in topics:
+            reason = "not this one"
+            raise ArgumentError(reason)
+        self.topics += topics
+        return len(self.topics) - len(topics) + 1
+
+
+def test_what_cannot_be_written_refuses_nothing_that_was_joined_with_it() -> None:
+    """Of the sends that were joined to one commit, only those that are at fault fail."""
+
+    async def main() -> None:
+        journal: Any = PickyJournal()
+        names = ["a", "refused", "b", "c", "refused"]
+        futures = [asyncio.get_running_loop().create_future() for _ in names]
+        entries = [
+            Entry(((None, None, name, b""),), None, 0, future)
+            for name, future in zip(names, futures, strict=True)
+        ]
+        _append_or_refuse(journal, entries)
+        assert journal.topics == ["a", "b", "c"]
+        refused = [isinstance(entry.error, ArgumentError) for entry in entries]
+        assert refused == [False, True, False, False, True]
+        assert [entry.first_position for entry in entries] == [1, 0, 2, 3, 0]
+
+    run(main)
+
+
+def test_a_close_that_is_cancelled_sends_what_was_accepted(tmp_path: Path) -> None:
+    """Whoever gives up waiting for it, the journal is closed behind the last accepted message."""
+
+    async def main() -> None:
+        queue, _, gate = await held_queue(tmp_path / "q")
+        sender = await queue.acquire_sender()
+        futures = [sender.send_nowait("x")]
+        await asyncio.to_thread(gate.reached.wait)
+        futures += [sender.send_nowait("y") for _ in range(3)]
+        closing = asyncio.create_task(queue.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.sleep(0)
+        gate.opened.set()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert await asyncio.gather(*futures) == [2, 3, 4, 5]
 
     run(main)

@@ -11,6 +11,7 @@ from aurora_es.queue.blocking.thread_receiver import ThreadReceiver
 from aurora_es.queue.group_member import (
     GroupMember,
 )
+from aurora_es.queue.queue_errors import ReceiveTimeoutError
 from aurora_es.queue.queue_logs import logger
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class GroupReceiver(ThreadReceiver):
 
     def receive(self, *, timeout: float | None = None) -> Message:
         """Return a message, which is to be acknowledged, released, extended or parked."""
-        return self._found(self._claim, timeout, self._member.patience)
+        try:
+            return self._found(self._claim, timeout, self._member.patience)
+        except ReceiveTimeoutError:
+            raise self._member.no_message(timeout) from None
 
     def _claim(self) -> Message | None:
         with self._mutex:
@@ -81,11 +85,16 @@ class GroupReceiver(ThreadReceiver):
         self._write(self._member.released(message, delay))
 
     def extend(self, message: Message, seconds: float) -> None:
-        """Keep a message for ``seconds`` from now on, instead of the visibility time-out."""
+        """Keep a message for ``seconds`` from now on, instead of the visibility time-out.
+
+        Raises LeaseLostError if it is not with this member any more.
+        """
         self._write(self._member.extended(message, seconds))
+        self._member.check_lease(message)
 
     def park(self, message: Message, reason: str) -> None:
-        """Put a message aside; see ``parked``."""
+        """Put a message aside; see ``parked``. Raises LeaseLostError, as ``extend``."""
+        self._member.check_lease(message)
         self._write(self._member.parked(message, reason))
 
     def fail(self, message: Message, error: BaseException) -> None:

@@ -26,13 +26,18 @@ if TYPE_CHECKING:
     import os
     from datetime import timedelta
 
+    from aurora_es.journal.journal import Journal
     from aurora_es.options import CompressionFormat, RollCycle, Sync
     from aurora_es.queue.reader import Target
     from aurora_es.queue.settings import QueueSettings
 
 
 class Queue(QueueBase):
-    """A queue as threads use it; ``open_queue`` opens one."""
+    """A queue as threads use it; ``open_queue`` opens one.
+
+    In the child of a fork it opens again at the next call, as do its senders, so a server may open it
+    before it forks. A receiver stands where the parent's stands: the child subscribes, or joins, again.
+    """
 
     def __init__(self, settings: QueueSettings) -> None:
         """Open the journals, and recover them if need be; raises AuroraError."""
@@ -43,7 +48,7 @@ class Queue(QueueBase):
     def acquire_sender(self) -> Sender:
         """Return a new sender. Raises QueueClosedError, ReadOnlyError."""
         self._check_writable()
-        sender = Sender(self.messages)
+        sender = Sender(self.messages, self._usable_messages)
         self._senders.add(sender)
         return sender
 
@@ -125,6 +130,19 @@ class Queue(QueueBase):
             messages_max=messages_max,
             dry_run=dry_run,
         )
+
+    def _usable_messages(self) -> Journal:
+        self._check_open()
+        return self.messages
+
+    def _check_open(self) -> None:
+        super()._check_open()
+        log = self._log
+        if log.messages.handle.forked:
+            with log.messages.handle.attach_mutex:  # which a child has renewed
+                if self._log is log:
+                    self._log = self.settings.open()
+                    self.messages = self._log.messages
 
     def close(self) -> None:
         """End all senders and receivers, sync, and release everything; idempotent."""

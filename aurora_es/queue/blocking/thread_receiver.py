@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from aurora_es.errors import ClosedError, ConflictError
+from aurora_es.errors import ClosedError, ConflictError, ForkedHandle
 from aurora_es.queue.messages import message_of
 from aurora_es.queue.named_receiver import Cursor, taken_already
 from aurora_es.queue.queue_errors import (
@@ -55,6 +55,12 @@ class ThreadReceiver:
             except ClosedError:
                 self._check_open()  # another thread has closed the queue in the middle of this
                 raise
+            except ForkedHandle as error:
+                message = (
+                    "this receiver belongs to the process that was forked; subscribe() or join()"
+                    " again in this one"
+                )
+                raise ForkedHandle(message) from error
 
     def _check_open(self) -> None:
         if self.closed:

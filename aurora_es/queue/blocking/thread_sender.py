@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from aurora_es.errors import ForkedHandle
 from aurora_es.queue.appender import NOBODY
 from aurora_es.queue.messages import row_of_value, rows_of_values
 from aurora_es.queue.queue_errors import (
@@ -11,17 +12,19 @@ from aurora_es.queue.queue_errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from aurora_es.journal.commit import Row
     from aurora_es.journal.journal import Journal
 
 
 class Sender:
     """Sends to one queue, from any number of threads; see ``aurora_es.queue.Sender``."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Append to ``journal``; ``Queue.acquire_sender`` calls this."""
+    def __init__(self, journal: Journal, reopened: Callable[[], Journal]) -> None:
+        """Append to ``journal``, in a fork's child to ``reopened()``; ``Queue`` calls this."""
         self._journal = journal
+        self._reopened = reopened
         self.closed = False
 
     def send(
@@ -33,7 +36,7 @@ class Sender:
         """
         self._check_open()
         row = row_of_value(message, key, headers)
-        return self._journal.append_rows((row,), (NOBODY,), None)
+        return self._append((row,))
 
     def send_many(
         self,
@@ -47,8 +50,16 @@ class Sender:
         rows, _ = rows_of_values(messages, key, headers)
         if not rows:
             return range(0)
-        first = self._journal.append_rows(rows, [NOBODY] * len(rows), None)
+        first = self._append(rows)
         return range(first, first + len(rows))
+
+    def _append(self, rows: Sequence[Row]) -> int:
+        identities = (NOBODY,) * len(rows)
+        try:
+            return self._journal.append_rows(rows, identities, None)
+        except ForkedHandle:
+            self._journal = self._reopened()
+            return self._journal.append_rows(rows, identities, None)
 
     def close(self) -> None:
         """Accept no more; idempotent."""
