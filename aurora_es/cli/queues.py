@@ -360,7 +360,7 @@ class _Choices:
         elif self.is_done:
             print(f"did {printable(what)}")
         if self.refused:
-            tell("nothing was changed; add `--yes` to do it without being asked")
+            tell("nothing was changed; add --yes to do it without being asked")
             raise typer.Exit(EXIT_REFUSED)
 
     @property

@@ -65,7 +65,7 @@ def repair(
                         f" next: aurora-es verify {printable(shlex.quote(journal))}"
                     )
     if refused:
-        tell(f"not repaired: {', '.join(refused)}; add `--yes` to do it without being asked")
+        tell(f"not repaired: {', '.join(refused)}; add --yes to do it without being asked")
         raise typer.Exit(EXIT_REFUSED)
     if damaged:
         raise typer.Exit(EXIT_DAMAGED)
