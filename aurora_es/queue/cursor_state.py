@@ -256,8 +256,6 @@ def choose(  # noqa: PLR0913 - the time, the queue's end and what the member ask
                 claimed, count = [(position, key)], 1
             elif held.attempts != last_attempt and len(claimed) < count:
                 claimed.append((position, key))
-            if len(claimed) == count:
-                break  # nothing new is looked at, for which keys would have to be known
         if key is not None:
             busy_keys.add(key)
     frontier = name.frontier

@@ -318,7 +318,10 @@ class QueueMachine(RuleBasedStateMachine):
     def give_back(self, out: Out, how: str) -> None:
         """Acknowledge a message or give it back, when its time may be over already."""
         position = out.message.position
-        self.say(out, how)
+        if position in self.parked:  # worn out, and parked by whoever has claimed since
+            self.say_in_vain(out, how)
+        else:
+            self.say(out, how)
         if how == "extend":
             if position not in self.parked:
                 out.until = self.clock.now + 100 * SECOND
@@ -329,6 +332,14 @@ class QueueMachine(RuleBasedStateMachine):
             self.parked.discard(position)
         elif how == "park" or (how == "fail" and out.message.attempts >= 3):
             self.parked.add(position)
+
+    def say_in_vain(self, out: Out, how: str) -> None:
+        """Say something about a message that is not with its member any more, who is told."""
+        if how in {"extend", "park"}:
+            with pytest.raises(LeaseLostError):
+                self.say(out, how)
+        else:
+            self.say(out, how)
 
     def say(self, out: Out, how: str) -> None:
         """Say something about a message."""
@@ -344,18 +355,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(GIVE_BACK))
     def speak_too_late(self, how: str) -> None:
-        """What a member says of a message that another one has had since changes nothing, or all.
-
-        It is told where it counts on the former.
-        """
+        """What a member says of a message that another one has had since changes nothing, or all."""
         if not self.late:
             return
         out = self.late.pop()
-        if how in {"extend", "park"}:
-            with pytest.raises(LeaseLostError):
-                self.say(out, how)
-        else:
-            self.say(out, how)
+        self.say_in_vain(out, how)
         if how == "acknowledge":
             position = out.message.position
             self.out.pop(position, None)
