@@ -16,6 +16,7 @@ import msgspec
 
 from aurora_es.care.advice import ERROR, NOTE, WARNING, Advice, command
 from aurora_es.errors import AuroraError, CorruptionError, NeedsRecoveryError
+from aurora_es.files.layer import is_public
 from aurora_es.format.names import (
     NEW_SUFFIX,
     RECOVERED,
@@ -218,7 +219,7 @@ def advise_on_journal(journal: JournalReport, user: int) -> Iterator[Advice]:
 
 def _advise_on_rights(journal: JournalReport, user: int) -> Iterator[Advice]:
     mode = int(journal.mode, 8)
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    if is_public(mode):
         yield Advice(
             kind="mode-public",
             severity=ERROR,

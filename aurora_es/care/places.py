@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.advice import ERROR, NOTE, WARNING, Advice
+from aurora_es.files.layer import is_public
 from aurora_es.files.mounts import file_system_type, is_network, needs_polling
 from aurora_es.files.surroundings import (
     Probed,
@@ -113,7 +114,7 @@ def advise_on_place(place: PlaceReport, *, network_allowed: bool) -> Iterator[Ad
             else f"make the directory above it: `mkdir -p {above}`",
         )
     mode = int(place.mode, 8)
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    if is_public(mode):
         yield Advice(
             kind="directory-writable",
             severity=WARNING,

@@ -216,6 +216,11 @@ def exists(files: Files, path: str) -> bool:
     return True
 
 
+def is_public(mode: int) -> bool:
+    """Whether everybody may replace what is in a directory of this mode: no sticky bit forbids it."""
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+
+
 def is_directory(files: Files, path: str) -> bool:
     """Whether ``path`` is a directory itself, and no link to one."""
     try:

@@ -24,7 +24,7 @@ from aurora_es.errors import (
     CorruptionError,
     ForeignDirectoryError,
 )
-from aurora_es.files.layer import DIRECTORY_MODE, exists, open_regular
+from aurora_es.files.layer import DIRECTORY_MODE, exists, is_public, open_regular
 from aurora_es.files.locks import flocked
 from aurora_es.format.frame import KIND_RECORDS
 from aurora_es.format.manifest import Manifest
@@ -121,7 +121,7 @@ def refuse_public(files: Files, path: str) -> None:
     somebody else's. A group that may write is one that somebody has chosen.
     """
     mode = files.stat(path).st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    if is_public(mode):
         message = (
             f"{path}: expected a directory that not everybody may write to, found mode"
             f" {stat.S_IMODE(mode):o}: anybody could replace its files. Nothing was changed; run"

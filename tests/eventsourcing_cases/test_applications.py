@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from abc import abstractmethod
 from importlib import import_module
 from typing import Any, ClassVar
 from unittest import TestCase
@@ -145,15 +146,8 @@ class InMemoryCounters(POPOTrackingRecorder, EventCountersView):
             self.subsequent += 1
 
 
-class SQLiteCounters(SQLiteTrackingRecorder, EventCountersView):
-    """Counts in a table of the library's SQLite recorder: how large read models are kept."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Declare one more table."""
-        super().__init__(*args, **kwargs)
-        self.create_table_statements.append(
-            "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, number INTEGER)"
-        )
+class TableCounters(EventCountersView):
+    """Counts in rows of a table, which a recorder of the library reads and changes."""
 
     def get_created_event_counter(self) -> int:
         """Number of created events."""
@@ -170,6 +164,25 @@ class SQLiteCounters(SQLiteTrackingRecorder, EventCountersView):
     def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
         """Count another event."""
         self._increment("subsequent", tracking)
+
+    @abstractmethod
+    def _number(self, name: str) -> int:
+        """The number in a row, zero if there is none."""
+
+    @abstractmethod
+    def _increment(self, name: str, tracking: Tracking) -> None:
+        """Add one to a row, and record ``tracking``, in one transaction."""
+
+
+class SQLiteCounters(SQLiteTrackingRecorder, TableCounters):
+    """Counts in a table of the library's SQLite recorder: how large read models are kept."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Declare one more table."""
+        super().__init__(*args, **kwargs)
+        self.create_table_statements.append(
+            "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, number INTEGER)"
+        )
 
     def _number(self, name: str) -> int:
         with self.datastore.transaction(commit=False) as cursor:
@@ -191,7 +204,7 @@ def postgres_counters() -> type[EventCountersView]:
     """A view that counts in a table of the library's PostgreSQL recorder."""
     library: Any = import_module("eventsourcing.postgres")
 
-    class PostgresCounters(library.PostgresTrackingRecorder, EventCountersView):  # type: ignore[misc]
+    class PostgresCounters(library.PostgresTrackingRecorder, TableCounters):  # type: ignore[misc]
         """The same as in SQLite."""
 
         def __init__(self, datastore: Any, **kwargs: Any) -> None:
@@ -199,22 +212,6 @@ def postgres_counters() -> type[EventCountersView]:
             super().__init__(datastore, **kwargs)
             create = "CREATE TABLE IF NOT EXISTS {} (name TEXT PRIMARY KEY, number BIGINT)"
             self.sql_create_statements.append(self._statement(create))
-
-        def get_created_event_counter(self) -> int:
-            """Number of created events."""
-            return self._number("created")
-
-        def get_subsequent_event_counter(self) -> int:
-            """Number of other events."""
-            return self._number("subsequent")
-
-        def incr_created_event_counter(self, tracking: Tracking) -> None:
-            """Count a created event."""
-            self._increment("created", tracking)
-
-        def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
-            """Count another event."""
-            self._increment("subsequent", tracking)
 
         def _statement(self, text: str) -> Any:
             table = library.Identifier(self.datastore.schema, "counters")
