@@ -86,17 +86,21 @@ def verify(
         if not as_json:
             for directory in found.unreadable:
                 print(f"{printable(directory)}: cannot be read, and was not checked")
-        copy = copy_in(path) or path
-        for directory in missing:
-            tell(
-                f"{directory}: expected a journal, as the record of the backup says, found none."
-                f" Next: `{cure_of_copy(SYSTEM_EFFECTS.files, copy)}`"
-            )
+        if missing:
+            _tell_missing(missing, cure_of_copy(SYSTEM_EFFECTS.files, copy_in(path) or path))
     if missing or any(report.is_damaged for report in reports):
         raise typer.Exit(EXIT_DAMAGED)
     if found.unreadable or not all(report.is_whole for report in reports):
         raise typer.Exit(EXIT_UNCHECKED)
     _refuse_short(reports, until, until_commit)
+
+
+def _tell_missing(directories: Iterable[str], cure: str) -> None:
+    for directory in directories:
+        tell(
+            f"{directory}: expected a journal, as the record of the backup says, found none."
+            f" Next: `{cure}`"
+        )
 
 
 def _journals_in(path: str, *, may_be_none: bool) -> Findings:
