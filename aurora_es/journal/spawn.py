@@ -3,8 +3,8 @@
 Theory of operation: ``posix_spawn`` of a new interpreter, never a fork: a child of a threaded
 process may not take locks, and a spawned multiprocessing child would import the user's main module.
 The child has a process group of its own, so that Ctrl-C in a terminal does not reach it. One runs
-for each journal at a time; a finished one is reaped when the next is started, or by the system when
-this process ends. It has no stderr, which would be the user's, and no handlers of the application's
+for each journal at a time; finished ones, of any journal, are reaped when the next is started, or by
+the system when this process ends: so a process that opens many journals holds few of them. It has no stderr, which would be the user's, and no handlers of the application's
 logging; so that it cannot fail again and again unnoticed, whoever reaps it logs how it ended.
 """
 
@@ -29,7 +29,10 @@ def background_default() -> bool:
 def start_background_run(path: str) -> bool:
     """Start a background run on the journal in ``path``; False if one of ours still works on it."""
     with _lock:
-        if _is_running(path) or not sys.executable:
+        for one in [*_running]:
+            if not _is_running(one):
+                del _running[one]
+        if path in _running or not sys.executable:
             return False
         silent = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
         _running[path] = os.posix_spawn(
@@ -50,11 +53,8 @@ def _import_path() -> str:
 
 
 def _is_running(path: str) -> bool:
-    pid = _running.get(path)
-    if pid is None:
-        return False
     try:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status = os.waitpid(_running[path], os.WNOHANG)
     except ChildProcessError:
         return False  # reaped by somebody else's waitpid(-1)
     if ended and status:

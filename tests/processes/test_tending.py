@@ -163,6 +163,17 @@ def test_a_roll_starts_a_run_that_seals(tmp_path: Path, monkeypatch: pytest.Monk
     assert closed_unsealed(path) == 0
 
 
+def test_a_run_of_one_journal_reaps_those_of_others(tmp_path: Path) -> None:
+    """A process that opens one journal after the other does not keep a dead child for each."""
+    paths = [str(tmp_path / f"journal-{number}") for number in range(3)]
+    for path in paths:
+        with Journal.open(path, roll_cycle=RollCycle.events(1), background=False) as journal:
+            journal.append([record(0)])
+        assert spawn.start_background_run(path)
+        os.waitid(os.P_PID, spawn._running[path], os.WEXITED | os.WNOWAIT)
+    assert [path for path in paths if path in spawn._running] == paths[-1:]
+
+
 def test_a_run_on_a_journal_at_which_another_works_ends_at_once(tmp_path: Path) -> None:
     """One of them is enough."""
     path = str(tmp_path / "journal")
