@@ -17,13 +17,18 @@ from aurora_es.care.findings import (
     repair_command,
 )
 from aurora_es.care.segment_facts import whole_range
+from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MANIFEST
+from aurora_es.segment.file import SegmentFile
+from aurora_es.segment.salvage import has_end_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aurora_es.care.segment_facts import SegmentFacts, Target
+    from aurora_es.files.layer import Files
     from aurora_es.format.manifest import Manifest, SealedSegment
+    from aurora_es.format.mark import Mark
 
 Checked = tuple["Target", "SegmentFacts | None"]
 _End = tuple[int, int, int, int]  # end offset, last position, last checksum, last commit
@@ -138,3 +143,25 @@ def contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
     first = segments[0].base_position if segments else 1
     if manifest.retained_from != first:
         yield f"retained from position {first}", f"{manifest.retained_from}"
+
+
+def is_mark_beyond(
+    files: Files, mark: Mark, newest: int, listed: int, paths: Iterable[str]
+) -> bool:
+    """Whether the mark names a segment that cannot have been: its predecessor is not closed.
+
+    ``newest`` is the number of the newest segment of which there are files, ``paths`` are theirs, and
+    ``listed`` is the number of the last one in the manifest, which was closed; 0: there is none.
+    """
+    return mark.segment_number > newest > listed and not any(
+        _may_be_closed(files, path) for path in paths
+    )
+
+
+def _may_be_closed(files: Files, path: str) -> bool:
+    """Whether a segment has an end frame, or cannot be asked."""
+    try:
+        file = SegmentFile(files, path, writable=False)
+    except (CorruptionError, UnsupportedFormatError, ForeignDirectoryError, OSError):
+        return True
+    return has_end_frame(file)

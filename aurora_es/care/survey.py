@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
-from aurora_es.care.neighbours import contradictions
+from aurora_es.care.neighbours import contradictions, is_mark_beyond
 from aurora_es.care.summary import summary_of
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly
@@ -259,20 +259,14 @@ def _credible(
     mark: Mark | None,
     candidates: dict[int, list[Candidate]],
 ) -> tuple[Mark | None, str]:
-    """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
-    newest = max(candidates, default=0)
-    listed = 0
-    if manifest is not None and manifest.segments:
-        listed = manifest.segments[-1].segment_number
-    if mark is None or mark.segment_number <= newest or newest <= listed:
+    """The mark, unless it names a segment that cannot have been, and why not."""
+    if mark is None or not candidates:
         return mark, ""
-    for candidate in candidates[newest]:
-        try:
-            file = SegmentFile(files, os.path.join(path, candidate.name), writable=False)
-        except CorruptionError:
-            return mark, ""
-        if has_end_frame(file):
-            return mark, ""
+    newest = max(candidates)
+    listed = manifest.segments[-1].segment_number if manifest and manifest.segments else 0
+    paths = [os.path.join(path, candidate.name) for candidate in candidates[newest]]
+    if not is_mark_beyond(files, mark, newest, listed, paths):
+        return mark, ""
     return None, (
         f"it names segment {mark.segment_number}, and segment {newest}, the newest, is not closed"
     )

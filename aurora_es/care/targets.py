@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
+from aurora_es.care.neighbours import is_mark_beyond
 from aurora_es.care.segment_facts import Target
-from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MARK, segment_name
-from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.salvage import has_end_frame
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -114,16 +112,14 @@ def _unlisted(
 
 
 def _credible_mark(evidence: Evidence) -> Mark | None:
-    """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
-    mark = evidence.mark
-    numbers = evidence.numbers
-    if mark is None or not numbers or mark.segment_number <= numbers[-1]:
+    """The mark, unless it names a segment that cannot have been."""
+    mark, manifest = evidence.mark, evidence.manifest
+    if mark is None or not evidence.numbers:
         return mark
-    newest = numbers[-1]
-    listed = (
-        evidence.manifest.segments[-1] if evidence.manifest and evidence.manifest.segments else None
-    )
-    if (listed is not None and newest <= listed.segment_number) or _is_closed(evidence, newest):
+    newest = evidence.numbers[-1]
+    listed = manifest.segments[-1].segment_number if manifest and manifest.segments else 0
+    paths = [os.path.join(evidence.path, name) for name in evidence.names_of(newest)]
+    if not is_mark_beyond(evidence.files, mark, newest, listed, paths):
         return mark
     evidence.finding(
         MARK_WRONG,
@@ -133,13 +129,3 @@ def _credible_mark(evidence: Evidence) -> Mark | None:
         None,
     )
     return None
-
-
-def _is_closed(evidence: Evidence, number: int) -> bool:
-    """Whether the segment has an end frame, or cannot be asked."""
-    name = evidence.names_of(number)[0]
-    try:
-        file = SegmentFile(evidence.files, os.path.join(evidence.path, name), writable=False)
-    except (CorruptionError, UnsupportedFormatError, ForeignDirectoryError, OSError):
-        return True
-    return has_end_frame(file)
