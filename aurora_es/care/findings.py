@@ -1,8 +1,9 @@
 """What a check of a journal finds: one fault each, with its place, and what it costs.
 
 Theory of operation: a ``Finding`` is a value that a program can go by. Its kind is a stable code;
-``lost`` names the positions whose records no byte in the directory can bring back, so that an empty
-``lost`` means that ``cure`` restores everything. A fault of a cache (an index run, a table of
+``lost`` names the positions whose records no byte in the directory can bring back, and
+``lost_commits`` counts commits without records that are gone: where both are empty, ``cure`` restores
+everything. A fault of a cache (an index run, a table of
 frames) never costs a record. Findings of the same damage are not repeated: what follows from a
 fault found before, as the order of frames behind a hole, is no finding of its own.
 """
@@ -66,6 +67,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     # Positions that no byte in the directory can bring back, rising and apart from each other; but
     # for those that were known to be lost.
     lost: tuple[PositionRange, ...] = ()
+    # Number of commits that no byte can bring back and that had no position: each held a tracking
+    # record only. Who follows others goes on from an earlier one, and handles some events again.
+    lost_commits: int = 0
     cure: str  # the command line to run next
 
 

@@ -54,6 +54,7 @@ class SegmentPlan(NamedTuple):
     lost: tuple[PositionRange, ...]  # new ones, and those lost before
     is_end_known: bool  # whether nothing behind ``end`` can have been acknowledged
     told: tuple[PositionRange, ...] = ()  # those of the latter that its own frames tell
+    lost_commits: int = 0  # that held a tracking record only
 
 
 class Plan(NamedTuple):
@@ -92,6 +93,12 @@ class Plan(NamedTuple):
             for segment in self.segments.values():
                 known += segment.told if isinstance(segment, SegmentPlan) else segment.lost or ()
         return joined(known)
+
+    @property
+    def lost_commits(self) -> int:
+        """Number of commits that are lost and held a tracking record only."""
+        in_tail = 0 if self.tail is None else self.tail.lost_commits
+        return in_tail + sum(segment.lost_commits for segment in self.repaired)
 
     @property
     def lost_behind(self) -> int | None:
@@ -233,13 +240,26 @@ def _plan_segment(
         if begin.commit_number is None:
             begin = begin._replace(commit_number=(end.commit_number or 1) - 1)
         end = end._replace(commit_number=_commit_of(begin, end))
+        assert begin.commit_number is not None
+        assert end.commit_number is not None
         lost = [(begin.position + 1, end.position)] if end != begin else []
         several = found.candidates.get(number, [])
         missing = "nothing of it can be read" if several else "the file is missing"
         if any(one.header is not None for one in several):
             missing = "it is of another history, and does not fit in"
         is_end_known = not is_tail or (told is not None and not found.mark_problem)
-        best = SegmentPlan(number, None, place, begin, end, 0, missing, joined(lost), is_end_known)
+        best = SegmentPlan(
+            number,
+            None,
+            place,
+            begin,
+            end,
+            0,
+            missing,
+            joined(lost),
+            is_end_known,
+            lost_commits=0 if joined(lost) else end.commit_number - begin.commit_number,
+        )
     return best._replace(revision=next_revision(found, number), problem=problem or best.problem)
 
 
@@ -302,13 +322,14 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     begin = before
     if begin.commit_number is None:
         begin = begin._replace(commit_number=salvage.file.header.base_commit - 1)
-    problem, lost = candidate.problem, []
+    problem, lost, lost_commits = candidate.problem, [], 0
     if gap is not None:
         problem = f"offset 0: expected {gap.expected}, found {gap.found}"
     position, number = begin.position, begin.commit_number or 0
     for part in parts_of(noted := _Noted(salvage), begin, None):
         if isinstance(part, LostPayload):
             lost.append(part.positions)
+            lost_commits += part.bare_commits
             position, number = part.last_position, part.last_commit
         else:
             position = part.first_position + len(part.records) - 1
@@ -321,6 +342,8 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     end = _end_of(salvage, told, Boundary(position, number))
     if end.position > position:
         lost.append((position + 1, end.position))
+    elif end.commit_number is not None:
+        lost_commits += end.commit_number - number
     return SegmentPlan(
         place.segment_number,
         candidate.name,
@@ -332,6 +355,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         joined(lost),
         is_end_known,
         joined(salvage.lost),
+        lost_commits,
     )
 
 

@@ -43,6 +43,7 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True):
     problem: str  # what is wrong with it
     action: str  # what is done about it
     lost: tuple[tuple[int, int], ...] = ()  # positions, first and last included; but known holes
+    lost_commits: int = 0  # number of those that held a tracking record only
 
 
 class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,9 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     kept_in: str | None  # directory with the files as they were
     assumptions: tuple[str, ...]  # what could not be known and was assumed
     epoch: int  # of the journal behind the repair
+    # Number of commits that are gone and held a tracking record only: who follows others goes on from
+    # an earlier one, and handles some events again.
+    lost_commits: int = 0
     # Directories with the files of earlier repairs that were killed: what these had found lost, and
     # may have made known, is told once more.
     killed: tuple[str, ...] = ()
@@ -126,6 +130,7 @@ def _report(
         repairs=repairs,
         lost=joined([*plan.lost, *_lost_by_killed(plan, begun)]),
         lost_behind=_lost_behind(plan, begun),
+        lost_commits=plan.lost_commits,
         kept_in=broken_name(effects.files, plan.found.path) if repairs else None,
         assumptions=assumptions if repairs else (),
         epoch=plan.epoch,
@@ -153,12 +158,18 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
         target = segment_name(number, base, segment.revision)
         action = f"written again as {target}, without what is lost"
         lost = newly_lost(segment.lost, plan.known)
-        if not lost:
+        if not lost and not segment.lost_commits:
             nothing = "nothing is lost" if segment.is_end_known else "what is lost is not known"
             action = f"written again as {target}; {nothing}"
         if number == found.tail_number:
             action += f"; segment {number + 1} follows it"
-        yield Repair(file=name, problem=segment.problem, action=action, lost=lost)
+        yield Repair(
+            file=name,
+            problem=segment.problem,
+            action=action,
+            lost=lost,
+            lost_commits=segment.lost_commits,
+        )
     told = {segment.source for segment in plan.repaired}
     for segment in plan.repaired:
         if segment.source is None:
@@ -179,7 +190,8 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
             action = "written again"
         else:
             action = f"written again, at position {plan.tail.position}"
-        yield Repair(file=MARK, problem=plan.mark_problem, action=action)
+        in_tail = 0 if plan.tail is None else plan.tail.lost_commits
+        yield Repair(file=MARK, problem=plan.mark_problem, action=action, lost_commits=in_tail)
 
 
 def _cache_repairs(caches: dict[str, tuple[int, str]]) -> Iterator[Repair]:

@@ -182,7 +182,8 @@ def _damages(
         if found.last_position is not None:
             last = found.last_position
             lost = joined([(found.first_position, last)])
-        gaps.append(_finding(path, directory, target, found, lost))
+        finding = _finding(path, directory, target, found, lost)
+        gaps.append(msgspec.structs.replace(finding, lost_commits=found.bare_commits))
     # Without the manifest it is the segment's own frames that tell which holes were known.
     known = known_holes(target) if target.has_manifest else salvage.lost
     findings += [msgspec.structs.replace(one, lost=newly_lost(one.lost, known)) for one in gaps]

@@ -37,6 +37,7 @@ class Tail(NamedTuple):
     commit_number: int
     mark_problem: str  # why the mark is not one of this tail; empty: it is, or is missing
     is_end_known: bool  # whether nothing behind that can have been acknowledged
+    lost_commits: int = 0  # behind that, with a tracking record only: the mark vouches for them
 
 
 def mark_of_tail(found: Survey) -> Mark | None:
@@ -79,7 +80,12 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
     # Of a mark with a damaged slot that may have been the newer one: a commit behind it was vouched
     # for by that, and where there is none, it is lost, or there was none.
     is_end_known = not found.mark_problem or chain.offset > mark.visible_offset
-    return Tail(name, chain.offset, chain.position, chain.commit_number, problem, is_end_known)
+    lost_commits = 0
+    if chain.offset < mark.durable_offset and chain.position == mark.visible_position:
+        lost_commits = max(0, mark.visible_commit - chain.commit_number)
+    return Tail(
+        name, chain.offset, chain.position, chain.commit_number, problem, is_end_known, lost_commits
+    )
 
 
 def _walked(file: SegmentFile, mark: Mark | None) -> tuple[Chain, bool, Stop]:

@@ -99,6 +99,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     # Without the mark, and with bytes at the end that cannot be read, nobody knows how many
     # positions behind this one are lost, or none; None: all that is lost is known.
     lost_behind: int | None
+    lost_commits: int  # of all findings: commits that are gone and held a tracking record only
     first_position: int  # the first that is retained
     last_position: int | None  # as the mark says, or else the segments
     segments: tuple[VerifiedSegment, ...]  # in order
@@ -424,6 +425,7 @@ class _Verification:
             findings=findings,
             lost=joined(one for finding in findings for one in finding.lost),
             lost_behind=self._lost_behind(),
+            lost_commits=sum(finding.lost_commits for finding in findings),
             first_position=segments[0].base_position if segments else 1,
             last_position=self.last_position if segments else 0,
             segments=segments,

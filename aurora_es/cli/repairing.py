@@ -142,7 +142,7 @@ def _print_repair(report: RepairReport) -> None:
         print(f"{printable(one.file)}: {printable(one.problem)}: {one.action}{lost}")
     for assumption in report.assumptions:
         print(f"assumed: {printable(assumption)}")
-    print(lost_text(report.lost, report.lost_behind))
+    print(lost_text(report.lost, report.lost_behind, report.lost_commits))
     if report.kept_in is not None:
         print(f"kept as it was: {printable(report.kept_in)}")
 

@@ -22,6 +22,7 @@ __all__ = [
     "encodable",
     "json_bytes",
     "json_line",
+    "lost_commits_text",
     "lost_text",
     "originator_texts",
     "plain_line",
@@ -160,14 +161,27 @@ def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def lost_text(lost: Sequence[tuple[int, int]], lost_behind: int | None) -> str:
+def lost_commits_text(count: int) -> str:
+    """Number of lost commits without events, and what that means."""
+    several = (
+        "s that held tracking records only" if count > 1 else " that held a tracking record only"
+    )
+    return f"{count:,} commit{several}: who follows others handles some events again"
+
+
+def lost_text(
+    lost: Sequence[tuple[int, int]], lost_behind: int | None, lost_commits: int = 0
+) -> str:
     """What is lost of a journal, as a line; ``lost_behind``: behind that, nobody knows."""
     count = sum(last - first + 1 for first, last in lost)
-    text = f"{count:,} position{'s' * (count != 1)}: {ranges_text(lost)}" if lost else "nothing"
+    texts = [f"{count:,} position{'s' * (count != 1)}: {ranges_text(lost)}"] if lost else []
+    if lost_commits:
+        texts.append(lost_commits_text(lost_commits))
+    text = "; ".join(texts) or "nothing"
     if lost_behind is None:
         return f"lost: {text}"
     unknown = (
         f"not known behind position {lost_behind:,}: nothing is left that says whether there was more,"
         " since the mark is damaged"
     )
-    return f"lost: {text}; {unknown}" if lost else f"lost: {unknown}"
+    return f"lost: {text}; {unknown}" if texts else f"lost: {unknown}"

@@ -160,7 +160,7 @@ def _print_report(report: VerifyReport) -> None:
     for finding in report.findings:
         _print_finding(finding)
     if report.is_damaged:
-        print(lost_text(report.lost, report.lost_behind))
+        print(lost_text(report.lost, report.lost_behind, report.lost_commits))
     for cure in dict.fromkeys(finding.cure for finding in report.findings):
         print(f"next: {printable(cure)}")
 

@@ -80,6 +80,14 @@ class Gap(NamedTuple):
     first_position: int
     last_position: int | None
 
+    @property
+    def bare_commits(self) -> int:
+        """Number of lost commits that held a tracking record only; 0 where that cannot be told."""
+        if self.last_commit is None or self.last_position is None:
+            return 0
+        has_records = self.last_position >= self.first_position
+        return 0 if has_records else self.last_commit + 1 - self.first_commit
+
 
 class Place(NamedTuple):
     """What is known of a segment from outside: from its name, the manifest, or its neighbours."""

@@ -16,13 +16,16 @@ from aurora_es import (
     ForeignDirectoryError,
     HistoryChangedError,
     LockTimeoutError,
+    RollCycle,
 )
 from aurora_es.care import RepairReport, repair, verify
 from aurora_es.files.layer import Effects
+from aurora_es.format.frame import HEADER_BYTES, KIND_RECORDS
 from aurora_es.journal.manifest_file import read_manifest
 from tests.care.repairing import DAMAGES, Truth, check_repaired, fill
+from tests.care.stores import frames
 from tests.face.support import events, factory_on
-from tests.journal.support import effects_with, event, garbling_copies, open_with, snapshot
+from tests.journal.support import effects_with, event, flip, garbling_copies, open_with, snapshot
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -221,3 +224,32 @@ def test_a_copy_that_was_written_wrong_is_not_listed(tmp_path: Path) -> None:
     assert files.garbled
     assert read_manifest(effects_with().files, path) == before
     check_repaired(effects_with(), path, truth, repair(path, effects=effects_with()))
+
+
+# Commits without records
+
+
+@pytest.mark.parametrize("places", [(2,), (2, 3), (5,)], ids=["closed", "two at once", "tail"])
+def test_a_lost_tracking_record(tmp_path: Path, places: tuple[int, ...]) -> None:
+    """A commit that held a tracking record only has no position, and is counted instead."""
+    effects, path = effects_with(), str(tmp_path / "journal")
+    with open_with(path, effects, roll_cycle=RollCycle.events(2)) as journal:
+        journal.append([event("a", 1)])
+        journal.append([], tracking=("upstream", 1))
+        journal.append([], tracking=("upstream", 2))
+        journal.append([event("a", 2)])
+        journal.append([], tracking=("upstream", 3))
+    for name in sorted(effects.files.listdir(path)):
+        for offset, header in frames(tmp_path / "journal" / name) if "segment" in name else ():
+            if header.commit_number in places and header.kind == KIND_RECORDS:
+                flip(f"{path}/{name}", offset + HEADER_BYTES)
+    found = verify(path)
+    assert (found.lost, found.lost_behind, found.lost_commits) == ((), None, len(places))
+    planned = repair(path, dry_run=True, effects=effects)
+    done = repair(path, effects=effects)
+    assert planned.repairs == done.repairs
+    assert (done.lost, done.lost_behind, done.lost_commits) == ((), None, len(places))
+    assert verify(path).is_whole
+    assert repair(path, effects=effects).lost_commits == 0
+    with open_with(path, effects, read_only=True) as journal:
+        assert len([*journal.read()]) == 2
