@@ -17,7 +17,7 @@ import msgspec
 from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
 from aurora_es.care.neighbours import is_mark_beyond
 from aurora_es.care.segment_facts import Target
-from aurora_es.format.names import MARK, segment_name
+from aurora_es.format.names import MANIFEST, MARK, segment_name
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -44,6 +44,7 @@ def targets_of(evidence: Evidence) -> Targets:
     listed = targets.found[-1].segment_number if targets.found else 0
     if not targets.found and manifest is None:
         listed = (numbers[0] if numbers else 1) - 1
+        _doubt_beginning(evidence, listed + 1)
     if mark is None or mark.segment_number <= listed:
         # Behind the last listed segment there is always another.
         last = max([listed + (manifest is not None), *numbers])
@@ -64,6 +65,22 @@ def targets_of(evidence: Evidence) -> Targets:
             _unlisted(evidence, number, targets, is_tail=number == last, mark=mark)
         )
     return targets
+
+
+def _doubt_beginning(evidence: Evidence, first_number: int) -> None:
+    """Say so where segments before the first are gone, and no manifest tells whether they were dropped."""
+    if first_number == 1:
+        return
+    base = evidence.segments[evidence.names_of(first_number)[0]][1]
+    doubt = (
+        f"; and no segment before number {first_number}: what was before position {base} was dropped"
+        " by `retain`, or is lost, and nothing here tells which"
+    )
+    path = os.path.join(evidence.path, MANIFEST)
+    evidence.findings[:] = [
+        msgspec.structs.replace(one, found=one.found + doubt) if one.path == path else one
+        for one in evidence.findings
+    ]
 
 
 def listed_target(genesis_id: bytes, entry: SealedSegment) -> Target:
