@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -58,6 +58,27 @@ def ending_well(command: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             return command(*arguments, **options)
 
     return ended
+
+
+def exit_with(app: typer.Typer) -> NoReturn:
+    """Run the commands, and exit; help, which no command prints, may meet the end of a pipe, too."""
+    try:
+        with errors_told():
+            _run(app)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    sys.exit(0)
+
+
+def _run(app: typer.Typer) -> None:
+    try:
+        app(prog_name="aurora-es")
+    except SystemExit as ended:
+        # rich and click end with 1 where a pipe was closed, which is no failure.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise BrokenPipeError from ended
+        sys.stdout.flush()
+        raise
 
 
 def fail(*errors: Exception) -> None:
