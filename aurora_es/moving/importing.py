@@ -6,7 +6,14 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from aurora_es.errors import ArgumentError, AuroraError, StorageError, StorageFullError
+from aurora_es.errors import (
+    ArgumentError,
+    AuroraError,
+    CommitOutcomeUnknownError,
+    PoisonedHandleError,
+    StorageError,
+    StorageFullError,
+)
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST, directory_name
 from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
+# Of the journal: the move compares what is there, also where nobody knew what had become of it.
+_REFUSALS = (StorageError, StorageFullError, PoisonedHandleError, CommitOutcomeUnknownError)
 GAPS = ("refuse", "renumber")
 
 
@@ -118,17 +127,16 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
 @contextmanager
 def _way_on_told(command: str) -> Iterator[None]:
     """Turn refusals of the operating system into errors that say how to go on."""
+    way_on = (
+        "What was moved before is kept. `aurora-es doctor` looks at rights and space; run"
+        f" `aurora-es {command}` again, which goes on there (a stream begins anew)"
+    )
     try:
         yield
-    except (StorageFullError, OSError) as error:
-        if isinstance(error, BrokenPipeError) or (
-            isinstance(error, AuroraError) and not isinstance(error, StorageFullError)
-        ):
-            raise
-        message = (
-            f"{error}. What was moved before is kept. `aurora-es doctor` looks at rights and space;"
-            f" run `aurora-es {command}` again, which goes on there (a stream begins anew)"
-        )
-        if isinstance(error, StorageFullError) or error.errno in FULL_DISK_ERRNOS:
-            raise StorageFullError(message) from error
-        raise StorageError(message) from error
+    except _REFUSALS as error:
+        raise type(error)(f"{error}. {way_on}") from error
+    except (AuroraError, BrokenPipeError):
+        raise
+    except OSError as error:
+        kind = StorageFullError if error.errno in FULL_DISK_ERRNOS else StorageError
+        raise kind(f"{error}. {way_on}") from error

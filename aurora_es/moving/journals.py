@@ -101,7 +101,11 @@ class ApplicationJournals:
         self._building = self.path + BUILD_SUFFIX
         self._directory = self.path if purpose == "read" else self._find_directory()
         if purpose == "append":
-            self._hold_directory()
+            try:
+                self._hold_directory()
+            except BaseException:
+                self._stack.close()  # nobody else will, and the next import would wait for us
+                raise
 
     def _settings_of(self, env: Mapping[str, str]) -> Settings:
         name = self.application_name
