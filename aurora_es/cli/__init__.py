@@ -11,9 +11,10 @@ _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra 
 
 def main() -> None:
     """Run the command with the arguments of this process, and exit."""
-    # Until there is somebody to tell Ctrl-C to, it ends us without a traceback of imports.
-    interrupted = signal.getsignal(signal.SIGINT)
-    if interrupted is signal.default_int_handler:
+    # Until there is somebody to tell Ctrl-C to, it ends us without a traceback of imports; the
+    # console script (aurora_es_command.py) sees to it even before.
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not is_ignored:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from aurora_es.cli.commands import app
@@ -36,5 +37,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no failure
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # on stderr
-    signal.signal(signal.SIGINT, interrupted)
+    if not is_ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     exit_with(app)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from signal import SIGINT
 from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -25,6 +26,7 @@ from aurora_es.errors import (
 EXIT_REFUSED = 1
 EXIT_DAMAGED = 3
 EXIT_UNCHECKED = 4
+_INTERRUPTED = 128 + SIGINT  # as shells say
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 not found or refused; 2 wrong arguments; 3 the journal is damaged,"
     " needs recovery, or took back commits while it was read; 4 a part could not be checked."
@@ -67,6 +69,8 @@ def exit_with(app: typer.Typer) -> NoReturn:
             _run(app)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
+    except KeyboardInterrupt:  # before there was a command, which says so by itself
+        sys.exit(_INTERRUPTED)
     sys.exit(0)
 
 
