@@ -214,6 +214,7 @@ def test_tail_follows_over_rolls(owner: Owner) -> None:
 
 def test_the_page_shows_a_live_store(owner: Owner) -> None:
     """Its interface answers while segments are sealed and cooled."""
+    pytest.importorskip("starlette")
     with started("ui", owner.root, "--port", 0) as process:
         address = opened(process.stdout).readline().split()[0]
         last = owner.position()
