@@ -346,6 +346,8 @@ def test_help_that_cannot_be_written_is_told(arguments: tuple[str, ...]) -> None
 INTERRUPTED = """
 import os, signal, sys
 from aurora_es_command import main
+if "ignored" not in sys.argv:  # as they are in what a shell has started in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 class Pressing:
     def find_spec(self, name, *_):
         if name == sys.argv[1]:
@@ -399,7 +401,7 @@ def test_a_user_who_ignores_ctrl_c_is_obeyed() -> None:
     """As under nohup: what is ignored stays ignored."""
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
     done = subprocess.run(
-        [sys.executable, "-c", program, "typer"],
+        [sys.executable, "-c", program, "typer", "ignored"],
         env=environment(),
         capture_output=True,
         text=True,
