@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import random
 from pathlib import Path
 from typing import cast
@@ -44,6 +45,7 @@ def test_an_import_that_is_refused_a_file_operation_goes_on(tmp_path: Path, numb
             import_events(SqliteFile(path), "/data/Shop", env=ENV, effects=effects)
         except AuroraError as error:
             told.append(f"{faulty.struck}: {error}")
+        gc.collect()  # descriptors close with their last reference, which a traceback may be
         effects = effects_with(cast("Files", CrashableFiles(disk)))
         report = import_events(SqliteFile(path), "/data/Shop", env=ENV, effects=effects)
         assert [(part.count, part.digest) for part in report.parts] == [
@@ -75,6 +77,7 @@ def test_an_export_that_is_refused_a_file_operation_goes_on(tmp_path: Path, numb
             export_events("/data/Shop", JsonLines(target, effects=effects), effects=sound)
         except AuroraError as error:
             told.append(f"{faulty.struck}: {error}")
+        gc.collect()
         again = export_events("/data/Shop", JsonLines(target, effects=sound), effects=sound)
         assert again.parts[0].digest == whole.parts[0].digest
         imported = import_events(
