@@ -6,7 +6,8 @@ locked. What it has tracked meanwhile is projected, too, so that the new view is
 is: not behind, and not ahead, as the runner's next event would be a conflict then. One commit,
 a checkpoint that takes the place of all that was before, makes it the view of every process, of
 those that read it and of the runner that goes on projecting. Killed before that, a rebuild leaves
-nothing behind but a temporary directory; there is nothing behind it to be killed in.
+nothing behind but a temporary directory, which the next one removes; there is nothing behind it to be
+killed in.
 
 What the live view has tracked may be of another history, if the application was restored to a point
 before it. Then no runner goes on with the live view, and where it is means nothing: the new view is

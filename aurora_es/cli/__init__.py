@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 import sys
 
 _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra [cli] brings in
@@ -10,8 +11,14 @@ _EXTRA = frozenset({"click", "rich", "shellingham", "typer"})  # what the extra 
 
 def main() -> None:
     """Run the command with the arguments of this process, and exit."""
+    # Until there is somebody to tell Ctrl-C to, it ends us without a traceback of imports; the
+    # console script (aurora_es_command.py) sees to it even before.
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not is_ignored:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from aurora_es.cli.commands import app
+        from aurora_es.cli.endings import exit_with
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
@@ -30,4 +37,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no failure
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # on stderr
-    app(prog_name="aurora-es")
+    if not is_ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    exit_with(app)

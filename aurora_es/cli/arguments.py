@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 import typer
+from typer.models import OptionInfo
 
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import EXIT_CODES_HELP
@@ -183,6 +184,28 @@ def parse_size(text: str) -> int:
         message = f"expected a size such as 500MiB, 10GiB or 4096; found {text!r}"
         raise typer.BadParameter(message)
     return int(matched[1]) * _BYTES_OF[matched[2]]
+
+
+def older_than_option(what: str) -> OptionInfo:
+    """The option --older-than of a command that drops ``what``."""
+    found: OptionInfo = typer.Option(
+        parser=parse_age,
+        metavar="AGE",
+        show_default=False,
+        help=f"Drop {what} that old: 24h, 7d, 4w.",
+    )
+    return found
+
+
+def bytes_max_option(what: str) -> OptionInfo:
+    """The option --bytes-max of a command that drops the oldest of ``what``."""
+    found: OptionInfo = typer.Option(
+        parser=parse_size,
+        metavar="SIZE",
+        show_default=False,
+        help=f"Drop the oldest {what} while all together take more: 500MiB, 10GiB.",
+    )
+    return found
 
 
 def parser_of(parse: Callable[[str], _T]) -> Callable[[str], _T]:

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ParamSpec, TypeVar
+from signal import SIGINT
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ from aurora_es.errors import (
 EXIT_REFUSED = 1
 EXIT_DAMAGED = 3
 EXIT_UNCHECKED = 4
+_INTERRUPTED = 128 + SIGINT  # as shells say
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 not found or refused; 2 wrong arguments; 3 the journal is damaged,"
     " needs recovery, or took back commits while it was read; 4 a part could not be checked."
@@ -58,6 +60,29 @@ def ending_well(command: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             return command(*arguments, **options)
 
     return ended
+
+
+def exit_with(app: typer.Typer) -> NoReturn:
+    """Run the commands, and exit; help, which no command prints, may meet the end of a pipe, too."""
+    try:
+        with errors_told():
+            _run(app)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except KeyboardInterrupt:  # before there was a command, which says so by itself
+        sys.exit(_INTERRUPTED)
+    sys.exit(0)
+
+
+def _run(app: typer.Typer) -> None:
+    try:
+        app(prog_name="aurora-es")
+    except SystemExit as ended:
+        # rich and click end with 1 where a pipe was closed, which is no failure.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise BrokenPipeError from ended
+        sys.stdout.flush()
+        raise
 
 
 def fail(*errors: Exception) -> None:

@@ -29,6 +29,7 @@ _PANELS = {
     "Look after": ("set", "seal", "merge", "cool", "retain", "compact", "projection", "queue"),
 }
 _NARROW_COLUMNS = 60
+_PATHS = {"PATH", "SOURCE", "TARGET", "FILE", "BACKUP", "QUEUE", "DIRECTORY"}
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
 
 
@@ -46,6 +47,17 @@ class _WithoutTypes(_Explained):
 
 class _Command(_WithoutTypes, TyperCommand):
     """A command whose help can be read on a narrow terminal, too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an empty path is refused: as "$STORE" it means a variable without value.
+
+        It would be the current directory, which may be a store, too.
+        """
+        for parameter in self.get_params(ctx):
+            if parameter.metavar in _PATHS and ctx.params.get(parameter.name) == "":
+                message = "expected a path, found an empty text; the current directory is `.`"
+                raise typer.BadParameter(message, ctx=ctx, param=parameter)
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help; plainly where columns would cut the names of options."""

@@ -416,7 +416,7 @@ def _move(
 
 
 def _text(report: MoveReport) -> str:
-    lines = []
+    lines = [] if report.parts else ["0 events: nothing is in the source"]
     for part in report.parts:
         here = "to move" if report.dry_run else "moved now"
         lines.append(f"{part.count:,} {part.part}, {part.moved:,} of them {here}")
@@ -431,6 +431,12 @@ def _text(report: MoveReport) -> str:
         lines.append(f"{printable(report.target)}: nothing was changed")
     else:
         read_back = "read back and the same" if report.verified else "not read back"
-        durable = "on disk" if report.durable else "not forced to disk"
+        durable = _durability(report)
         lines.append(f"{printable(report.target)}: {read_back}, {durable}")
     return "\n".join(lines)
+
+
+def _durability(report: MoveReport) -> str:
+    if report.durable:
+        return "on disk"
+    return "as durable as its recorders are" if report.verified else "not forced to disk"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,12 +13,48 @@ from aurora_es.cli.progress import progress_shown
 from aurora_es.cli.text import json_bytes, printable
 from aurora_es.cli.topics import find_class, parse_topic
 
+if TYPE_CHECKING:
+    from aurora_es.compat import Application, DCBApplication
+    from aurora_es.views import JournaledView
+
 app = typer.Typer(
     name="projection",
     help="Look after projections whose views are journals (JournaledView).",
     epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
 )
+
+_Projection = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROJECTION",
+        parser=parse_topic,
+        show_default=False,
+        help="The projection's class, as module:Class.",
+    ),
+]
+_Application = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="APPLICATION",
+        parser=parse_topic,
+        show_default=False,
+        help="The application's class, as module:Class; if unset, the only one in the"
+        " projection's module.",
+    ),
+]
+_View = Annotated[
+    str | None,
+    typer.Option(
+        "--view",
+        metavar="VIEW",
+        parser=parse_topic,
+        show_default=False,
+        help="The view's class, as module:Class; if unset, the one of Projection[View].",
+    ),
+]
+_PageSize = Annotated[int, typer.Option(min=1, help="Project so many events at once.")]
 
 
 @app.command(
@@ -28,38 +64,11 @@ app = typer.Typer(
     )
 )
 def rebuild(
-    projection: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROJECTION",
-            parser=parse_topic,
-            show_default=False,
-            help="The projection's class, as module:Class.",
-        ),
-    ],
+    projection: _Projection,
     *,
-    app_topic: Annotated[
-        str | None,
-        typer.Option(
-            "--app",
-            metavar="APPLICATION",
-            parser=parse_topic,
-            show_default=False,
-            help="The application's class, as module:Class; if unset, the only one in the"
-            " projection's module.",
-        ),
-    ] = None,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            "--view",
-            metavar="VIEW",
-            parser=parse_topic,
-            show_default=False,
-            help="The view's class, as module:Class; if unset, the one of Projection[View].",
-        ),
-    ] = None,
-    page_size: Annotated[int, typer.Option(min=1, help="Project so many events at once.")] = 1000,
+    app_topic: _Application = None,
+    view: _View = None,
+    page_size: _PageSize = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Build a projection's view anew from all events, beside the live one, and swap it in.
@@ -69,37 +78,49 @@ def rebuild(
     before what the view has tracked.
     """
     from aurora_es.compat import application_name
-    from aurora_es.rebuilding import application_beside, rebuild_projection, view_of
+    from aurora_es.rebuilding import rebuild_projection
 
     with errors_told():
-        projection_class = find_class(projection)
-        application_class = (
-            application_beside(projection_class) if app_topic is None else find_class(app_topic)
-        )
-        view_class = view_of(projection_class) if view is None else find_class(view)
-        if application_class is None:
-            message = f"expected one application in {projection_class.__module__}; name it: --app"
-            raise typer.BadParameter(message, param_hint="--app")
-        if view_class is None:
-            message = f"expected a {projection} that derives from Projection[View]; name it: --view"
-            raise typer.BadParameter(message, param_hint="--view")
+        found = _classes(projection, app_topic, view)
         with progress_shown(f"rebuilding {printable(projection)}") as progress:
             position = rebuild_projection(
-                application_class=application_class,
-                projection_class=projection_class,
-                view_class=view_class,
+                application_class=found.application,
+                projection_class=found.projection,
+                view_class=found.view,
                 page_size=page_size,
                 progress=progress,
             )
+        name, application = found.projection.name, application_name(found.application)
         if as_json:
-            found = {
-                "projection": projection_class.name,
-                "application": application_name(application_class),
-                "position": position,
-            }
-            sys.stdout.buffer.write(json_bytes(found))
+            told = {"projection": name, "application": application, "position": position}
+            sys.stdout.buffer.write(json_bytes(told))
             return
         print(
-            f"{printable(projection_class.name)}: rebuilt from {printable(application_name(application_class))}"
-            f" up to position {position:,}"
+            f"{printable(name)}: rebuilt from {printable(application)} up to position {position:,}"
         )
+
+
+class _Classes(NamedTuple):
+    """What is rebuilt, of whose events, and where to."""
+
+    projection: type[Any]
+    application: type[Application[Any] | DCBApplication]
+    view: type[JournaledView]
+
+
+def _classes(projection: str, app_topic: str | None, view: str | None) -> _Classes:
+    """The classes that are named, and those that need not be; raises typer.BadParameter."""
+    from aurora_es.rebuilding import application_beside, view_of
+
+    projection_class = find_class(projection)
+    application_class = (
+        application_beside(projection_class) if app_topic is None else find_class(app_topic)
+    )
+    view_class = view_of(projection_class) if view is None else find_class(view)
+    if application_class is None:
+        message = f"expected one application in {projection_class.__module__}; name it: --app"
+        raise typer.BadParameter(message, param_hint="--app")
+    if view_class is None:
+        message = f"expected a {projection} that derives from Projection[View]; name it: --view"
+        raise typer.BadParameter(message, param_hint="--view")
+    return _Classes(projection_class, application_class, view_class)

@@ -20,15 +20,16 @@ from aurora_es.cli.arguments import (
     AsJsonLines,
     DryRun,
     Yes,
+    bytes_max_option,
     confirmed,
     epilog,
-    parse_age,
-    parse_size,
+    older_than_option,
 )
 from aurora_es.cli.completing import complete_groups, complete_names, complete_queues
 from aurora_es.cli.endings import EXIT_CODES_HELP, EXIT_REFUSED, errors_told, tell
 from aurora_es.cli.finding import find_queue, network_allowed
-from aurora_es.cli.text import encodable, json_bytes, printable, size_text, time_text
+from aurora_es.cli.reports import dropped_text
+from aurora_es.cli.text import encodable, json_bytes, printable, time_text
 
 if TYPE_CHECKING:
     from aurora_es.queue.cursors import CursorLog
@@ -265,24 +266,8 @@ def forget(
 def retain(  # noqa: PLR0913 - a user's choices, all by name
     queue: QueuePath,
     *,
-    older_than: Annotated[
-        timedelta | None,
-        typer.Option(
-            parser=parse_age,
-            metavar="AGE",
-            show_default=False,
-            help="Drop messages that are that old: 24h, 7d, 4w.",
-        ),
-    ] = None,
-    bytes_max: Annotated[
-        int | None,
-        typer.Option(
-            parser=parse_size,
-            metavar="SIZE",
-            show_default=False,
-            help="Drop the oldest messages while all together take more: 500MiB, 10GiB.",
-        ),
-    ] = None,
+    older_than: Annotated[timedelta | None, older_than_option("messages that are")] = None,
+    bytes_max: Annotated[int | None, bytes_max_option("messages")] = None,
     messages_max: Annotated[
         int | None,
         typer.Option(min=0, show_default=False, help="Drop the oldest while there are more."),
@@ -310,12 +295,8 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
         if as_json:
             sys.stdout.buffer.write(json_bytes(report))
             return
-        verb = "would drop" if dry_run else "dropped"
-        print(
-            f"{printable(os.path.abspath(queue))}: {verb} {report.dropped_segments:,} segments,"
-            f" {report.dropped_messages:,} messages, {size_text(report.dropped_bytes)};"
-            f" retained from position {report.retained_from:,}"
-        )
+        count = f"{report.dropped_messages:,} messages"
+        print(dropped_text(os.path.abspath(queue), report, count))
         needed = sorted(report.needed_from.items(), key=lambda item: item[1])
         for name, position in needed[:1]:
             print(f"{printable(name)} needs position {position:,} and all behind it")

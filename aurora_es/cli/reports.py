@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from aurora_es.cli.text import encodable, json_bytes
+from aurora_es.cli.text import encodable, json_bytes, printable, size_text
 
 _Report = TypeVar("_Report", bound=msgspec.Struct)
 
@@ -27,6 +27,35 @@ def report_told(
         for one in getattr(report, "journals", ())
     ]
     sys.stdout.buffer.write(json_bytes(msgspec.structs.replace(report, **shown)))
+
+
+class Dropped(Protocol):
+    """What the reports of all that drops old segments have in common."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing was changed."""
+
+    @property
+    def retained_from(self) -> int:
+        """First position that is left."""
+
+    @property
+    def dropped_segments(self) -> int:
+        """Number of files."""
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Of those files."""
+
+
+def dropped_text(path: str, report: Dropped, count: str) -> str:
+    """What was dropped of the journal or queue ``path``, or would be; ``count`` says of what."""
+    verb = "would drop" if report.dry_run else "dropped"
+    return (
+        f"{printable(path)}: {verb} {report.dropped_segments:,} segments, {count},"
+        f" {size_text(report.dropped_bytes)}; retained from position {report.retained_from:,}"
+    )
 
 
 @contextmanager

@@ -18,15 +18,16 @@ from aurora_es.cli.arguments import (
     AsJson,
     PathToLookAt,
     PathToRead,
+    bytes_max_option,
+    older_than_option,
     parse_age,
-    parse_size,
     parser_of,
 )
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_one_to_change, find_to_change, refuse_queue
 from aurora_es.cli.progress import progress_shown
-from aurora_es.cli.reports import reports_told
-from aurora_es.cli.text import encodable, json_bytes, printable, size_text
+from aurora_es.cli.reports import dropped_text, reports_told
+from aurora_es.cli.text import encodable, json_bytes, printable
 from aurora_es.journal import background, compaction, retention
 from aurora_es.journal.cool import COOL_CODEC_DEFAULT, codec_named
 from aurora_es.journal.retention import RetentionReport
@@ -105,27 +106,13 @@ def retain(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToRead,
     *,
     older_than: Annotated[
-        timedelta | None,
-        typer.Option(
-            parser=parse_age,
-            metavar="AGE",
-            show_default=False,
-            help="Drop segments whose last commit is that old: 24h, 7d, 4w.",
-        ),
+        timedelta | None, older_than_option("segments whose last commit is")
     ] = None,
     before_position: Annotated[
         int | None,
         typer.Option(min=1, show_default=False, help="Drop segments that end before it."),
     ] = None,
-    bytes_max: Annotated[
-        int | None,
-        typer.Option(
-            parser=parse_size,
-            metavar="SIZE",
-            show_default=False,
-            help="Drop the oldest segments while all together take more: 500MiB, 10GiB.",
-        ),
-    ] = None,
+    bytes_max: Annotated[int | None, bytes_max_option("segments")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be dropped, and of whom.")
     ] = False,
@@ -186,12 +173,8 @@ def _print_report(report: RetentionReport, *, as_json: bool) -> None:
         shown = msgspec.structs.replace(report, path=encodable(report.path))
         sys.stdout.buffer.write(json_bytes(shown))
         return
-    verb = "would drop" if report.dry_run else "dropped"
-    print(
-        f"{printable(report.path)}: {verb} {report.dropped_segments:,} segments,"
-        f" {report.dropped_positions:,} positions, {size_text(report.dropped_bytes)};"
-        f" retained from position {report.retained_from:,}"
-    )
+    count = f"{report.dropped_positions:,} positions"
+    print(dropped_text(report.path, report, count))
     if report.originator_count:
         print(f"{report.originator_count:,} originators would lose their first events:")
         for originator_id in report.originator_ids:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from aurora_es.errors import ArgumentError
+from aurora_es.errors import (
+    ArgumentError,
+    AuroraError,
+    CommitOutcomeUnknownError,
+    PoisonedHandleError,
+    StorageError,
+    StorageFullError,
+)
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
 from aurora_es.format.names import MANIFEST, directory_name
+from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS
 from aurora_es.moving.journals import ApplicationJournals
 from aurora_es.moving.mover import MoveOptions, Mover
 from aurora_es.moving.pages import EVENTS, TRACKING, Tracked
 from aurora_es.moving.stretches import SOURCE_IDS, position_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from aurora_es.files.layer import Effects
     from aurora_es.moving.mover import MoveReport
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
+# Of the journal: the move compares what is there, also where nobody knew what had become of it.
+_REFUSALS = (StorageError, StorageFullError, PoisonedHandleError, CommitOutcomeUnknownError)
 GAPS = ("refuse", "renumber")
 
 
@@ -50,12 +60,12 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
     the process) has for the application: AURORA_SYNC, AURORA_ROLL_CYCLE, AURORA_COMPRESSION.
 
     Raises SourceError, GapsError, TargetError if something else is there, NotMovedError,
-    InUseError, and what ``Journal.append`` raises.
+    InUseError, StorageFullError, StorageError, and what ``Journal.append`` raises.
     """
     if gaps not in GAPS:
         message = f"gaps: expected {' or '.join(GAPS)}, found {gaps!r}"
         raise ArgumentError(message)
-    with ExitStack() as stack:
+    with _way_on_told("import"), ExitStack() as stack:
         source.open_source()
         stack.callback(source.close)
         source.extents()  # what is no source makes no directory
@@ -95,9 +105,10 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
 
     Notification ids are the positions. ``without_extras`` leaves out tags, uuids and metadata that
     the target cannot hold. An interrupted export is repeated by the same call, which goes on where
-    it ended. Raises SourceError, TargetError, NotMovedError, and what ``Journal.read`` raises.
+    it ended. Raises SourceError, TargetError, NotMovedError, StorageFullError, StorageError, and what
+    ``Journal.read`` raises.
     """
-    with ExitStack() as stack:
+    with _way_on_told("export"), ExitStack() as stack:
         source = ApplicationJournals(
             os.fspath(path),
             "read",
@@ -111,3 +122,21 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
         stack.callback(target.close)
         mover = Mover(source, target, MoveOptions(without_extras=without_extras, progress=progress))
         return mover.move(lambda tracked: tracked, source.left_out())
+
+
+@contextmanager
+def _way_on_told(command: str) -> Iterator[None]:
+    """Turn refusals of the operating system into errors that say how to go on."""
+    way_on = (
+        "What was moved before is kept. `aurora-es doctor` looks at rights and space; run"
+        f" `aurora-es {command}` again, which goes on there (a stream begins anew)"
+    )
+    try:
+        yield
+    except _REFUSALS as error:
+        raise type(error)(f"{error}. {way_on}") from error
+    except (AuroraError, BrokenPipeError):
+        raise
+    except OSError as error:
+        kind = StorageFullError if error.errno in FULL_DISK_ERRNOS else StorageError
+        raise kind(f"{error}. {way_on}") from error

@@ -12,6 +12,7 @@ Closed segments are sealed on the way, so that memory is bounded by the tail.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack, suppress
 from fcntl import LOCK_EX, LOCK_NB
@@ -72,6 +73,7 @@ class ApplicationJournals:
 
     keeps_ids = False
     can_repeat = True
+    is_durable = True
 
     def __init__(
         self,
@@ -99,7 +101,11 @@ class ApplicationJournals:
         self._building = self.path + BUILD_SUFFIX
         self._directory = self.path if purpose == "read" else self._find_directory()
         if purpose == "append":
-            self._hold_directory()
+            try:
+                self._hold_directory()
+            except BaseException:
+                self._stack.close()  # nobody else will, and the next import would wait for us
+                raise
 
     def _settings_of(self, env: Mapping[str, str]) -> Settings:
         name = self.application_name
@@ -117,7 +123,9 @@ class ApplicationJournals:
         )
 
     def _find_directory(self) -> str:
-        is_there = exists(self._effects.files, self.path)
+        files = self._effects.files
+        # An empty directory, made beforehand, is no application: the import takes its place.
+        is_there = exists(files, self.path) and bool(files.listdir(self.path))
         if is_there and exists(self._effects.files, self._building):
             message = (
                 f"{self.path}: expected to go on in {self._building}, which an import left"
@@ -312,10 +320,23 @@ class ApplicationJournals:
         files = self._effects.files
         if self.is_building:
             self.close()
-            files.rename(self._directory, self.path)
+            self._give_name()
             self._directory = self.path
         # Also where it was renamed before: who did may have died before he synced the name.
         files.sync_directory(os.path.dirname(self.path))
+
+    def _give_name(self) -> None:
+        try:
+            self._effects.files.rename(self._directory, self.path)
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+            message = (
+                f"{self.path}: expected no application there yet, found one that was made during the"
+                f" import; all is read back and in {self._building}. Move away what is at"
+                f" {self.path}, and run `aurora-es import` again, which only has to give the name"
+            )
+            raise TargetError(message) from error
 
     def close(self) -> None:
         """Close all journals and let others import."""

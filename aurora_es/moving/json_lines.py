@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import UNSET
 
+from aurora_es.errors import ForeignDirectoryError
 from aurora_es.files.layer import (
     SYSTEM_EFFECTS,
-    exists,
     open_regular,
     read_exactly,
     replace_file,
@@ -67,7 +67,7 @@ class JsonLines:
         else:
             self._stream = place
             self.name = "standard input or output"
-        self.can_repeat = self._stream is None
+        self.can_repeat = self.is_durable = self._stream is None
         self._coder = LineCoder()
         self._fd: int | None = None
         self._length = 0  # bytes of whole lines; where the next one is written
@@ -77,13 +77,19 @@ class JsonLines:
     # As a source
 
     def open_source(self) -> None:
-        """Open the file for reading; raises SourceError, ForeignDirectoryError."""
+        """Open the file for reading; raises SourceError."""
         if self._stream is not None:
             return
         try:
             self._fd = open_regular(self._files, self.name, os.O_RDONLY)
         except FileNotFoundError as error:
             message = f"{self.name}: expected a file of JSON lines, found none; name another one"
+            raise SourceError(message) from error
+        except ForeignDirectoryError as error:
+            message = (
+                f"{self.name}: expected a file of JSON lines, found a link, a FIFO, a device or a"
+                " directory; read a stream with `aurora-es import jsonl -`"
+            )
             raise SourceError(message) from error
         self._length = self._files.fstat(self._fd).st_size
 
@@ -212,7 +218,7 @@ class JsonLines:
             self._stream.write(encode_header(application_name))
             return
         header = encode_header(application_name)
-        if not exists(self._files, self.name) or not self._files.stat(self.name).st_size:
+        if not self._is_begun():
             # Whole and on disk, or not there: who was killed while writing rows left a header.
             replace_file(self._files, self.name, header, draft=self.name + NEW_SUFFIX)
         self._fd = open_regular(self._files, self.name, os.O_RDWR)
@@ -226,6 +232,25 @@ class JsonLines:
             raise TargetError(message)
         self._length = self._good_bytes()
         self._is_cut = self._length == size
+
+    def _is_begun(self) -> bool:
+        """Whether there is a file with something in it; raises TargetError for what is no file."""
+        try:
+            fd = open_regular(self._files, self.name, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except ForeignDirectoryError as error:
+            # A device or a link must not be replaced by our file.
+            message = (
+                f"{self.name}: expected no file, or an earlier export, found a link, a FIFO, a device"
+                " or a directory; nothing was changed. Name a file, or write a stream with"
+                " `aurora-es export jsonl -`"
+            )
+            raise TargetError(message) from error
+        try:
+            return self._files.fstat(fd).st_size > 0
+        finally:
+            self._files.close(fd)
 
     def _good_bytes(self) -> int:
         """Bytes of the header and of the rows behind it, up to the first line that is none.

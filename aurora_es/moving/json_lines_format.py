@@ -18,15 +18,22 @@ one line too, as base64 (``state_base64``). So does metadata that JSON would cha
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from aurora_es.format.limits import NOTIFICATION_ID_MAX, TRACKING_NAME_BYTES_MAX
+from aurora_es.errors import ArgumentError, TooLargeError
+from aurora_es.format.limits import (
+    NOTIFICATION_ID_MAX,
+    TRACKING_NAME_BYTES_MAX,
+    VERSION_MAX,
+    VERSION_MIN,
+)
 from aurora_es.format.payload import UNDECODABLE, encode_payload
 from aurora_es.index.keys import text_key
+from aurora_es.journal.records import check_metadata
 from aurora_es.moving.pages import EVENTS, PARTS, TRACKING, has_extras
 
 if TYPE_CHECKING:
@@ -44,6 +51,9 @@ _IDS_MAX = 1 << 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHITESPACE = (32, 9, 10, 13)
 _UUID_BYTES = 16
+
+Id = Annotated[int, msgspec.Meta(le=NOTIFICATION_ID_MAX)]
+Version = Annotated[int, msgspec.Meta(ge=VERSION_MIN, le=VERSION_MAX)]
 
 
 class Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,10 +82,10 @@ class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=Fa
     """Any line; those of records have ``part``."""
 
     part: str | UnsetType = UNSET
-    id: int | UnsetType = UNSET
+    id: Id | UnsetType = UNSET
     originator_id: str | UnsetType | None = UNSET
-    originator_id_type: str | UnsetType = UNSET  # "text", where the text looks like a UUID
-    originator_version: int | UnsetType | None = UNSET
+    originator_id_type: Literal["text"] | UnsetType = UNSET  # where the text looks like a UUID
+    originator_version: Version | UnsetType | None = UNSET
     topic: str | UnsetType = UNSET
     state: msgspec.Raw | UnsetType = UNSET
     state_base64: bytes | UnsetType = UNSET
@@ -93,9 +103,9 @@ class PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A line of a record that has nothing but what most records have."""
 
     part: str
-    id: int
+    id: Id
     originator_id: str
-    originator_version: int
+    originator_version: Version
     topic: str
     state: msgspec.Raw | UnsetType = UNSET
     state_base64: bytes | UnsetType = UNSET
@@ -216,6 +226,7 @@ class LineCoder:
             raise BadLineError(message) from error
         if line.part is UNSET:
             return _checked_other(line)
+        _check_alone(line)
         return self._decoded(line)
 
     def _decoded(self, line: Line) -> Decoded:
@@ -237,11 +248,16 @@ class LineCoder:
         originator_id: bytes | str | None = None
         if given is not None:
             originator_id = self._keys.get(given) or self._key_of(given)
-            if line.originator_id_type == "text":
+            if line.originator_id_type is not UNSET:
                 originator_id = given
         state = line.state_base64 if line.state is UNSET else bytes(line.state)
         row: Row = (originator_id, version, topic, state)
-        if line.tags or line.uuid or line.metadata is not UNSET or line.metadata_base64:
+        if (
+            line.tags
+            or line.uuid
+            or line.metadata is not UNSET
+            or line.metadata_base64 is not UNSET
+        ):
             row = (*row, *_extras_of(line))
         return Decoded(str(line.part), row, None if line.id is UNSET else line.id)
 
@@ -265,6 +281,15 @@ def encode_tracked(part: str, ids: dict[str, int]) -> bytes:
 def encode_end(counts: dict[str, int], digests: dict[str, str]) -> bytes:
     """The last line."""
     return _encoder.encode_lines([Line(end=End(counts, digests))])
+
+
+def _check_alone(line: Line) -> None:
+    """Raise BadLineError for a record's line that says something else, too."""
+    if any(field is not UNSET for field in (line.header, line.tracking, line.end)):
+        message = (
+            "expected `header`, `tracking` and `end` on lines of their own, found `part` beside"
+        )
+        raise BadLineError(message)
 
 
 def _checked_other(line: Line) -> Line:
@@ -352,9 +377,24 @@ def _extras_of(line: Line) -> tuple[tuple[str, ...], bytes | None, dict[str, Any
     event_uuid = line.uuid.bytes if isinstance(line.uuid, UUID) else None
     metadata = None if line.metadata is UNSET else line.metadata
     if line.metadata_base64 is not UNSET:
+        if line.metadata is not UNSET:
+            message = "expected `metadata` or `metadata_base64`, found both"
+            raise BadLineError(message)
         try:
             metadata = _decode_metadata(line.metadata_base64)
         except UNDECODABLE as error:
             message = f"expected `metadata_base64` to hold a map in MessagePack, found: {error}"
             raise BadLineError(message) from error
+    if metadata is not None:
+        _check_metadata(metadata)
     return tags, event_uuid, metadata
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    """Raise BadLineError for what no record can have, or a journal could not give back."""
+    try:
+        check_metadata(metadata)
+        encode_payload(metadata)
+    except (ArgumentError, TooLargeError, OverflowError, *UNDECODABLE) as error:
+        message = f"expected metadata that a record can have, found: {error}"
+        raise BadLineError(message) from error

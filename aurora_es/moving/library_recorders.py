@@ -10,6 +10,7 @@ wanted after each insert.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,14 +25,25 @@ from aurora_es.compat import IS_10, DCBEvent, DCBInfrastructureFactory, extras_o
 from aurora_es.index.keys import originator_key
 from aurora_es.moving.library_tables import refuse_extras
 from aurora_es.moving.moving_errors import SourceError, TargetError
-from aurora_es.moving.pages import DCB, EVENTS, SNAPSHOTS, Extent, Page, Tracked
+from aurora_es.moving.pages import (
+    BYTES_MAX,
+    DCB,
+    EVENTS,
+    SNAPSHOTS,
+    Extent,
+    Page,
+    Tracked,
+    bounded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aurora_es.moving.pages import Row
 
-_PAGE_ROWS = 1000  # of states of any size: the interfaces have no other bound
+_PAGE_ROWS = 1000  # the interfaces have no other bound: fewer are asked for where states are large
+_FIRST_ROWS = 16  # by which the size of states is guessed
+_LOOKS_MAX = 100
 _TAGS = 4  # place in a row
 _CURE = "`aurora-es doctor --app NAME` shows the settings that an application sees"
 
@@ -41,6 +53,7 @@ class _LibrarySide:
 
     keeps_ids = True
     can_repeat = True
+    is_durable = False  # that is for the recorder to say, which has no word for it
     part = EVENTS
 
     def __init__(
@@ -55,19 +68,25 @@ class _LibrarySide:
         self.name = f"{env.get('PERSISTENCE_MODULE', 'eventsourcing.popo')}, {application_name!r}"
         self._factory: Any = None
         self._recorder: Any = None
+        self._is_target = False
         self._last = 0  # id of the last event at the time of opening
+        self._tracking: dict[str, int] = {}  # of the upstreams, at that time
+        self._no_snapshots: str | None = None  # the recorder's reason
 
     def open_source(self) -> None:
         """Construct the recorders; no table is made. Raises SourceError."""
         try:
             self._open({"CREATE_TABLE": "n"} | self._env, is_process=bool(self._upstreams))
-            self._last = self._last_id()
+            self._look()
+        except SourceError:
+            raise
         except Exception as error:
             message = f"{self.name}: {error!r}; expected an application's recorders. {_CURE}"
             raise SourceError(message) from error
 
     def open_target(self, application_name: str, *, is_process: bool) -> None:
         """Construct the recorders, which make their tables; raises TargetError."""
+        self._is_target = True
         try:
             self._open(self._env, is_process=is_process)
         except Exception as error:
@@ -79,6 +98,10 @@ class _LibrarySide:
 
     def _last_id(self) -> int:
         raise NotImplementedError
+
+    def _look(self) -> None:
+        """Find out up to where there is something to be read."""
+        self._last = self._last_id()
 
     def _all_pages(self, until: int | None) -> Iterator[Page]:
         raise NotImplementedError
@@ -93,9 +116,21 @@ class _LibrarySide:
         return {self.part: Extent(self._last, self._last)}
 
     def _asked(self, ask: Callable[..., Any], *arguments: Any, **more: Any) -> list[Any]:
-        try:
+        with self._errors_told():
             return [*ask(*arguments, **more)]
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what a recorder raises into SourceError or TargetError."""
+        try:
+            yield
         except library_errors.PersistenceError as error:
+            if self._is_target:
+                message = (
+                    f"{self.name}: {error!r}; what was written before is kept. See what the database"
+                    " says, and run `aurora-es export recorder` again: it goes on there"
+                )
+                raise TargetError(message) from error
             message = (
                 f"{self.name}: {error!r}; expected a page of records. What was read before is in the"
                 " target; run `aurora-es import recorder` again to go on"
@@ -120,14 +155,8 @@ class _LibrarySide:
 
     def append(self, page: Page) -> None:
         """Insert all rows of a page; raises TargetError if they get other ids than wanted."""
-        try:
+        with self._errors_told():
             ids = self._insert(page)
-        except library_errors.PersistenceError as error:
-            message = (
-                f"{self.name}: {error!r}; nothing of this page was written. See what the database"
-                " says, and run `aurora-es export recorder` again: it goes on there"
-            )
-            raise TargetError(message) from error
         if ids is not None and page.ids is not None and ids != list(page.ids):
             message = (
                 f"{self.name}: expected notification ids from {page.ids[0]} on, found {ids[0]}: these"
@@ -169,29 +198,66 @@ class LibraryRecorders(_LibrarySide):
         last: int | None = self._recorder.max_notification_id()
         return last or 0
 
+    def _look(self) -> None:
+        """Find the last id and the tracking records of one moment.
+
+        Both are recorded in one transaction. A tracking record that is ahead of the events would
+        be of a part of the upstream whose events are not moved: they would be missing for ever.
+        """
+        self._no_snapshots = self._why_no_snapshots()
+        for _ in range(_LOOKS_MAX):
+            self._tracking = self._reached()
+            self._last = self._last_id()
+            if self._reached() == self._tracking:
+                return
+        message = (
+            f"{self.name}: expected tracking records that rest for a moment, found that they rose"
+            f" {_LOOKS_MAX} times; nothing was moved. Stop the application, and run"
+            " `aurora-es import recorder` again"
+        )
+        raise SourceError(message)
+
+    def _why_no_snapshots(self) -> str | None:
+        """What the recorder of snapshots says; most applications have not even a table of them."""
+        try:
+            self._snapshots.select_events(_library_id(bytes(16)), limit=1)
+        except library_errors.PersistenceError as error:
+            return str(error)
+        return None
+
+    def _reached(self) -> dict[str, int]:
+        reached = {name: self._recorder.max_tracking_id(name) for name in self._upstreams}
+        return {name: at for name, at in reached.items() if at is not None}
+
     def left_out(self) -> list[str]:
         """What the interfaces do not list."""
-        if self._upstreams:
-            return []
-        return ["tracking records, which recorders do not list: name whom they follow (--upstream)"]
+        found = []
+        if self._no_snapshots is not None:
+            found.append(f"snapshots, which these recorders do not read: {self._no_snapshots}")
+        if not self._upstreams:
+            found.append(
+                "tracking records, which recorders do not list: name whom they follow (--upstream)"
+            )
+        return found
 
     def stream(self) -> Iterator[Page | Tracked]:
         """Events, snapshots, then tracking records of the upstreams that were named."""
         yield from self._all_pages(self._last)
-        for page in self._all_pages(self._last):
-            if rows := self._snapshots_of(page):
-                yield Page(SNAPSHOTS, rows)
-        reached = {name: self._recorder.max_tracking_id(name) for name in self._upstreams}
-        if ids := {name: at for name, at in reached.items() if at is not None}:
-            yield Tracked(EVENTS, ids)
+        pages = () if self._no_snapshots is not None else self._all_pages(self._last)
+        for page in pages:
+            yield from bounded(Page(SNAPSHOTS, self._snapshots_of(page)))
+        if self._tracking:
+            yield Tracked(EVENTS, self._tracking)
 
     def _all_pages(self, until: int | None) -> Iterator[Page]:
-        after = 0
+        after, limit = 0, min(_FIRST_ROWS, _PAGE_ROWS)
         ask = self._recorder.select_notifications
-        while found := self._asked(ask, after, _PAGE_ROWS, until, inclusive_of_start=False):
+        while found := self._asked(ask, after, limit, until, inclusive_of_start=False):
             ids = [notification.id for notification in found]
             after = ids[-1]
-            yield Page(EVENTS, [_row_of(notification) for notification in found], ids)
+            page = Page(EVENTS, [_row_of(notification) for notification in found], ids)
+            yield from bounded(page)
+            limit = _limit_after(page)
 
     def _snapshots_of(self, page: Page) -> list[Row]:
         """Snapshots at the versions of a page's events."""
@@ -210,7 +276,8 @@ class LibraryRecorders(_LibrarySide):
         """Look snapshots up by id and version."""
         found: list[Row | None] = []
         for row in rows:
-            there = self._snapshots.select_events(_library_id(row[0]), gt=row[1] - 1, lte=row[1])
+            ask = self._snapshots.select_events
+            there = self._asked(ask, _library_id(row[0]), gt=row[1] - 1, lte=row[1])
             found.append(_row_of(there[0]) if there else None)
         return found
 
@@ -238,9 +305,10 @@ class LibraryRecorders(_LibrarySide):
 
     def track(self, tracked: Tracked) -> None:
         """Record how far others were followed, unless that is recorded already."""
-        for name, reached in sorted(tracked.ids.items()):
-            if (self._recorder.max_tracking_id(name) or 0) < reached:
-                self._recorder.insert_tracking(Tracking(name, reached))
+        with self._errors_told():
+            for name, reached in sorted(tracked.ids.items()):
+                if (self._recorder.max_tracking_id(name) or 0) < reached:
+                    self._recorder.insert_tracking(Tracking(name, reached))
 
 
 class LibraryDcbRecorder(_LibrarySide):
@@ -270,15 +338,17 @@ class LibraryDcbRecorder(_LibrarySide):
         yield from self._all_pages(self._last)
 
     def _all_pages(self, until: int | None) -> Iterator[Page]:
-        after = 0
+        after, limit = 0, min(_FIRST_ROWS, _PAGE_ROWS)
         while True:
-            found = self._asked(self._recorder.read, after=after, limit=_PAGE_ROWS)
+            found = self._asked(self._recorder.read, after=after, limit=limit)
             found = [one for one in found if until is None or one.position <= until]
             if not found:
                 return
             ids = [one.position for one in found]
             after = ids[-1]
-            yield Page(DCB, [_dcb_row_of(one.event) for one in found], ids)
+            page = Page(DCB, [_dcb_row_of(one.event) for one in found], ids)
+            yield from bounded(page)
+            limit = _limit_after(page)
 
     def find(self, part: str, rows: Sequence[Row]) -> list[Row | None]:
         """There are no snapshots."""
@@ -303,6 +373,13 @@ class LibraryDcbRecorder(_LibrarySide):
 
     def track(self, tracked: Tracked) -> None:
         """Nothing is tracked here."""
+
+
+def _limit_after(page: Page) -> int:
+    """How many rows to ask for after ``page``, if the next ones are as large."""
+    size = sum(len(row[3]) for row in page.rows)
+    rows = _PAGE_ROWS if not size else len(page.rows) * BYTES_MAX // size
+    return max(1, min(rows, _PAGE_ROWS))
 
 
 def _row_of(event: Any) -> Row:

@@ -38,6 +38,7 @@ class LibraryTables(ABC):
 
     keeps_ids = True
     can_repeat = True
+    is_durable = True
     id_column: ClassVar[str]  # of notification ids
     mark: ClassVar[str]  # that stands for a parameter of a query
 
@@ -56,11 +57,11 @@ class LibraryTables(ABC):
 
     @abstractmethod
     def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> Iterable[tuple[Any, ...]]:
-        """All rows of a query; raises SourceError."""
+        """All rows of a query; raises SourceError, or TargetError in a target."""
 
     @abstractmethod
     def _page(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Rows up to the bound of a page; the rest of the query is not read. Raises SourceError."""
+        """Rows up to the bound of a page; the rest of the query is not read. Raises as ``_rows``."""
 
     @abstractmethod
     def _table(self, part: str) -> str:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from aurora_es.errors import ArgumentError, ConflictError, TooLargeError
 from aurora_es.moving.moving_errors import GapsError, NotMovedError, SourceError, TargetError
 from aurora_es.moving.pages import (
     DCB,
     EVENTS,
+    PARTS,
     Digest,
     Page,
     Reach,
@@ -26,6 +28,7 @@ from aurora_es.moving.pages import (
     canonical_bytes,
     has_extras,
 )
+from aurora_es.moving.row_checks import check_rows, described, refused_by_journal
 from aurora_es.moving.stretches import SOURCE_IDS, Stretches
 
 if TYPE_CHECKING:
@@ -75,8 +78,9 @@ class MoveOptions(NamedTuple):
 class _PartMove:
     """One part on its way."""
 
-    def __init__(self, part: str, target: Target) -> None:
+    def __init__(self, part: str, source_name: str, target: Target) -> None:
         self.part = part
+        self.source_name = source_name
         self.target = target
         self.is_keyed = target.is_keyed(part)
         self.reach: Reach | None = None if self.is_keyed else Reach(target.pages(part))
@@ -97,14 +101,14 @@ class _PartMove:
         there = self.target.find(self.part, page.rows)
         wanted = [row for row, found in zip(page.rows, there, strict=True) if found is None]
         if wanted and not options.dry_run:
-            self.target.append(Page(self.part, wanted))
+            self._append(Page(self.part, wanted))
             there = self.target.find(self.part, page.rows)
         self.moved += len(wanted)
         for row, found in zip(page.rows, there, strict=True):
             if found is not None and canonical_bytes([row]) != canonical_bytes([found]):
                 raise _other_contents(self.target, self.part, row, found)
             if found is None and not options.dry_run:
-                message = f"{self.target.name}: {_described(row)} was appended and is not found;"
+                message = f"{self.target.name}: {described(row)} was appended and is not found;"
                 raise NotMovedError(
                     message + " move to another target, and keep this one to look at"
                 )
@@ -129,7 +133,13 @@ class _PartMove:
             )
         self.moved += len(rest.rows)
         if not options.dry_run:
-            self.target.append(rest)
+            self._append(rest)
+
+    def _append(self, page: Page) -> None:
+        try:
+            self.target.append(page)
+        except (ArgumentError, ConflictError, TooLargeError) as error:
+            raise refused_by_journal(self.source_name, page, error) from error
 
     def _refuse_rows(self, expected: list[Row], found: list[Row]) -> None:
         for row, other in zip(expected, found, strict=False):
@@ -148,7 +158,7 @@ class _PartMove:
         if self.reach is not None and (more := self.reach.take(1)[0]):
             message = (
                 f"{self.target.name}: expected {self.count} {self.part}, as the source has, found more:"
-                f" {_described(more[0])}. It has gone on since it was moved; nothing was changed."
+                f" {described(more[0])}. It has gone on since it was moved; nothing was changed."
                 " Name another target, or go on with this one"
             )
             raise TargetError(message)
@@ -204,7 +214,7 @@ class Mover:
             tracking={name: at for item in tracked for name, at in item.ids.items()},
             left_out=tuple(left_out),
             verified=verified,
-            durable=not self._options.dry_run and self._target.can_repeat,
+            durable=not self._options.dry_run and self._target.is_durable,
             dry_run=self._options.dry_run,
         )
 
@@ -217,10 +227,14 @@ class Mover:
                 continue
             move = self._parts.get(item.part)
             if move is None:
-                move = self._parts[item.part] = _PartMove(item.part, self._target)
+                move = self._parts[item.part] = _PartMove(
+                    item.part, self._source.name, self._target
+                )
             page, left_out = self._kept(item)
             move.extras_left_out += left_out
             self._check_ids(page, move)
+            if not self._target.keeps_ids:
+                check_rows(self._source.name, page)
             if move.is_keyed or not self._reads_twice:
                 move.source_digest.add(page.rows)
             move.take(page, self._options)
@@ -261,7 +275,7 @@ class Mover:
         rows = move.stretches.rows_of(position, ids)
         if rows:
             if self._stretches is None:
-                self._stretches = _PartMove(SOURCE_IDS, self._target)
+                self._stretches = _PartMove(SOURCE_IDS, self._source.name, self._target)
             self._stretches.take(Page(SOURCE_IDS, rows), self._options)
 
     def _gap(self, ids: Sequence[int], position: int, part: str) -> GapsError:
@@ -308,7 +322,11 @@ class Mover:
                     both = ordered[item.part]
                     both.source.add(self._kept(item)[0].rows)
                     both.add_ids(item, both.source_ids)
-        for page in self._target.read_back(tuple(ordered)):
+        # Of all parts: a target of something else may hold some that the source has not.
+        asked = tuple(part for part in PARTS if not self._target.is_keyed(part))
+        for page in self._target.read_back(asked):
+            if page.part not in ordered:
+                raise self._more_than_source(page)
             both = ordered[page.part]
             both.target.add(page.rows)
             both.add_ids(page, both.target_ids)
@@ -321,6 +339,12 @@ class Mover:
             part: ordered[part].source.text() if part in ordered else move.source_digest.text()
             for part, move in self._parts.items()
         }
+
+    def _more_than_source(self, page: Page) -> TargetError:
+        return TargetError(
+            f"{self._target.name}: expected no {page.part}, as the source has none, found"
+            f" {described(page.rows[0])}. Name another target, or go on with this one"
+        )
 
     def _compare(self, part: str, both: _Both) -> None:
         source, target = both.source, both.target
@@ -360,12 +384,7 @@ class _Both:
 
 def _other_contents(target: Target, part: str, expected: Row, found: Row) -> TargetError:
     return TargetError(
-        f"{target.name}: expected {part} as in the source, {_described(expected)}, found"
-        f" {_described(found)}; nothing was changed. Name a target that is not there yet, or one that an"
+        f"{target.name}: expected {part} as in the source, {described(expected)}, found"
+        f" {described(found)}; nothing was changed. Name a target that is not there yet, or one that an"
         " earlier move of the same source has left"
     )
-
-
-def _described(row: Row) -> str:
-    originator_id = row[0].hex() if isinstance(row[0], bytes) else repr(row[0])
-    return f"({originator_id}, {row[1]}, {row[2]!r:.60}, state of {len(row[3])} bytes)"

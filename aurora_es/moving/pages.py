@@ -44,6 +44,27 @@ class Page(NamedTuple):
     times: Sequence[int] | None = None  # microseconds since 1970, of recording
 
 
+def bounded(page: Page) -> Iterator[Page]:
+    """The same rows in pages of bounded size, however large one row may be; none for no rows."""
+    begin = size = 0
+    for end, row in enumerate(page.rows):
+        if end > begin and size >= BYTES_MAX:
+            yield _part_of(page, begin, end)
+            begin, size = end, 0
+        size += len(row[3])
+    if page.rows:
+        yield _part_of(page, begin, len(page.rows))
+
+
+def _part_of(page: Page, begin: int, end: int) -> Page:
+    return Page(
+        page.part,
+        page.rows[begin:end],
+        None if page.ids is None else page.ids[begin:end],
+        None if page.times is None else page.times[begin:end],
+    )
+
+
 class Tracked(NamedTuple):
     """Notification ids reached, by name of the application that is followed."""
 

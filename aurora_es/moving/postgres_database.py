@@ -16,7 +16,7 @@ from aurora_es.errors import AuroraConfigurationError
 from aurora_es.index.keys import originator_key
 from aurora_es.late_imports import fork_waits
 from aurora_es.moving.library_tables import COLUMN_LIST, LibraryTables, refuse_extras
-from aurora_es.moving.moving_errors import SourceError, TargetError
+from aurora_es.moving.moving_errors import MovingError, SourceError, TargetError
 from aurora_es.moving.pages import (
     BYTES_MAX,
     EVENTS,
@@ -25,6 +25,7 @@ from aurora_es.moving.pages import (
     Page,
     Tracked,
 )
+from aurora_es.moving.row_checks import described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,7 @@ class PostgresDatabase(LibraryTables):
         name = f"PostgreSQL, tables {schema}.{tables[EVENTS]} and others"
         super().__init__(name, tables, originator_id_type)
         self._dsn, self._schema = dsn, schema
+        self._is_target = False
 
     # Connections
 
@@ -85,20 +87,25 @@ class PostgresDatabase(LibraryTables):
     def open_target(self, application_name: str, *, is_process: bool) -> None:
         """Connect, and let the library make its tables; raises TargetError."""
         psycopg = _psycopg()
+        self._is_target = True
         try:
-            self._make_tables(psycopg, is_process=is_process)
             self._connection = psycopg.connect(self._dsn, autocommit=True)
+            self._make_tables(is_process=is_process)
         except Exception as error:
             message = f"{self.name}: {error}; expected a database that can be written to: name another DSN"
             raise TargetError(message) from error
 
-    def _make_tables(self, psycopg: Any, *, is_process: bool) -> None:
+    def _make_tables(self, *, is_process: bool) -> None:
         with fork_waits:
             library: Any = import_module("eventsourcing.postgres")
-        parameters = psycopg.conninfo.conninfo_to_dict(self._dsn)
-        names = ("dbname", "host", "port", "user", "password")
+        # As libpq has found them: a DSN may name a service, and leave the rest to the environment.
+        info = self._connection.info
         datastore = library.PostgresDatastore(
-            **{name: parameters.get(name) or "" for name in names},
+            dbname=info.dbname,
+            host=info.host,
+            port=info.port,
+            user=info.user,
+            password=info.password,
             schema=self._schema,
             originator_id_type="uuid" if self._has_uuids else "text",
         )
@@ -128,7 +135,9 @@ class PostgresDatabase(LibraryTables):
             raise self._refused(error) from error
         return found
 
-    def _refused(self, error: object) -> SourceError:
+    def _refused(self, error: object) -> MovingError:
+        if self._is_target:
+            return self._not_written(error)
         return SourceError(
             f"{self.name}: {error}; expected tables of the library's PostgreSQL recorders. What was"
             " read before is in the target; run `aurora-es import postgres` again to go on"
@@ -227,11 +236,25 @@ class PostgresDatabase(LibraryTables):
                 for row in rows:
                     copy.write_row(row)
         except psycopg.Error as error:
-            message = (
-                f"{self.name}: {error}; nothing of this page was written. Make room or let others"
-                " end, and run `aurora-es export postgres` again: it goes on there"
-            )
-            raise TargetError(message) from error
+            self._refuse_nul(page, rows)
+            raise self._not_written(error) from error
+
+    def _refuse_nul(self, page: Page, rows: list[tuple[Any, ...]]) -> None:
+        """Raise TargetError, which names the row, for a NUL in a text: here they have none."""
+        for row, written in zip(page.rows, rows, strict=True):
+            if any("\0" in text for text in written if isinstance(text, str)):
+                message = (
+                    f"{self.name}: expected {page.part} whose topics and ids have no NUL, as the text"
+                    f" of PostgreSQL has none, found {described(row)}; nothing of this page was"
+                    " written. Use `aurora-es export jsonl` or `aurora-es export sqlite`, which keep it"
+                )
+                raise TargetError(message)
+
+    def _not_written(self, error: object) -> TargetError:
+        return TargetError(
+            f"{self.name}: {error}; what was written before is kept. Make room or let others end,"
+            " or name another database, and run `aurora-es export postgres` again: it goes on there"
+        )
 
     def _id_of(self, row: Row) -> UUID | str:
         """Id as the library's recorder of this kind writes it."""
@@ -250,13 +273,18 @@ class PostgresDatabase(LibraryTables):
 
     def track(self, tracked: Tracked) -> None:
         """Record how far others were followed."""
-        with self._connection.transaction():
-            for name, reached in sorted(tracked.ids.items()):
-                self._connection.execute(
-                    f"INSERT INTO {self._table(TRACKING)} VALUES (%s, %s) ON CONFLICT"  # noqa: S608
-                    " (application_name) DO UPDATE SET notification_id = excluded.notification_id",
-                    (name, reached),
-                )
+        psycopg = _psycopg()
+        try:
+            with self._connection.transaction():
+                for name, reached in sorted(tracked.ids.items()):
+                    self._connection.execute(
+                        f"INSERT INTO {self._table(TRACKING)} VALUES (%s, %s) ON CONFLICT"  # noqa: S608
+                        " (application_name)"
+                        " DO UPDATE SET notification_id = excluded.notification_id",
+                        (name, reached),
+                    )
+        except psycopg.Error as error:
+            raise self._not_written(error) from error
 
     def finish(self, counts: dict[str, int], digests: dict[str, str]) -> None:
         """Let the sequence of ids go on behind the last one."""

@@ -48,6 +48,7 @@ class Target(Protocol):
     name: str
     keeps_ids: bool  # of the source, whatever they are; positions of journals have no gaps
     can_repeat: bool
+    is_durable: bool  # what was finished is on disk, as far as this side can know
 
     def pages(self, part: str) -> Iterator[Page]:
         """What is there of ``part`` now, in order."""

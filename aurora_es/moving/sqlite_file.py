@@ -20,7 +20,7 @@ from uuid import UUID
 from aurora_es.index.keys import originator_key
 from aurora_es.late_imports import fork_waits
 from aurora_es.moving.library_tables import COLUMN_LIST, COLUMNS, LibraryTables, refuse_extras
-from aurora_es.moving.moving_errors import SourceError, TargetError
+from aurora_es.moving.moving_errors import MovingError, SourceError, TargetError
 from aurora_es.moving.pages import (
     BYTES_MAX,
     EVENTS,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from aurora_es.moving.pages import Row
 
-_UUID_DIGITS = 32
+_UUID_DIGITS, _UUID_BYTES = 32, 16
 _ROWS_AT_ONCE = 16  # each may be as large as a state can be
 _TYPES = (str, int, str, bytes)
 _LOCK_TIMEOUT_SECONDS = 5.0
@@ -65,6 +65,7 @@ class SqliteFile(LibraryTables):
         tables = {EVENTS: events_table, SNAPSHOTS: snapshots_table, TRACKING: tracking_table}
         super().__init__(self.path, tables, originator_id_type)
         self._connection: sqlite3.Connection | None = None
+        self._is_target = False
 
     # Connections
 
@@ -89,6 +90,7 @@ class SqliteFile(LibraryTables):
             from eventsourcing.sqlite import SQLiteFactory
             from eventsourcing.utils import Environment
 
+        self._is_target = True
         kind = "uuid" if self._has_uuids else "text"
         settings = {"SQLITE_DBNAME": self.path, "ORIGINATOR_ID_TYPE": kind}
         try:
@@ -135,7 +137,9 @@ class SqliteFile(LibraryTables):
             raise self._refused(error) from error
         return found
 
-    def _refused(self, error: sqlite3.Error) -> SourceError:
+    def _refused(self, error: sqlite3.Error) -> MovingError:
+        if self._is_target:
+            return self._not_written(error)
         return SourceError(
             f"{self.path}: {error}; expected a database of the library's SQLite recorders. What was"
             " read before is in the target; run `aurora-es import sqlite` again to go on"
@@ -181,7 +185,9 @@ class SqliteFile(LibraryTables):
             keys = [bytes.fromhex(text) for text in columns[0]]
         except ValueError:
             keys = []
-        if {len(text) for text in columns[0]} != {_UUID_DIGITS} or len(keys) != len(rows):
+        # A text of this length may have blanks in it, which `fromhex` skips.
+        are_digits = {len(text) for text in columns[0]} == {_UUID_DIGITS}
+        if not are_digits or {len(key) for key in keys} != {_UUID_BYTES}:
             keys = [self._uuid_bytes(part, at, row, ids) for at, row in enumerate(rows)]
         return list(zip(keys, *columns[1:], strict=True))
 
@@ -247,11 +253,13 @@ class SqliteFile(LibraryTables):
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            message = (
-                f"{self.name}: {error}; nothing of this page was written. Make room or let others"
-                " end, and run `aurora-es export sqlite` again: it goes on there"
-            )
-            raise TargetError(message) from error
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: sqlite3.Error) -> TargetError:
+        return TargetError(
+            f"{self.name}: {error}; what was written before is kept. Make room or let others end,"
+            " or name another file, and run `aurora-es export sqlite` again: it goes on there"
+        )
 
     def _id_of(self, row: Row) -> str:
         """Id as the library's recorder of this kind writes it."""
@@ -271,16 +279,29 @@ class SqliteFile(LibraryTables):
         """Record how far others were followed."""
         connection = self._connection
         assert connection is not None
-        with connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 f"INSERT INTO {self._table(TRACKING)} VALUES (?,?)"  # noqa: S608 - quoted
                 " ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id",
                 sorted(tracked.ids.items()),
             )
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise self._not_written(error) from error
 
     def finish(self, counts: dict[str, int], digests: dict[str, str]) -> None:
         """Bring everything from the write-ahead log into the file, synced."""
-        list(self._rows("PRAGMA wal_checkpoint(TRUNCATE)"))
+        ((is_busy, *_),) = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            message = (
+                f"{self.name}: all is written and read back, but somebody else reads the database:"
+                f" what was moved lies in {self.path}-wal, too, without which a copy of the file"
+                " lacks it. Let others end, and run `aurora-es export sqlite` again"
+            )
+            raise TargetError(message)
 
 
 _EXPECTED_TYPES = tuple({kind} for kind in _TYPES)

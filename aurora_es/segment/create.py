@@ -56,21 +56,19 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
     number 0 and everything else 0.
     """
     files = effects.files
-    number, base_position = after.segment_number + 1, after.position + 1
-    name = segment_name(number, base_position)
-    created_at = max(effects.clock(), after.timestamp)
+    name = segment_name(after.segment_number + 1, after.position + 1)
     header, checksum = encode_segment_header(
         SegmentHeader(
             SEGMENT_MAGIC,
             FORMAT_VERSION,
             0,
             0,
-            number,
+            after.segment_number + 1,
             genesis_id,
-            base_position,
+            after.position + 1,
             after.commit_number + 1,
             new_salt(effects),
-            created_at,
+            max(effects.clock(), after.timestamp),
             epoch,
             codec,
             NO_KEY,
@@ -79,6 +77,22 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
             after.previous_checksum,
         )
     )
+    data = header + _checkpoint_frame(header, checksum, after, tracking)
+    path = os.path.join(directory, name + NEW_SUFFIX)
+    remove_if_there(files, path)
+    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        write_all(files, fd, data + bytes(effects.reserve_bytes if reserve else 0), 0)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+    return name
+
+
+def _checkpoint_frame(
+    header: bytes, checksum: int, after: Chain, tracking: Iterable[TrackingData]
+) -> bytes:
+    """The frame behind the header of a segment: what was tracked before it."""
     payload = encode_payload(CheckpointPayload(after.timestamp, list(tracking)))
     frame, _ = encode_frame(
         FrameHeader(
@@ -90,7 +104,7 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
             stored_length=len(payload),
             raw_length=len(payload),
             record_count=0,
-            first_position=base_position,
+            first_position=after.position + 1,
             commit_number=after.commit_number,
             timestamp=after.timestamp,
             synced_to=0,
@@ -101,16 +115,7 @@ def write_segment(  # noqa: PLR0913 - each is one field of the header
         ),
         payload,
     )
-    data = header + frame
-    path = os.path.join(directory, name + NEW_SUFFIX)
-    remove_if_there(files, path)
-    fd = open_regular(files, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        write_all(files, fd, data + bytes(effects.reserve_bytes if reserve else 0), 0)
-        files.fsync(fd)
-    finally:
-        files.close(fd)
-    return name
+    return frame
 
 
 def link_segment(files: Files, directory: str, name: str) -> None:

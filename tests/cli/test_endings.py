@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -321,6 +322,102 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("cat", "--help"), ("queue",)])
+def test_help_that_cannot_be_written_is_told(arguments: tuple[str, ...]) -> None:
+    """As all other output: 1 and one paragraph on a full disk, 0 where the reader has gone."""
+    command = [*COMMAND, *arguments]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "aurora-es: output: No space left on device\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, env=environment(), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Runs the console script's entry, and presses Ctrl-C when the import of a module begins.
+INTERRUPTED = """
+import os, signal, sys
+from aurora_es_command import main
+if "ignored" not in sys.argv:  # as they are in what a shell has started in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+class Pressing:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Pressing())
+sys.argv[0] = "aurora-es"
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("aurora_es", -signal.SIGINT),
+        ("aurora_es.journal", -signal.SIGINT),
+        ("typer", -signal.SIGINT),
+        ("aurora_es.cli.upkeep", -signal.SIGINT),
+        ("aurora_es.cli.rendering", -signal.SIGINT),
+    ],
+)
+def test_ctrl_c_during_imports_shows_no_traceback(module: str, code: int) -> None:
+    """Whoever changes his mind at once sees nothing of what there is inside."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_ctrl_c_before_there_is_a_command_shows_no_traceback() -> None:
+    """Nor while commands are put together; the exit code is that of shells."""
+    program = INTERRUPTED.replace("main()\n", "", 1) + (
+        "import typer.main as m; m.get_command = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "none"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_user_who_ignores_ctrl_c_is_obeyed() -> None:
+    """As under nohup: what is ignored stays ignored."""
+    program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
+    done = subprocess.run(
+        [sys.executable, "-c", program, "typer", "ignored"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2  # `typer` is no command
+
+
+@pytest.mark.parametrize(
+    "arguments", [("cat", ""), ("seal", ""), ("fork", ".", ""), ("queue", "lag", "")]
+)
+def test_an_empty_path_is_not_the_current_directory(arguments: tuple[str, ...]) -> None:
+    """It comes from a variable that is not set, and a store may be right here."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "found an empty text" in " ".join(done.stderr.split())
 
 
 def test_the_installed_script_is_the_same_command() -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
+import tempfile
+from typing import Any
 from uuid import UUID
 
+import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 
 from aurora_es import Sync
+from aurora_es.files.memory import MemoryDirectory
 from tests.face.support import Script, event, events, factory_on
 
 _EXIT_WITHOUT_CLOSING = """
@@ -113,3 +119,44 @@ def test_an_application_on_it() -> None:
         assert copy == aggregate
         assert application.snapshots is not None
         assert len(list(application.snapshots.get(aggregate.id))) == 1
+
+
+KILLED = """
+import os, signal
+from aurora_es.files.memory import MemoryDirectory
+directory = MemoryDirectory()
+os.makedirs(f"{directory.path}/Bank/events")
+print(directory.path, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_has_left_is_removed_by_the_next() -> None:
+    """As a killed `projection rebuild` leaves it; what is in use stays."""
+    living = MemoryDirectory()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, check=False
+    )
+    left = done.stdout.strip()
+    assert os.path.isdir(f"{left}/Bank/events")
+    other = MemoryDirectory()
+    assert not os.path.exists(left)
+    assert os.path.isdir(living.path)
+    assert os.path.isdir(other.path)
+
+
+def test_a_directory_that_is_taken_before_it_is_locked_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever looks for left-over ones may come in between."""
+    made = []
+    make: Any = tempfile.mkdtemp
+
+    def removed_once(**more: Any) -> str:
+        made.append(make(**more))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", removed_once)
+    assert MemoryDirectory().path == made[1]

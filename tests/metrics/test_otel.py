@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,44 @@ def test_one_snapshot_serves_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyP
     collected(reader)
     assert taken == [tmp_path, tmp_path]
     provider.shutdown()
+
+
+GLOBAL = """
+import sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from aurora_es import Journal, Record
+from aurora_es.metrics import register_instruments
+reader = InMemoryMetricReader()
+if sys.argv[2] == "early":
+    register_instruments()
+metrics.set_meter_provider(MeterProvider([reader]))
+if sys.argv[2] == "late":
+    register_instruments()
+with Journal.open(sys.argv[1]) as journal:
+    journal.append([Record(topic="t", state=b"")])
+    found = {
+        metric.name: [point.value for point in metric.data.data_points]
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+print(found["aurora_es.appended_commits"], found["aurora_es.last_position"])
+"""
+
+
+@pytest.mark.parametrize("moment", ["early", "late"])
+def test_the_global_provider_is_used(tmp_path: Path, moment: str) -> None:
+    """As the page says, in a process of its own; also where it is set after the registration."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", GLOBAL, str(tmp_path / "j"), moment],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.stdout, done.stderr) == ("[1] [1]\n", "")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,58 @@ def test_texts_that_postgres_cannot_hold(tmp_path: Path, server: Server) -> None
     """A topic with a NUL is refused, and nothing of its page is written."""
     path = make_sqlite(tmp_path / "shop.db", [StoredEvent(ORDER, 1, "a\0b", b"")])
     import_events(SqliteFile(path), tmp_path / "a" / "Shop")
-    with pytest.raises(TargetError, match="nothing of this page was written"):
+    with pytest.raises(TargetError, match=r"no NUL.*nothing of this page was written"):
         export_events(tmp_path / "a" / "Shop", server.database())
+
+
+def test_tracking_records_that_postgres_cannot_hold(tmp_path: Path, server: Server) -> None:
+    """What is refused at the end of an export is an error of the target, too."""
+    path = make_sqlite(tmp_path / "shop.db", events(2), tracking=[("a\0b", 1)])
+    import_events(SqliteFile(path), tmp_path / "a" / "Shop")
+    with pytest.raises(TargetError, match="export postgres` again"):
+        export_events(tmp_path / "a" / "Shop", server.database())
+
+
+def test_a_dsn_may_name_a_service(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are made where rows are written, whatever parts of the DSN are elsewhere."""
+    parts = [
+        f"{key.lower().removeprefix('postgres_')}={value}" for key, value in server.env.items()
+    ]
+    lines = [part for part in parts if not part.startswith("schema=")]
+    (tmp_path / "services").write_text("\n".join(["[shop]", *lines, ""]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    path = make_sqlite(tmp_path / "shop.db", events(3))
+    import_events(SqliteFile(path), tmp_path / "a" / "Shop")
+    there = PostgresDatabase("service=shop", application_name="Shop", schema=server.schema)
+    assert export_events(tmp_path / "a" / "Shop", there).verified
+    assert server.execute("SELECT COUNT(*) FROM shop_events").fetchall() == [(3,)]
+
+
+def test_a_source_that_goes_on_is_moved_as_of_one_moment(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded during an import comes with the next one, tracking records as well."""
+    monkeypatch.setattr(library_tables, "ROWS_MAX", 4)
+    _fill(server)
+
+    class InUse(PostgresDatabase):
+        pages_count = 0
+
+        def _page(self, statement: str, parameters: Any) -> list[tuple[Any, ...]]:
+            self.pages_count += 1
+            if self.pages_count == 2:
+                with server.factory() as factory:
+                    more = [StoredEvent(ORDER, 99, "t", b"")]
+                    factory.process_recorder().insert_events(more, tracking=Tracking("Up", 43))
+            return super()._page(statement, parameters)
+
+    source = InUse(server.dsn, application_name="Shop", schema=server.schema)
+    first = import_events(source, tmp_path / "store" / "Shop")
+    assert (first.parts[0].count, first.tracking) == (10, {"Up": 42})
+    again = import_events(server.database(), tmp_path / "store" / "Shop")
+    assert (again.parts[0].moved, again.tracking) == (1, {"Up": 43})
 
 
 def test_the_commands(tmp_path: Path, server: Server) -> None:

@@ -78,8 +78,12 @@ def test_the_wheel_has_the_package_and_its_papers(wheel: Path) -> None:
     assert {"aurora_es/py.typed", "aurora_es/ui/static/index.html"} <= sources
     assert sources == {name for name in names if name.startswith("aurora_es/")}
     assert f"{information}/licenses/LICENSE" in names
-    assert {name.partition("/")[0] for name in names} == {"aurora_es", information}
-    assert "aurora-es = aurora_es.cli:main" in entry_points
+    assert {name.partition("/")[0] for name in names} == {
+        "aurora_es",
+        "aurora_es_command.py",
+        information,
+    }
+    assert "aurora-es = aurora_es_command:main" in entry_points
     assert "aurora_es = aurora_es.testing.pytest_plugin" in entry_points
     assert "Requires-Python: >=3.11" in metadata
     for extra in ("cli", "otel", "zstd"):

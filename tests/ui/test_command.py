@@ -33,6 +33,14 @@ def test_it_serves_on_loopback_until_ctrl_c(store: Path) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in store.rglob("*")) == before
 
 
+def test_an_application_or_a_journal_is_enough(store: Path) -> None:
+    """A path need not be the whole AURORA_PATH."""
+    for path, journal in ((store / "Bank", "events"), (store / "Bank" / "events", ".")):
+        with served(path) as (address, _):
+            found = httpx2.get(f"{address}api/journals").json()
+            assert journal in {one["journal"] for one in found["journals"]}, found
+
+
 def test_it_decodes_with_an_application(store: Path) -> None:
     """As the other commands do."""
     with served(store, "--app", APP) as (address, _):
@@ -52,7 +60,9 @@ def test_elsewhere_it_needs_a_token(store: Path) -> None:
 
 def test_what_cannot_work_is_told_at_once(store: Path, tmp_path: Path) -> None:
     """A path without journals, a port that is taken, an application that is none."""
-    assert "found no journal" in refused(1, "ui", tmp_path)
+    message = refused(1, "ui", tmp_path)
+    assert "found no journal here or up to two levels below; expected a journal" in message
+    assert "aurora-es doctor" in message
     assert "expected an application class" in refused(1, "ui", store, "--app", "os:path")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         message = refused(1, "ui", store, "--port", taken.getsockname()[1])
