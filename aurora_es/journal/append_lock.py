@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import CorruptionError, LockTimeoutError
 from aurora_es.files.locks import TURN_PAUSES, acquire_flock
 from aurora_es.format.names import LOCK
-from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.catch_up import catch_up
 from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.logs import logger
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # What a process may append in a row while others wait: each of them waits for as many turns as
 # there are processes before it.
 _TURN_SECONDS = 4e-3
+# What who waits leaves for later: every catch-up costs as much as ten commits in it (row "4
+# processes" of the queue), and what is left is caught up with under the lock.
+_BEHIND_BYTES_MAX = 1 << 12
 _LONG_WAIT_SECONDS = 1.0  # which somebody should know of
 _AT_ONCE = LOCK_EX | LOCK_NB
 
@@ -192,8 +195,20 @@ class AppendLock:
             self._unlock(turn_fd)
 
     def _catch_up(self) -> None:
-        """Walk over what others write while ``lock`` is theirs, not while it is ours."""
-        refresh(self._handle)
+        """Walk over what others write while ``lock`` is theirs, and not while it is ours.
+
+        Not for a few commits, which take less time together with those that follow.
+        """
+        handle = self._handle
+        descriptors, chain = handle.usable(), handle.state.chain
+        if descriptors is None or chain is None:
+            return
+        mark = descriptors.mark.read()
+        if (
+            mark.segment_number != chain.segment_number
+            or mark.visible_offset - chain.offset >= _BEHIND_BYTES_MAX
+        ):
+            catch_up(handle, mark)
 
     def _is_named(self, descriptors: Descriptors) -> bool:
         """Whether the file named ``lock`` is still the one that is locked."""
