@@ -559,6 +559,22 @@ MUTANTS = (
         ),
         killed_by="segment/test_walk.py::test_commits_taken_at_once",
     ),
+    Mutant(
+        "a turn is not left to its owner",
+        ((_LOCK, "        if self._seen is not seen:\n", "        if False:\n"),),
+        killed_by="journal/test_turns.py::test_an_owner_at_its_turn_is_left_alone",
+    ),
+    Mutant(
+        "a turn is left to its owner without end",
+        (
+            (
+                _LOCK,
+                "        return now < min(self._still_since + _STILL_SECONDS, self._patience_ends)\n",
+                "        return now < self._still_since + _STILL_SECONDS\n",
+            ),
+        ),
+        killed_by="journal/test_turns.py::test_a_wait_that_ends_within_a_turn_has_a_last_try",
+    ),
     *CONDITION_MUTANTS,
     *CARE_MUTANTS,
     *QUEUE_MUTANTS,
