@@ -182,15 +182,7 @@ def durable(bench: Bench) -> None:
                 many.setdefault(name, []).append(found)
             peer.close()
     ratio = median(many[OURS]) / median(one[OURS])
-    share = median(one[OURS]) / median(one[FLOOR])
-    bench.add(
-        f"durable sends, 1 task ({share:.0%} of what the disk gives)",
-        "durable",
-        "",
-        one,
-        "",
-        reached=True,
-    )
+    bench.add("durable sends, 1 task", "durable", "", one, "", reached=True)
     bench.add(
         "durable sends, 64 tasks",
         "durable",
@@ -204,12 +196,15 @@ def durable(bench: Bench) -> None:
         if not others:
             continue  # none is installed: nothing to be better than
         times = median(figures[OURS]) / max(others)
+        # What is synced one by one is never faster than the disk, whoever sends it.
+        floor = figures.get(FLOOR)
+        possible = f"; the disk gives {median(floor) / max(others):.1f} x" if floor else ""
         bench.add(
             f"against the best durable peer, {text}",
             "durable",
             "",
             figures,
-            f"3 x ({times:.1f} x)",
+            f"3 x ({times:.1f} x{possible})",
             reached=times >= 3,
         )
 
