@@ -446,8 +446,8 @@ MUTANTS = (
         (
             (
                 _WALK,
-                "        if crc32c(checked) != checksum or crc32c(payload) != header[15]:",
-                "        if crc32c(checked) != checksum:",
+                "            if crc32c(checked) != previous or crc32c(payload) != header[15]:",
+                "            if crc32c(checked) != previous:",
             ),
             (_WALK, "        if crc32c(payload) != header.payload_checksum:", "        if False:"),
         ),
