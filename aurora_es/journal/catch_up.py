@@ -228,9 +228,11 @@ def decode_commit(
         decoded = _decode_messages(payloads) or _decode_identities(payloads)
     except (DecompressionError, *UNDECODABLE) as error:
         raise _undecodable(file, frames[0], error) from error
-    found, count = len(decoded[2]), sum(frame.header.record_count for frame in frames)
-    if found != count:
-        raise _undecodable(file, frames[0], ValueError(f"{found} records"))
+    count = frames[0].header.record_count
+    for frame in frames[1:]:
+        count += frame.header.record_count
+    if len(decoded[2]) != count:
+        raise _undecodable(file, frames[0], ValueError(f"{len(decoded[2])} records"))
     return decoded
 
 
@@ -257,7 +259,7 @@ def _decode_messages(
 ) -> tuple[bytes, TrackingData | None, list[Identity]] | None:
     """The same in a fraction of the time if there are messages only, None if not (row "send_many")."""
     if not begins_with_message(payloads[0]):
-        return None
+        return None  # nearly always, but in a queue
     try:
         first = decode_first_messages(payloads[0])
         count = len(first.records)
