@@ -8,10 +8,13 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from time import monotonic, monotonic_ns, perf_counter, sleep
 from typing import Any
 
+from aurora_es.files.floor import FLOOR_BYTES, Floor
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.queue import Receiver, Sender, open_queue
 
 from .measure import percentile
@@ -53,6 +56,13 @@ async def send_one_by_one(sender: Sender, count: int) -> float:
     for _ in range(count):
         await sender.send(MESSAGE)
     return count / (perf_counter() - began)
+
+
+def floor_writes(directory: Path, count: int) -> float:
+    """Writes per second that are synced one by one, with nothing around them."""
+    floor = Floor.make(SYSTEM_EFFECTS, str(directory / "floor"), zeroed_bytes=count * FLOOR_BYTES)
+    with closing(floor):
+        return count / sum(floor.run(count))
 
 
 async def send_many(sender: Sender, count: int) -> float:

@@ -34,7 +34,8 @@ PathToRead = Annotated[
         metavar="PATH",
         show_default=False,
         autocompletion=complete_stores,
-        help="A journal, or the directory of an application, which stands for its events.",
+        help="A journal; or the directory of an application, which stands for its events, or of a queue,"
+        " which stands for its messages.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]

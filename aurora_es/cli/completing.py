@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import typer
 
 from aurora_es.errors import AuroraError
+from aurora_es.format.names import MESSAGES
 from aurora_es.journal.discovery import journals_below
 
 _DIRECTORIES_MAX = 200
@@ -32,8 +33,6 @@ def complete_stores(incomplete: str) -> list[str]:
 
 def complete_queues(incomplete: str) -> list[str]:
     """Paths of queues that begin like this."""
-    from aurora_es.queue.settings import MESSAGES
-
     journals = [
         journal
         for directory in _directories(incomplete)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.names import CURSORS, MESSAGES
 from aurora_es.inspection.finding import (
     PathError,
     check_directory,
@@ -131,6 +132,4 @@ def refuse_queue(path: str) -> None:
 
 
 def _journals_of_queue(directory: str) -> tuple[str, str]:
-    from aurora_es.queue.settings import CURSORS, MESSAGES  # with asyncio, which few commands need
-
     return os.path.join(directory, MESSAGES), os.path.join(directory, CURSORS)

@@ -43,11 +43,11 @@ def acquire_flock(  # noqa: PLR0913 - which lock, until when, and how
     *,
     operation: int = _EXCLUSIVE,
     pauses: tuple[float, ...] = LOCK_PAUSES,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Callable[[], bool] | None = None,
 ) -> None:
     """Take a flock, exclusive unless ``operation`` says otherwise, on ``fd`` before ``deadline`` (monotonic seconds).
 
-    ``meanwhile`` is called between two tries. Raises LockTimeoutError, which names ``path``.
+    ``meanwhile`` is called between two tries; while it returns True, there is none. Raises LockTimeoutError, which names ``path``.
     """
     try:
         effects.files.flock(fd, operation)
@@ -62,7 +62,7 @@ def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
     deadline: float,
     operation: int,
     pauses: tuple[float, ...],
-    meanwhile: Callable[[], object] | None,
+    meanwhile: Callable[[], bool] | None,
 ) -> None:
     coming = iter(pauses)
     pause = next(coming)
@@ -76,16 +76,16 @@ def _poll_flock(  # noqa: PLR0913, PLR0917 - the slow half of acquire_flock
             )
             raise LockTimeoutError(message)
         effects.sleep(pause)
-        if meanwhile is not None:
-            meanwhile()
+        pause = next(coming, pause)
+        if now > busy_until:
+            pause = min(pause * 2, _PAUSE_SECONDS_MAX)
+        if meanwhile is not None and meanwhile():
+            continue
         try:
             effects.files.flock(fd, operation)
         except BlockingIOError:
-            pause = next(coming, pause)
-            if now > busy_until:
-                pause = min(pause * 2, _PAUSE_SECONDS_MAX)
-        else:
-            return
+            continue
+        return
 
 
 def release_flock(effects: Effects, fd: int) -> None:

@@ -14,6 +14,8 @@ RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
 BACKUP = "backup"  # in the target of backups, beside the copies
 RUNNER_LOCK = "runner.lock"  # in the directory of an application, not in a journal
+# The two journals of a queue, in its directory.
+MESSAGES, CURSORS = "messages", "cursors"
 NEW_SUFFIX = ".new"
 
 _PLACE = r"([0-9]{10})-([0-9]{20})"

@@ -64,6 +64,21 @@ class FirstIdentities(msgspec.Struct, array_like=True, gc=False):
     records: list[RecordIdentity]
 
 
+class MessageIdentity(msgspec.Struct, array_like=True, gc=False):
+    """The same two fields where both are nil: of a record without originator, as messages are."""
+
+    originator_id: None
+    originator_version: None
+
+
+class FirstMessages(msgspec.Struct, array_like=True, gc=False):
+    """Payload of the first frame of a commit of such records only."""
+
+    commit_id: bytes
+    tracking: TrackingData | None
+    records: list[MessageIdentity]
+
+
 class FirstRaw(msgspec.Struct, array_like=True, gc=False):
     """The same payload with its records undecoded, to decode one of many."""
 
@@ -97,8 +112,35 @@ decode_first = msgspec.msgpack.Decoder(FirstPayload).decode
 decode_records = msgspec.msgpack.Decoder(list[RecordData]).decode
 decode_first_identities = msgspec.msgpack.Decoder(FirstIdentities).decode
 decode_identities = msgspec.msgpack.Decoder(list[RecordIdentity]).decode
+decode_first_messages = msgspec.msgpack.Decoder(FirstMessages).decode
+decode_messages = msgspec.msgpack.Decoder(list[MessageIdentity]).decode
 decode_first_raw = msgspec.msgpack.Decoder(FirstRaw).decode
 decode_raw_records = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 decode_record = msgspec.msgpack.Decoder(RecordData).decode
 decode_checkpoint = msgspec.msgpack.Decoder(CheckpointPayload).decode
 decode_end = msgspec.msgpack.Decoder(EndPayload).decode
+
+# A payload without tracking begins so: array of 3, bin of 16 bytes, the commit id, nil; an array of
+# records, each an array of 4 to 7 (further fields: up to 15). Without originator a record is nil, nil.
+_BEGIN = b"\x93\xc4\x10"
+_RECORDS_AT = 20
+_ARRAY_BYTES = {b"\xdc": 3, b"\xdd": 5}  # of longer arrays' beginnings; 1 otherwise
+_NOBODY = b"\xc0\xc0"
+_ONE_MESSAGE = frozenset(bytes((0xC0, 0x91, 0x90 + fields)) + _NOBODY for fields in range(4, 16))
+
+
+def is_one_message(payload: bytes) -> bool:
+    """Whether a commit's uncompressed payload is, beyond doubt, of one record without originator.
+
+    And without tracking. What follows in the payload is not looked at.
+    """
+    return payload[19:24] in _ONE_MESSAGE and payload[:3] == _BEGIN
+
+
+def begins_with_message(payload: bytes) -> bool:
+    """Whether the first record in the payload of a commit seems to have no originator.
+
+    Then it is worth while to try ``decode_first_messages``.
+    """
+    at = _RECORDS_AT + _ARRAY_BYTES.get(payload[_RECORDS_AT : _RECORDS_AT + 1], 1)
+    return payload[at + 1 : at + 3] == _NOBODY

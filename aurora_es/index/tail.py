@@ -140,6 +140,16 @@ class TailIndex:
                 return
         self._add_many(identities, frames, base_offset, rises=rises)
 
+    def add_messages(self, offsets: Sequence[int], lengths: Sequence[int]) -> None:
+        """Add commits of one record without originator each: offset and length of each frame."""
+        count = len(offsets)
+        slot = self.position - self._before + 1
+        self._frame_slots.extend(range(slot, slot + count))
+        self._frame_offsets.extend([offset >> _ALIGNMENT_BITS for offset in offsets])
+        self._frame_lengths.extend(lengths)
+        self._extend_without_originator(count)
+        self.position += count
+
     def _add_many(
         self,
         identities: Sequence[tuple[Key | None, int | None]],
@@ -185,9 +195,12 @@ class TailIndex:
         count = len(identities)
         if identities[0] != _NOBODY or identities.count(_NOBODY) != count:
             return False
+        self._extend_without_originator(count)
+        return True
+
+    def _extend_without_originator(self, count: int) -> None:
         self._versions.frombytes(bytes(self._versions.itemsize * count))
         self._previous.frombytes(bytes(self._previous.itemsize * count))
-        return True
 
     def _add_run(self, identities: Sequence[tuple[Key | None, int | None]], *, rises: bool) -> bool:
         """Add many rising versions of one originator at once; False if they are not that."""

@@ -12,7 +12,7 @@ import os
 from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
-from aurora_es.format.names import BACKUP
+from aurora_es.format.names import BACKUP, CURSORS, MESSAGES
 from aurora_es.journal.discovery import Findings, journals_below
 from aurora_es.journal.journal import Journal
 from aurora_es.late_imports import fork_waits
@@ -79,14 +79,16 @@ def check_directory(path: str, *, may_be_missing: bool = False) -> None:
 def find_journal(path: str) -> str:
     """Find the one journal that ``path`` stands for; raises PathError.
 
-    The directory of an application stands for its events.
+    The directory of an application stands for its events, that of a queue for its messages.
     """
     journals = find_journals(path).journals
     if len(journals) == 1:
         return journals[0]
-    events = os.path.join(path, EVENTS)
+    events, messages = os.path.join(path, EVENTS), os.path.join(path, MESSAGES)
     if events in journals:
         return events
+    if {*journals} == {messages, os.path.join(path, CURSORS)}:
+        return messages
     message = (
         f"{path} holds {len(journals)} journals; name one of them: {', '.join(journals)}."
         f" `aurora-es info {path}` shows them"

@@ -1,7 +1,7 @@
 """Decodes the state of a record for people, with an application's own mapper or without one.
 
 Theory of operation: the application knows best, but it may not be at hand, or may not know an event
-that another one recorded. Then the bytes tell: JSON, MessagePack of our fast mapper, either of them
+that another one recorded. Then the bytes tell, or of a message that is a plain value its type: JSON, MessagePack of our fast mapper, either of them
 behind zlib as the library's compressor leaves it, other text, and anything else as hexadecimal
 digits. The result is JSON on one line: what was JSON is copied digit by digit.
 """
@@ -40,6 +40,11 @@ _INFLATED_BYTES_MAX = 1 << 26
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # in no text that a person wrote
 _REGISTERED_FIELDS = 2
 _RECORD_FIELDS = frozenset({"originator_id", "originator_version"})  # of the event, too
+
+# Messages of the queue that are of these types are MessagePack, whatever their bytes look like.
+_PLAIN_TYPES = frozenset(
+    {"NoneType", "bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"}
+)
 
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -80,7 +85,7 @@ class DecodedState(msgspec.Struct, frozen=True):
 def decode_state(record: Record, decoder: StateDecoder | None = None) -> DecodedState:
     """Decode the state of ``record``; raises nothing."""
     if decoder is None:
-        return _decode(record.state)
+        return _decode_message(record) or _decode(record.state)
     try:
         event = attributes_of(decoder.domain_event(record))
         attributes = {name: event[name] for name in event if name not in _RECORD_FIELDS}
@@ -94,7 +99,7 @@ def decode_state(record: Record, decoder: StateDecoder | None = None) -> Decoded
 def searched_text(record: Record, decoder: StateDecoder | None = None) -> str:
     """As ``decode_state(record, decoder).text``, faster for JSON without escapes (row "grep")."""
     state = record.state
-    if decoder is None and state[:1] == b"{" and b"\\" not in state:
+    if decoder is None and state[:1] == b"{" and b"\\" not in state and len(state) > 1:
         try:
             text = state.decode()
         except UnicodeDecodeError:
@@ -102,6 +107,17 @@ def searched_text(record: Record, decoder: StateDecoder | None = None) -> str:
         if text.isprintable() and text:
             return text
     return decode_state(record, decoder).text
+
+
+def _decode_message(record: Record) -> DecodedState | None:
+    """Decode a message that is a plain value; None for all else."""
+    if record.originator_id is not None or record.topic not in _PLAIN_TYPES:
+        return None
+    try:
+        value = plain(_decode_value(record.state))
+    except (ValueError, RecursionError, OverflowError):
+        return None  # not of the queue
+    return DecodedState(MESSAGEPACK, msgspec.Raw(_encode_json(value)))
 
 
 def _decode(state: bytes) -> DecodedState:
@@ -149,7 +165,7 @@ def _inflated(state: bytes) -> bytes | None:
 def _decoded_map(data: bytes) -> dict[str, object] | None:
     """The attributes in a map; None for what is no such map."""
     try:
-        value = _decode_map(data)
+        value = _decode_value(data)
     except (ValueError, RecursionError, OverflowError):
         return None
     return value if isinstance(value, dict) and all(type(key) is str for key in value) else None
@@ -165,13 +181,13 @@ def _shown_extension(code: int, data: memoryview) -> object:
     if code == INTEGER_EXTENSION:
         return int.from_bytes(content, "big", signed=True)
     if code == TUPLE_EXTENSION:
-        return _decode_map(content)
+        return _decode_value(content)
     if code == REGISTERED_EXTENSION:
-        fields = _decode_map(content)
+        fields = _decode_value(content)
         if isinstance(fields, list) and len(fields) == _REGISTERED_FIELDS:
             # As the library's transcoder writes it to JSON.
             return {"_type_": fields[0], "_data_": fields[1]}
     return {"extension": code, "content": content}
 
 
-_decode_map = msgspec.msgpack.Decoder(ext_hook=_shown_extension).decode
+_decode_value = msgspec.msgpack.Decoder(ext_hook=_shown_extension).decode

@@ -20,19 +20,26 @@ from typing import TYPE_CHECKING
 from aurora_es.errors import CorruptionError, LockTimeoutError
 from aurora_es.files.locks import TURN_PAUSES, acquire_flock
 from aurora_es.format.names import LOCK
-from aurora_es.journal.catch_up import refresh
+from aurora_es.journal.catch_up import catch_up
 from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.handle import Descriptors
 from aurora_es.journal.logs import logger
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.presence import show_presence
+from aurora_es.options import Sync
 
 if TYPE_CHECKING:
+    from aurora_es.format.mark import Mark
     from aurora_es.journal.handle import Handle
 
 # What a process may append in a row while others wait: each of them waits for as many turns as
 # there are processes before it.
 _TURN_SECONDS = 4e-3
+# What who waits leaves for later: every catch-up costs as much as ten commits in it (row "4
+# processes" of the queue), and what is left is caught up with under the lock.
+_BEHIND_BYTES_MAX = 1 << 12
+# An owner of ``lock`` that has appended nothing for so long is not at its turn any more.
+_STILL_SECONDS = 150e-6
 _LONG_WAIT_SECONDS = 1.0  # which somebody should know of
 _AT_ONCE = LOCK_EX | LOCK_NB
 
@@ -40,7 +47,15 @@ _AT_ONCE = LOCK_EX | LOCK_NB
 class AppendLock:
     """Context manager that holds the append lock of ``handle``; raises LockTimeoutError."""
 
-    __slots__ = ("_deadline", "_descriptors", "_handle", "_waited_seconds")
+    __slots__ = (
+        "_deadline",
+        "_descriptors",
+        "_handle",
+        "_patience_ends",
+        "_seen",
+        "_still_since",
+        "_waited_seconds",
+    )
 
     def __init__(self, handle: Handle, deadline: float) -> None:
         """Prepare; ``deadline`` is in monotonic seconds."""
@@ -48,6 +63,9 @@ class AppendLock:
         self._deadline = deadline
         self._descriptors: Descriptors | None = None
         self._waited_seconds = 0.0  # for others
+        self._seen: Mark | None = None  # newest mark seen while waiting
+        self._still_since = 0.0  # monotonic seconds; the mark has not changed since then
+        self._patience_ends = 0.0  # monotonic seconds; until then the turn of another one is left
 
     def __enter__(self) -> Descriptors:
         """Take the locks, in order."""
@@ -178,12 +196,14 @@ class AppendLock:
                 pauses=TURN_PAUSES,
                 meanwhile=self._catch_up,
             )
+            self._seen = descriptors.mark.read()
+            self._patience_ends = min(effects.monotonic() + _TURN_SECONDS, deadline)
             acquire_flock(
                 effects,
                 descriptors.lock_fd,
                 descriptors.lock_path,
                 deadline,
-                meanwhile=self._catch_up,
+                meanwhile=self._leave_turn,
             )
             now = effects.monotonic()
             self._waited_seconds += now - begun
@@ -191,9 +211,38 @@ class AppendLock:
         finally:
             self._unlock(turn_fd)
 
-    def _catch_up(self) -> None:
-        """Walk over what others write while ``lock`` is theirs, not while it is ours."""
-        refresh(self._handle)
+    def _leave_turn(self) -> bool:
+        """Catch up; whether the owner of ``lock`` is at its turn: it appends one after the other.
+
+        It releases ``lock`` between any two. Taken there it would cost both of us as much as several
+        commits; those that wait for a disk take longer than that.
+        """
+        handle = self._handle
+        if handle.sync_mode is Sync.ALWAYS:
+            return self._catch_up()
+        seen = self._seen
+        self._catch_up()
+        now = handle.effects.monotonic()
+        if self._seen is not seen:
+            self._still_since = now
+        return now < min(self._still_since + _STILL_SECONDS, self._patience_ends)
+
+    def _catch_up(self) -> bool:
+        """Walk over what others write while ``lock`` is theirs, and not while it is ours.
+
+        Not for a few commits, which take less time together with those that follow. Returns False.
+        """
+        handle = self._handle
+        descriptors, chain = handle.usable(), handle.state.chain
+        if descriptors is None or chain is None:
+            return False
+        mark = self._seen = descriptors.mark.read()
+        if (
+            mark.segment_number != chain.segment_number
+            or mark.visible_offset - chain.offset >= _BEHIND_BYTES_MAX
+        ):
+            catch_up(handle, mark)
+        return False
 
     def _is_named(self, descriptors: Descriptors) -> bool:
         """Whether the file named ``lock`` is still the one that is locked."""

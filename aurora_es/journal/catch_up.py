@@ -14,14 +14,24 @@ from typing import TYPE_CHECKING
 
 from aurora_es.codecs.compression import CODEC_NONE, DecompressionError, decompress
 from aurora_es.errors import CorruptionError, NeedsRecoveryError
-from aurora_es.format.frame import KIND_CHECKPOINT, KIND_RECORDS, frame_bytes
+from aurora_es.format.frame import (
+    HEADER_BYTES,
+    KIND_CHECKPOINT,
+    KIND_RECORDS,
+    FrameHeader,
+    frame_bytes,
+)
 from aurora_es.format.names import segment_name
 from aurora_es.format.payload import (
     UNDECODABLE,
     TrackingData,
+    begins_with_message,
     decode_checkpoint,
     decode_first_identities,
+    decode_first_messages,
     decode_identities,
+    decode_messages,
+    is_one_message,
 )
 from aurora_es.index.keys import originator_key
 from aurora_es.journal.closing import indexing
@@ -33,8 +43,11 @@ from aurora_es.segment.walk import Chain, Stop, Walk, WalkedFrame, start_of, sto
 
 if TYPE_CHECKING:
     from aurora_es.format.mark import Mark
-    from aurora_es.format.payload import RecordIdentity
+    from aurora_es.journal.commit import Identity
     from aurora_es.journal.handle import Handle
+    from aurora_es.segment.walk import WholeCommit
+
+_NOBODY: Identity = (None, None)
 
 
 def refresh(handle: Handle) -> int:
@@ -128,13 +141,53 @@ def _advance(handle: Handle, state: State, chain: Chain, mark: Mark) -> Stop | N
         walk = Walk(file, chain, mark.visible_offset if is_tail else file.size_bytes())
         if state.index.begin_segment(chain.segment_number, chain.base_position):
             handle.has_new_segment = True
-        for frames in walk:
+        while True:
+            _index_whole(handle, state, file, walk.take_whole())
+            frames = walk.next_commit()
+            if frames is None:
+                break
             _index_commit(handle, state, file, frames)
         if is_tail:
             return None if chain.offset == mark.visible_offset else walk.stop
         if not chain.ended:
             raise stop_error(file, walk.stop)
     return None
+
+
+def _index_whole(
+    handle: Handle, state: State, file: SegmentFile, commits: list[WholeCommit]
+) -> None:
+    """Index commits of one frame each; messages that follow each other, at once.
+
+    Of a message the index has to know its place only (row "4 processes" of the queue).
+    """
+    offsets: list[int] = []
+    lengths: list[int] = []
+    wants_ids = bool(handle.unresolved)
+    for offset, header, payload, _ in commits:
+        if (
+            header[7] == 1  # record
+            and header[3] == CODEC_NONE
+            and header[5] == header[6]  # lengths as stored and raw
+            and header[9] > state.indexed_commit
+            and is_one_message(payload)
+            and not wants_ids
+        ):
+            offsets.append(offset)
+            lengths.append((HEADER_BYTES + 7 + header[5]) & ~7)
+            continue
+        if offsets:
+            _index_messages(state, offsets, lengths, header[9] - 1)
+            offsets, lengths = [], []
+        frame = WalkedFrame(offset, FrameHeader._make(header), payload)
+        _index_commit(handle, state, file, [frame])
+    if offsets:
+        _index_messages(state, offsets, lengths, commits[-1][1][9])
+
+
+def _index_messages(state: State, offsets: list[int], lengths: list[int], last_commit: int) -> None:
+    state.index.add_messages(offsets, lengths)
+    state.indexed_commit = last_commit
 
 
 def _index_commit(
@@ -152,16 +205,7 @@ def _index_commit(
     commit_id, tracking_record, identities = decode_commit(file, frames)
     try:
         state.index.add_commit(
-            [
-                (
-                    # The bytes of a UUID are its key already; a message has none.
-                    key
-                    if (key := item.originator_id) is None or type(key) is bytes
-                    else originator_key(key),
-                    item.originator_version,
-                )
-                for item in identities
-            ],
+            identities,
             [
                 (frame.offset, frame_bytes(len(frame.payload)), frame.header.record_count)
                 for frame in frames
@@ -177,20 +221,53 @@ def _index_commit(
 
 def decode_commit(
     file: SegmentFile, frames: list[WalkedFrame]
-) -> tuple[bytes, TrackingData | None, list[RecordIdentity]]:
-    """Commit id, tracking record and identities of a walked commit."""
+) -> tuple[bytes, TrackingData | None, list[Identity]]:
+    """Commit id, tracking record and identities of a walked commit, as the index takes them."""
     try:
-        first = decode_first_identities(_raw(frames[0]))
-        identities = first.records
-        count = frames[0].header.record_count
-        for frame in frames[1:]:
-            identities += decode_identities(_raw(frame))
-            count += frame.header.record_count
+        payloads = [_raw(frame) for frame in frames]
+        decoded = _decode_messages(payloads) or _decode_identities(payloads)
     except (DecompressionError, *UNDECODABLE) as error:
         raise _undecodable(file, frames[0], error) from error
-    if len(identities) != count:
-        raise _undecodable(file, frames[0], ValueError(f"{len(identities)} records"))
+    count = frames[0].header.record_count
+    for frame in frames[1:]:
+        count += frame.header.record_count
+    if len(decoded[2]) != count:
+        raise _undecodable(file, frames[0], ValueError(f"{len(decoded[2])} records"))
+    return decoded
+
+
+def _decode_identities(payloads: list[bytes]) -> tuple[bytes, TrackingData | None, list[Identity]]:
+    first = decode_first_identities(payloads[0])
+    records = first.records
+    for payload in payloads[1:]:
+        records += decode_identities(payload)
+    identities = [
+        (
+            # The bytes of a UUID are its key already; a message has none.
+            key
+            if (key := item.originator_id) is None or type(key) is bytes
+            else originator_key(key),
+            item.originator_version,
+        )
+        for item in records
+    ]
     return first.commit_id, first.tracking, identities
+
+
+def _decode_messages(
+    payloads: list[bytes],
+) -> tuple[bytes, TrackingData | None, list[Identity]] | None:
+    """The same in a fraction of the time if there are messages only, None if not (row "send_many")."""
+    if not begins_with_message(payloads[0]):
+        return None  # nearly always, but in a queue
+    try:
+        first = decode_first_messages(payloads[0])
+        count = len(first.records)
+        for payload in payloads[1:]:
+            count += len(decode_messages(payload))
+    except UNDECODABLE:
+        return None  # there is an originator among them, or damage: looking closer tells
+    return first.commit_id, first.tracking, [_NOBODY] * count
 
 
 def read_checkpoint(file: SegmentFile, frame: WalkedFrame) -> list[TrackingData]:

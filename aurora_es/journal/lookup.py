@@ -104,6 +104,12 @@ class JournalIndex:
             self.tracking[tracking.application_name] = tracking
         self.position = tail.position
 
+    def add_messages(self, offsets: Sequence[int], lengths: Sequence[int]) -> None:
+        """Add commits of one message each to the tail; see ``TailIndex.add_messages``."""
+        tail = self.tail
+        tail.add_messages(offsets, lengths)
+        self.position = tail.position
+
     # Conflicts
 
     def continues(self, identities: Sequence[tuple[Key | None, int | None]]) -> bool:

@@ -12,7 +12,7 @@ The local names and loops are for ``benchmarks`` (rows "round trip" and "replay"
 from __future__ import annotations
 
 from bisect import bisect_left
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from aurora_es.errors import (
 from aurora_es.format.payload import RecordData
 from aurora_es.journal.catch_up import refresh
 from aurora_es.journal.reading import read_piece
+from aurora_es.journal.records import timestamp_of
 from aurora_es.journal.truncation import check_position
 from aurora_es.queue.messages import decode_body, message_of
 from aurora_es.queue.queue_errors import OvertakenError, StartReachedError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from aurora_es.journal.reading import Group
 
 Entry = tuple[int, int, RecordData]  # position, timestamp in microseconds, record
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # no message is older
 _position_of: Any = itemgetter(0)
 # Type name of what stands for a message that is lost; no value is of it.
 LOST_TYPE = "aurora_es.queue.lost"
@@ -79,7 +81,9 @@ class MessageReader:
         elif target is END:
             position = self._journal.last_position
         elif isinstance(target, datetime):
-            position = self._journal.position_at(target - timedelta(microseconds=1))
+            timestamp_of(target)  # refuses one without a zone, as it was given
+            moment_before = max(target, _EPOCH) - timedelta(microseconds=1)
+            position = self._journal.position_at(moment_before)
         elif isinstance(target, int) and not isinstance(target, bool) and target >= 1:
             position = target - 1
         else:

@@ -7,9 +7,12 @@ made with the first name.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 
+from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
+from aurora_es.format.names import CURSORS, MESSAGES
 from aurora_es.journal.creation import Settings
 from aurora_es.journal.journal import LOCK_TIMEOUT_SECONDS_DEFAULT, Journal
 from aurora_es.journal.opening import refuse_network
@@ -18,8 +21,6 @@ from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.queue.appender import UNSYNCED_BYTES_MAX_DEFAULT
 from aurora_es.queue.cursors import CursorLog
 
-MESSAGES = "messages"
-CURSORS = "cursors"
 # Cursors are many and small, and none but the newest matter: short segments soon go.
 _CURSORS_ROLL_CYCLE = RollCycle.DAY | RollCycle.bytes(4 << 20)
 
@@ -61,6 +62,8 @@ class QueueSettings:
             cursors = self._open(self.cursors_path, Settings(None, _CURSORS_ROLL_CYCLE))
             if not cursors.attach():  # made with the same sync mode as the messages
                 cursors.settings = Settings(messages.handle.sync_mode, _CURSORS_ROLL_CYCLE)
+            elif not self.read_only:
+                self._check_same_sync(messages, cursors)
             log = CursorLog(cursors, messages, poll_interval=self.poll_interval)
             if not self.read_only:
                 log.reconcile()
@@ -68,6 +71,17 @@ class QueueSettings:
             messages.close()
             raise
         return log
+
+    def _check_same_sync(self, messages: Journal, cursors: Journal) -> None:
+        """Raise AuroraConfigurationError if commits of names do not promise what sends do."""
+        expected, found = messages.handle.sync_mode, cursors.handle.sync_mode
+        if found != expected:
+            message = (
+                f"{cursors.handle.path}: expected sync mode {expected}, which the journal of messages"
+                f" records, found {found}; change both while nobody has the queue open: `aurora-es set"
+                f" {shlex.quote(self.path)} --sync {expected}`"
+            )
+            raise AuroraConfigurationError(message)
 
     def _open_messages(self) -> Journal:
         journal = self._open(

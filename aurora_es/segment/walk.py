@@ -15,14 +15,13 @@ the chain goes on. In a tail, which is what most walks see, both are unsupported
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aurora_es.codecs.compression import CODEC_OF, CODEC_ZSTD
 from aurora_es.errors import CorruptionError, UnsupportedFormatError
 from aurora_es.files.layer import read_exactly
 from aurora_es.format.checksum import crc32c
 from aurora_es.format.frame import (
-    ALIGNMENT,
     CHECKED_BYTES,
     CHECKSUM,
     FLAG_COMPATIBLE,
@@ -50,9 +49,15 @@ _BLOCK_BYTES = 1 << 20
 _NOT_WRITTEN = bytes(8)
 _PLAIN_RECORDS = (KIND_RECORDS, 0)  # kind and flags
 _unpack_header = HEADER.unpack
+_unpack_checksum = CHECKSUM.unpack_from
 _make_header = FrameHeader._make
 _CODECS = frozenset(CODEC_OF.values())
 _PACKED_CODECS = _CODECS | {CODEC_ZSTD}
+
+
+# A commit of one frame: offset in the segment, fields of its header in their order, payload as stored,
+# header checksum.
+WholeCommit = tuple[int, tuple[Any, ...], bytes, int]
 
 
 @dataclass(slots=True)
@@ -115,8 +120,8 @@ class Walk:
     """Iterates over the complete commits between ``chain.offset`` and ``end``.
 
     Each is a list of frames; the checkpoint and the end frame come as lists of one. ``chain`` is
-    advanced behind a list before it is yielded; after the iteration ``stop`` says
-    why it ended.
+    advanced behind a list before it is yielded; after the iteration ``stop`` says why it ended.
+    Who wants many commits at once calls ``take_whole`` and ``next_commit`` in turn instead.
     """
 
     def __init__(self, file: SegmentFile, chain: Chain, end: int, *, packed: bool = False) -> None:
@@ -134,35 +139,63 @@ class Walk:
 
     def __iter__(self) -> Iterator[list[WalkedFrame]]:
         """Yield commits until something stops the walk."""
+        while True:
+            for offset, header, payload, checksum in self._whole_commits():
+                frame = WalkedFrame(offset, _make_header(header), payload)
+                self._advance([frame], offset + frame_bytes(header[5]), checksum)
+                yield [frame]
+            commit = self.next_commit()
+            if commit is None:
+                return
+            yield commit
+
+    def next_commit(self) -> list[WalkedFrame] | None:
+        """Return the next commit, behind which the chain then is; None, and ``stop``, at the end."""
         chain = self.chain
+        if chain.ended:
+            self.stop = Stop("ended", chain.offset)
+            return None
         commit: list[WalkedFrame] = []
         offset, previous, position = chain.offset, chain.previous_checksum, chain.position
         while True:
-            if chain.ended:
-                self.stop = Stop("ended", offset)
-                return
-            whole = None if commit else self._whole_commit(offset, previous, position)
-            step = whole or self._next_frame(offset, previous, position, commit)
+            step = self._next_frame(offset, previous, position, commit)
             if isinstance(step, Stop):
                 self.stop = step
-                return
+                return None
             frame, previous = step
             header = frame.header
             commit.append(frame)
             offset += frame_bytes(header.stored_length)
             position += header.record_count
             if len(commit) == header.frames_in_commit:
-                self._advance(commit, offset, previous, position)
-                yield commit
-                commit = []
+                self._advance(commit, offset, previous)
+                return commit
 
-    def _advance(
-        self, commit: list[WalkedFrame], offset: int, previous: int, position: int
-    ) -> None:
+    def take_whole(self) -> list[WholeCommit]:
+        """Return the next commits as long as each is, beyond doubt, one valid *records* frame.
+
+        The chain then is behind them all. That there are none means nothing but "look closer":
+        ``next_commit`` does.
+        """
+        taken = self._whole_commits()
+        if taken:
+            chain = self.chain
+            offset, header, _, checksum = taken[-1]
+            chain.offset = offset + frame_bytes(header[5])
+            chain.previous_checksum = checksum
+            chain.position = header[8] + header[7] - 1
+            chain.commit_number = header[9]
+            chain.frame_count += len(taken)
+            if chain.first_timestamp is None:
+                chain.first_timestamp = taken[0][1][10]
+            chain.timestamp = max(chain.timestamp, *[one[1][10] for one in taken])
+        return taken
+
+    def _advance(self, commit: list[WalkedFrame], offset: int, previous: int) -> None:
         chain, header = self.chain, commit[-1].header
         chain.offset = offset
         chain.previous_checksum = previous
-        chain.position = position
+        chain.position = header.first_position + header.record_count - 1
         chain.frame_count += len(commit)
         if header.kind == KIND_LOST:
             chain.commit_number = header.commit_number
@@ -173,39 +206,49 @@ class Walk:
         chain.timestamp = max(chain.timestamp, header.timestamp)
         chain.ended = header.kind == KIND_END
 
-    def _whole_commit(
-        self, offset: int, previous: int, position: int
-    ) -> tuple[WalkedFrame, int] | None:
-        """The next frame if it is, beyond doubt, a commit of one frame in the buffer.
+    def _whole_commits(self) -> list[WholeCommit]:
+        """Commits of one frame each, up to a block, at the chain's place, which stays there.
 
-        The most frequent case in one piece (row "4 processes", and opening); None means nothing
-        but "look closer".
+        By far the most commits are of that kind: what is looked at for each is in one loop (rows "4
+        processes" of the journal and of the queue, and opening).
         """
-        buffer = self._buffer
-        at = offset - self._buffer_offset
-        checked = buffer[at : at + CHECKED_BYTES]
-        if len(checked) < CHECKED_BYTES:
-            return None
-        header = _make_header(_unpack_header(checked))
-        start = at + HEADER_BYTES
-        end = start + header[5]
-        if (
-            header[1:3] != _PLAIN_RECORDS
-            or header[12:15] != (1, 1, previous)
-            or header[8] != position + 1
-            or header[10] > TIMESTAMP_MAX
-            or header[9] != self.chain.commit_number + 1
-            or header[4] != FRAME_VERSION
-            or header[3] not in _CODECS
-            or header[0] != self.file.salt
-            or end + ALIGNMENT > len(buffer)
-        ):
-            return None
-        checksum: int = CHECKSUM.unpack_from(buffer, at + CHECKED_BYTES)[0]
-        payload = buffer[start:end]
-        if crc32c(checked) != checksum or crc32c(payload) != header[15]:
-            return None
-        return WalkedFrame(offset, header, payload), checksum
+        taken: list[WholeCommit] = []
+        chain, salt = self.chain, self.file.salt
+        offset = chain.offset
+        if chain.ended or offset >= self.end:
+            return taken
+        at = self._fill(offset, HEADER_BYTES)
+        buffer, begin = self._buffer, self._buffer_offset
+        last = len(buffer) - HEADER_BYTES
+        previous = chain.previous_checksum
+        position, number = chain.position + 1, chain.commit_number + 1
+        while at <= last:
+            checked = buffer[at : at + CHECKED_BYTES]
+            header = _unpack_header(checked)
+            start = at + HEADER_BYTES
+            end = start + header[5]
+            behind = (end + 7) & ~7
+            if (
+                header[1:3] != _PLAIN_RECORDS
+                or header[12:15] != (1, 1, previous)
+                or header[8] != position
+                or header[10] > TIMESTAMP_MAX
+                or header[9] != number
+                or header[4] != FRAME_VERSION
+                or header[3] not in _CODECS
+                or header[0] != salt
+                or behind > len(buffer)
+            ):
+                break
+            previous = _unpack_checksum(buffer, at + CHECKED_BYTES)[0]
+            payload = buffer[start:end]
+            if crc32c(checked) != previous or crc32c(payload) != header[15]:
+                break
+            taken.append((begin + at, header, payload, previous))
+            at = behind
+            position += header[7]
+            number += 1
+        return taken
 
     def _next_frame(
         self, offset: int, previous: int, position: int, commit: list[WalkedFrame]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.errors import AuroraError
+from aurora_es.format.names import CURSORS, MESSAGES
 from aurora_es.inspection.overview import survey
 from aurora_es.inspection.plain import encodable
 from aurora_es.queue.cursors import CursorLog
 from aurora_es.queue.looking import look as look_at_queue
-from aurora_es.queue.settings import CURSORS, MESSAGES
 from aurora_es.store import EVENTS
 
 if TYPE_CHECKING:

@@ -225,3 +225,35 @@ def test_a_queue_without_names(tmp_path: Path) -> None:
         assert lines(command, tmp_path / "q") == []
     assert [one.name for one in (tmp_path / "q").iterdir()] == ["messages"]
     assert "in use: none" in refused(1, "queue", "lag", tmp_path / "q", "a")
+
+
+def test_a_queue_stands_for_its_messages(path: Path) -> None:
+    """Commands that look at one journal take the directory of a queue, with and without names."""
+    with open_queue(path) as queue:
+        queue.acquire_sender().send("seen by people")
+    printed = run("cat", path, "--start", 9).stdout.splitlines()
+    assert [line.split("\t")[4:] for line in printed] == [
+        ["bytes", "0x00726177"],
+        ["dict", r'{"tab\there":[1.5,null]}'],
+        ["str", '"seen by people"'],
+    ]
+    for name, *options in (
+        ("ls",),
+        ("stats",),
+        ("topics",),
+        ("grep", "seen"),
+        ("at", "2026-11-26T08:00:00Z"),
+    ):
+        of_queue, of_messages = (run(name, one, *options) for one in (path, path / "messages"))
+        assert (of_queue.returncode, of_queue.stderr) == (0, "")
+        assert of_queue.stdout == of_messages.stdout
+    info = json.loads(run("info", path, "--json").stdout)
+    assert len(info["journals"]) == 2
+
+
+def test_a_queue_beside_another_journal_does_not_stand_for_its_messages(path: Path) -> None:
+    """Who keeps more in that directory is asked which journal is meant."""
+    copy = path.parent / "copy"
+    shutil.copytree(path, copy)
+    shutil.copytree(path / "messages", copy / "other")
+    assert "holds 3 journals; name one of them" in refused(1, "cat", copy)

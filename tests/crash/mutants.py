@@ -87,6 +87,7 @@ def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 _APPEND, _ROLL, _RECOVERY = "journal/append.py", "journal/roll.py", "journal/recovery.py"
+_FOREIGN = "journal/test_foreign_commits.py"
 _WALK, _MARK, _WRITES = "segment/walk.py", "journal/mark_file.py", "journal/tail_writes.py"
 _CREATE, _LOCK, _GROUP = "segment/create.py", "journal/append_lock.py", "journal/group.py"
 
@@ -445,8 +446,8 @@ MUTANTS = (
         (
             (
                 _WALK,
-                "        if crc32c(checked) != checksum or crc32c(payload) != header[15]:",
-                "        if crc32c(checked) != checksum:",
+                "            if crc32c(checked) != previous or crc32c(payload) != header[15]:",
+                "            if crc32c(checked) != previous:",
             ),
             (_WALK, "        if crc32c(payload) != header.payload_checksum:", "        if False:"),
         ),
@@ -485,7 +486,7 @@ MUTANTS = (
     Mutant(
         "the commit number is not looked at",
         (
-            (_WALK, "            or header[9] != self.chain.commit_number + 1\n", ""),
+            (_WALK, "                or header[9] != number\n", ""),
             (
                 _WALK,
                 "            wanted = (KIND_RECORDS, last + 1,",
@@ -514,6 +515,65 @@ MUTANTS = (
         "commits are indexed twice",
         (("journal/catch_up.py", " or header.commit_number <= state.indexed_commit:", ":"),),
         killed_by="journal/test_reading.py::test_what_is_walked_again_is_not_indexed_again",
+    ),
+    Mutant(
+        "messages are indexed twice",
+        (("journal/catch_up.py", "            and header[9] > state.indexed_commit\n", ""),),
+        killed_by=f"{_FOREIGN}::test_messages_that_are_walked_again_are_not_indexed_again",
+    ),
+    Mutant(
+        "an interrupted group is not looked for among messages",
+        (("journal/catch_up.py", "            and not wants_ids\n", ""),),
+        killed_by=f"{_FOREIGN}::test_a_message_of_an_interrupted_group_is_found",
+    ),
+    Mutant(
+        "a commit of any record is taken for a message",
+        (
+            (
+                "format/payload.py",
+                "    return payload[19:24] in _ONE_MESSAGE and payload[:3] == _BEGIN\n",
+                '    return payload[19:21] == b"\\xc0\\x91"\n',
+            ),
+        ),
+        killed_by=f"{_FOREIGN}::test_appends_behind_commits_of_others",
+    ),
+    Mutant(
+        "a commit that begins with a message is one of messages",
+        (
+            (
+                "format/payload.py",
+                "    originator_id: None\n    originator_version: None\n",
+                "    originator_id: Any\n    originator_version: Any\n",
+            ),
+        ),
+        killed_by=f"{_FOREIGN}::test_appends_behind_commits_of_others",
+    ),
+    Mutant(
+        "commits that are taken at once are not counted one by one",
+        (
+            (
+                _WALK,
+                "            chain.frame_count += len(taken)\n",
+                "            chain.frame_count += 1\n",
+            ),
+        ),
+        killed_by="segment/test_walk.py::test_commits_taken_at_once",
+    ),
+    Mutant(
+        "a turn is not left to its owner",
+        ((_LOCK, "        if self._seen is not seen:\n", "        if False:\n"),),
+        killed_by="journal/test_turns.py::test_an_owner_at_its_turn_is_left_alone",
+    ),
+    Mutant(
+        "a turn is left to its owner without end",
+        (
+            (
+                _LOCK,
+                "        return now < min(self._still_since + _STILL_SECONDS, self._patience_ends)\n",
+                "        return now < self._still_since + _STILL_SECONDS\n",
+            ),
+        ),
+        killed_by="journal/test_turns.py::test_a_wait_that_ends_within_a_turn_has_a_last_try",
     ),
     *CONDITION_MUTANTS,
     *CARE_MUTANTS,

@@ -261,4 +261,9 @@ QUEUE_MUTANTS = (
         ),
         killed_by="queue/test_groups.py::test_the_folded_state_stands_for_what_was_before",
     ),
+    Mutant(
+        "messages and names may promise different things",
+        (("queue/settings.py", "        if found != expected:\n", "        if False:\n"),),
+        killed_by="queue/test_queue_faults.py::test_names_promise_what_sends_do",
+    ),
 )

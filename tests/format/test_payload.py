@@ -18,16 +18,20 @@ from aurora_es.format.payload import (
     RecordData,
     RecordIdentity,
     TrackingData,
+    begins_with_message,
     decode_checkpoint,
     decode_end,
     decode_first,
     decode_first_identities,
+    decode_first_messages,
     decode_first_raw,
     decode_identities,
+    decode_messages,
     decode_raw_records,
     decode_record,
     decode_records,
     encode_payload,
+    is_one_message,
 )
 
 COMMIT_ID = bytes(range(16))
@@ -41,6 +45,8 @@ DECODERS: list[Callable[[bytes], Any]] = [
     decode_records,
     decode_first_identities,
     decode_identities,
+    decode_first_messages,
+    decode_messages,
     decode_first_raw,
     decode_raw_records,
     decode_record,
@@ -125,6 +131,46 @@ def test_round_trip(tracking: TrackingData | None, commit: list[tuple[Any, ...]]
     assert decode_first_identities(first).records == decode_identities(further) == identities
     assert [decode_record(raw) for raw in decode_first_raw(first).records] == records
     assert [decode_record(raw) for raw in decode_raw_records(further)] == records
+
+
+message_rows = st.builds(lambda row: (None, None, *row[2:]), rows)
+
+
+@given(st.none() | tracking_data, st.lists(rows | message_rows, max_size=4))
+def test_messages_are_known_by_their_first_bytes(
+    tracking: TrackingData | None, commit: list[tuple[Any, ...]]
+) -> None:
+    """One record without originator and without tracking; and whether it is worth while to try."""
+    encoded = encode_payload((COMMIT_ID, tracking, commit))
+    are_messages = [row[:2] == (None, None) for row in commit]
+    assert is_one_message(encoded) == (tracking is None and are_messages == [True])
+    if tracking is None and all(are_messages) and commit:
+        assert begins_with_message(encoded)
+    if all(are_messages):
+        assert len(decode_first_messages(encoded).records) == len(commit)
+        assert len(decode_messages(encode_payload(commit))) == len(commit)
+    else:
+        for decode, payload in (
+            (decode_first_messages, encoded),
+            (decode_messages, encode_payload(commit)),
+        ):
+            with pytest.raises(UNDECODABLE):
+                decode(payload)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 65_535, 65_536])
+def test_messages_in_arrays_of_all_lengths(count: int) -> None:
+    """The beginning of the first record is found behind each kind of array."""
+    message = (None, None, "t", b"s")
+    assert begins_with_message(encode_payload((COMMIT_ID, None, [message] * count)))
+    assert not begins_with_message(encode_payload((COMMIT_ID, None, [PLAIN_ROW] * count)))
+
+
+@given(st.binary(max_size=40))
+def test_looking_for_messages_takes_any_bytes(data: bytes) -> None:
+    """Nothing is raised for what is no payload."""
+    begins_with_message(data)
+    assert not is_one_message(data) or data.startswith(b"\x93\xc4\x10")
 
 
 def test_trailing_fields_that_are_unknown_are_ignored() -> None:

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aurora_es.format.payload import TrackingData
-from aurora_es.index.tail import Key
+from aurora_es.index.tail import Key, TailIndex
 from aurora_es.journal.lookup import JournalIndex
 
 Identity = tuple[Key | None, int | None]
@@ -231,3 +231,25 @@ def test_an_originator_whose_versions_fell_once_stays_right() -> None:
     assert index.last_version("a") == 30
     assert index.find("a", 15) == 3
     assert index.find("a", 16) == 0
+
+
+@given(st.lists(st.lists(st.integers(10, 30), min_size=1, max_size=5), max_size=4))
+def test_messages_at_once(runs: list[list[int]]) -> None:
+    """Commits of one message each are the same to an index at once and one by one."""
+    at_once, one_by_one = JournalIndex(), JournalIndex()
+    for index in (at_once, one_by_one):
+        index.begin_segment(1, 1)
+    offset = 128
+    for run in runs:
+        lengths = [length * 8 for length in run]
+        offsets = [offset + sum(lengths[:at]) for at in range(len(lengths))]
+        offset += sum(lengths)
+        at_once.add_messages(offsets, lengths)
+        for place in zip(offsets, lengths, strict=True):
+            one_by_one.add_commit([(None, None)], [(*place, 1)], None)
+        for index in (at_once, one_by_one):
+            index.add_commit([("a", index.position)], [(offset, 80, 1)], None)
+        offset += 80
+    assert at_once.position == one_by_one.position
+    for name in TailIndex.__slots__:
+        assert getattr(at_once.tail, name) == getattr(one_by_one.tail, name)

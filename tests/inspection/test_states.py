@@ -68,6 +68,28 @@ def test_the_bytes_tell_what_they_are(state: bytes, coding: str, value: object) 
         assert found[1] == value
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["hello", "", 7, 55, 123, -1.5, True, None, [1, "{"], {"a": [1]}, {1: 2}, ("a",), {3}],
+    ids=repr,
+)
+def test_a_message_that_is_a_plain_value_is_shown_as_that(value: Any) -> None:
+    """Its type tells what its bytes are: those of the number 55 look like the digit 7."""
+    record = Record(topic=type(value).__name__, state=msgspec.msgpack.encode(value))
+    found = decode_state(record)
+    assert found.coding == "messagepack"
+    assert json.loads(bytes(found.value)) == json.loads(msgspec.json.encode(plain(value)))
+    assert searched_text(record) == found.text
+
+
+def test_what_is_called_like_a_type_and_is_no_message_is_shown_by_its_bytes() -> None:
+    """An event of that name, or bytes that are no MessagePack."""
+    event = Record(topic="str", state=b"text", originator_id="a", originator_version=1)
+    assert decode_state(event).coding == "text"
+    assert decode_state(Record(topic="str", state=b"text")).coding == "text"
+    assert decode_state(Record(topic="bytes", state=b"\xa1a")).coding == "hexadecimal"
+
+
 def test_what_the_fast_mapper_stores_is_readable_without_it() -> None:
     """Every extension has a plain form; a value with a transcoding is shown as JSON shows it."""
     paris = timezone(timedelta(hours=1))

@@ -19,6 +19,7 @@ from aurora_es import (
     CorruptionError,
     ForeignDirectoryError,
     ForkedHandle,
+    Journal,
     PoisonedHandleError,
     StorageFullError,
 )
@@ -127,6 +128,23 @@ def test_directories_and_settings_that_do_not_fit(tmp_path: Path) -> None:
         blocking.open_queue(tmp_path / "q", sync=Sync.ALWAYS)
     with pytest.raises(AuroraConfigurationError):
         blocking.open_queue(tmp_path / "q", sync="never")  # type: ignore[arg-type]
+
+
+def test_names_promise_what_sends_do(tmp_path: Path) -> None:
+    """A sync mode that was changed for the messages alone is refused, until it holds for both."""
+    path = tmp_path / "the queue"
+    with blocking.open_queue(path, sync=Sync.NEVER) as queue:
+        queue.acquire_sender().send("one")
+        queue.subscribe("n")
+    Journal.set_sync(path / "messages", Sync.ALWAYS)
+    for sync in (None, Sync.ALWAYS):
+        with pytest.raises(AuroraConfigurationError, match=f"aurora-es set '{path}' --sync always"):
+            blocking.open_queue(path, sync=sync)
+    with blocking.open_queue(path, read_only=True) as queue:
+        assert queue.subscribe().next(str) == "one"
+    Journal.set_sync(path / "cursors", Sync.ALWAYS)
+    with blocking.open_queue(path, sync=Sync.ALWAYS) as queue:
+        assert queue.subscribe("n").next(str) == "one"
 
 
 def in_child(call: object) -> int:

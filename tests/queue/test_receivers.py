@@ -77,8 +77,19 @@ def test_places(tmp_path: Path) -> None:
         for wrong in (0, -1, True, "1"):
             with pytest.raises(ValueError, match="expected START"):
                 receiver.seek(wrong)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="time zone"):
+        with pytest.raises(
+            ValueError, match=r"time zone, found datetime.datetime\(2023, 1, 1, 0, 0\)"
+        ):
             receiver.seek(dt.datetime(2023, 1, 1))  # noqa: DTZ001 - that is the point
+        for zone in (
+            dt.UTC,
+            dt.timezone(dt.timedelta(hours=14)),
+            dt.timezone(-dt.timedelta(hours=12)),
+        ):
+            receiver.seek(dt.datetime.min.replace(tzinfo=zone))
+            assert receiver.position == 0
+            receiver.seek(dt.datetime.max.replace(tzinfo=zone))
+            assert receiver.position == 5
         await queue.close()
 
     run(main)

@@ -279,3 +279,40 @@ def test_the_salt_tells_segments_apart() -> None:
     theirs.add(salt=b"allspice")
     ours.data += theirs.data[len(ours.data) :]
     assert ours.stop()[0] == "invalid"
+
+
+@given(
+    st.lists(st.sampled_from(["one", "two", "none", "skipped"]), max_size=12),
+    st.none() | st.tuples(st.integers(0), st.integers(1, 255)),
+)
+def test_commits_taken_at_once(kinds: list[str], damage: tuple[int, int] | None) -> None:
+    """Who takes whole commits at once gets the same commits and chain, and stops in the same place."""
+    segment = Segment()
+    begin = len(segment.data)
+    for number, kind in enumerate(kinds):
+        if kind == "two":
+            segment.add(frame_number=1, frames_in_commit=2).add(frame_number=2, frames_in_commit=2)
+        elif kind == "skipped":
+            segment.add(99, flags=FLAG_COMPATIBLE)
+        else:
+            segment.add(record_count=int(kind == "one"), timestamp=5000 - number)
+    if damage is not None and kinds:
+        at = begin + damage[0] % (len(segment.data) - begin)
+        data = bytearray(segment.data)
+        data[at] ^= damage[1]
+        segment.data = bytes(data)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(segment.data)
+        file.flush()
+        opened = SegmentFile(QuickFiles(), file.name, writable=False)
+        walk = Walk(opened, start_of(opened), len(segment.data))
+        expected = [(frames[0].offset, frames[-1].payload) for frames in walk]
+        other = Walk(opened, start_of(opened), len(segment.data))
+        found = []
+        while True:
+            found += [(offset, payload) for offset, _, payload, _ in other.take_whole()]
+            frames = other.next_commit()
+            if frames is None:
+                break
+            found.append((frames[0].offset, frames[-1].payload))
+    assert (found, other.chain, other.stop) == (expected, walk.chain, walk.stop)
