@@ -288,6 +288,56 @@ def test_the_cache_beside_another_process(
         assert len(board.lines) == 11
 
 
+_FREE_WRITER = """
+import sys
+from uuid import UUID
+from eventsourcing.persistence import IntegrityError
+from tests.face.test_application import Boards, add_lines
+with Boards({"PERSISTENCE_MODULE": "aurora_es", "AURORA_PATH": sys.argv[1]}) as application:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    add_lines(application, UUID(sys.argv[2]), "theirs", 100)
+"""
+
+
+def add_lines(application: Application[UUID], board_id: UUID, whose: str, count: int) -> int:
+    """Write lines, each until it is on the board; returns how often somebody else was first."""
+    conflicts, version = 0, 0
+    for number in range(count):
+        while True:
+            board: Board = application.repository.get(board_id)
+            assert board.version >= version  # what was seen once is never unseen
+            assert len(board.lines) == board.version - 1
+            version = board.version
+            board.write(f"{whose} {number}")
+            try:
+                application.save(board)
+                break
+            except IntegrityError:
+                conflicts += 1
+    return conflicts
+
+
+@pytest.mark.parametrize("application_class", [Boards, PlainBoards])
+def test_the_cache_while_another_process_writes(
+    env: Environment, application_class: type[Application[UUID]]
+) -> None:
+    """Two processes write on one board as fast as they can: the cache misses and invents nothing."""
+    with application_class(env | {"AGGREGATE_CACHE_MAXSIZE": "10"}) as application:
+        board_id = written(application)
+        with Script(_FREE_WRITER, env["AURORA_PATH"], str(board_id)) as writer:
+            assert writer.hear() == "ready"
+            writer.tell("go")
+            add_lines(application, board_id, "ours", 100)
+            writer.end()
+        cached: Board = application.repository.get(board_id)
+        with application_class(env) as fresh:
+            assert fresh.repository.get(board_id) == cached
+        for whose in ("ours", "theirs"):
+            lines = [line for line in cached.lines if line.startswith(whose)]
+            assert lines == [f"{whose} {number}" for number in range(100)]
+
+
 def test_without_fastforward_a_stale_save_is_a_conflict(env: Environment) -> None:
     """The cache may then be behind others; what it is not is silently wrong."""
     settings = {"AGGREGATE_CACHE_MAXSIZE": "10", "AGGREGATE_CACHE_FASTFORWARD": "n"}
