@@ -47,7 +47,9 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
-decode_result = msgspec.msgpack.Decoder(SegmentResult | None).decode
+_decoder: msgspec.msgpack.Decoder[SegmentResult | None]
+_decoder = msgspec.msgpack.Decoder(SegmentResult | None)
+decode_result = _decoder.decode
 
 
 def examined(files: Files, directory: str, target: Target, bound: Bound) -> SegmentResult | None:

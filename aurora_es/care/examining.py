@@ -18,15 +18,12 @@ and Ctrl-Z in a terminal reach them; they are killed when nobody wants their res
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from aurora_es.care.care_logs import logger
 from aurora_es.care.examiner import (
@@ -141,15 +138,26 @@ class _Shared:
         self._changed = threading.Condition()  # guards all below
         self._untaken = deque(range(len(targets)))  # rising
         self._results: dict[int, SegmentResult | None] = {}
+        self._exit_codes: list[int] = []  # of examiners that ended too early, and was not told yet
 
     def result(self, at: int) -> SegmentResult | None:
         """The result of a target; until it is there, this thread examines what nobody has taken."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: at in self._results or self._untaken)
-                if at in self._results:
-                    return self._results.pop(at)
-                mine = self._untaken.popleft()
+                codes, self._exit_codes = self._exit_codes, []
+                is_there = at in self._results
+                mine = at if is_there else self._untaken.popleft()
+            # Told here, since Ctrl-C in a terminal ends the examiners, and this thread with them.
+            for code in codes:
+                logger.warning(
+                    "%s: a process that examined segments ended with exit code %d; they are"
+                    " examined without it",
+                    self.directory,
+                    code,
+                )
+            if is_there:
+                return self._results.pop(at)
             self.give(mine, examined(self.files, self.directory, self.targets[mine], self.bound))
 
     def take(self) -> int | None:
@@ -163,9 +171,10 @@ class _Shared:
             self._results[at] = result
             self._changed.notify_all()
 
-    def give_back(self, at: int) -> None:
-        """Let somebody else examine a target."""
+    def give_back(self, at: int, exit_code: int) -> None:
+        """Let somebody else examine a target whose examiner has ended."""
         with self._changed:
+            self._exit_codes.append(exit_code)
             self._untaken.appendleft(at)
             self._changed.notify_all()
 
@@ -189,22 +198,12 @@ class _Examiner:
             try:
                 send(self._link, encode(order))
                 result = decode_result(receive(self._link))
-            except (EOFError, OSError, msgspec.DecodeError):
-                self._tell_ended()
-                shared.give_back(at)
+            except (EOFError, OSError, ValueError, MemoryError):
+                # It was killed, or met an error that this process is to meet, or a message is none.
+                self.process.kill()
+                shared.give_back(at, self.process.wait())
                 return
             shared.give(at, result)
-
-    def _tell_ended(self) -> None:
-        self.process.kill()
-        code = self.process.wait()
-        if self._shared.is_wanted and code != -signal.SIGINT:
-            logger.warning(
-                "%s: a process that examined segments ended with exit code %d; they are examined"
-                " without it",
-                self._shared.directory,
-                code,
-            )
 
     def end(self) -> None:
         """Wait for process and thread, once the process has been killed."""
@@ -214,7 +213,7 @@ class _Examiner:
 
 
 def _start_examiner(shared: _Shared) -> _Examiner | None:
-    """Start one; None if the system has no further process or descriptor for us."""
+    """Start one; None if the system has no further process, thread or descriptor for us."""
     try:
         ours, theirs = socket.socketpair()
     except OSError:
@@ -232,4 +231,10 @@ def _start_examiner(shared: _Shared) -> _Examiner | None:
         except OSError:
             ours.close()
             return None
-    return _Examiner(shared, process, ours)
+    try:
+        return _Examiner(shared, process, ours)
+    except RuntimeError:  # no further thread
+        process.kill()
+        process.wait()
+        ours.close()
+        return None

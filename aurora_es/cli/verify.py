@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOCK_SECONDS = 5.0  # to wait while a backup is being made to where the copy lies
 
 
-def verify(
+def verify(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToLookAt,
     *,
     digest: Annotated[
@@ -53,6 +53,15 @@ def verify(
             " --digest.",
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Processes that examine segments; by default one for each core, as far as it pays.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read and check everything: checksums, order, indexes, manifest and mark.
@@ -77,6 +86,7 @@ def verify(
                         digest=digest,
                         until=until,
                         until_commit=until_commit,
+                        processes=processes,
                         progress=progress,
                     )
                 reports.append(report)
