@@ -223,10 +223,11 @@ def care_part(report: dict[str, Any] | None) -> Iterator[str]:
         seconds = row["seconds"]
         # What is linked is not read, so it has no rate.
         is_linked = "backup" in row["what"] and "verify" not in row["what"]
-        rate = "linked" if is_linked else f"{size / seconds:.0f}"
-        cells.append([row["what"], shape, f"{size:.0f}", f"{seconds:.2f}", rate])
+        raw = row.get("raw_bytes", row["bytes"]) / 1e6
+        rates = ["linked", ""] if is_linked else [f"{one / seconds:.0f}" for one in (size, raw)]
+        cells.append([row["what"], shape, f"{size:.0f}", f"{seconds:.2f}", *rates])
     yield machine_line(report) + " Command: `python -m benchmarks.care`.\n"
-    yield table(["work", "journal", "MB", "seconds", "MB/s"], cells, 2) + "\n"
+    yield table(["work", "journal", "MB", "seconds", "MB/s", "of raw content"], cells, 2) + "\n"
 
 
 def readme_table() -> str:

@@ -56,6 +56,7 @@ class Examiners:
         self.answers = 0
         self.processes: list[subprocess.Popen[bytes]] = []
         self.has_share = threading.Event()
+        self.has_share.set()  # while there are none
         self.are_killed = False
         self._are_there = threading.Event()
         self._examined, self._receive = examiner.examined, examiner.receive
@@ -80,6 +81,8 @@ class Examiners:
         return answer
 
     def _started(self, shared: Any) -> Any:
+        if all(process.returncode is not None for process in self.processes):
+            self.has_share.clear()
         started = self._start(shared)
         assert started is not None
         self.processes.append(started.process)
@@ -241,7 +244,6 @@ def test_processes_are_started_where_they_pay(
     store: Path, examiners: Examiners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By default a small journal is examined by this process alone, a large one on all cores."""
-    examiners.has_share.set()
     monkeypatch.setattr(examining, "_usable_cores", lambda: 3)
     assert verify(str(store)).is_whole
     assert examiners.processes == []
