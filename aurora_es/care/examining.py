@@ -64,7 +64,7 @@ def examine_all(
     ``processes`` counts this one; None: as many as pay. With effects other than the system's own it
     is the only one. The iterator is to be closed. Raises OSError.
     """
-    count = _process_count(effects, directory, targets, processes)
+    count = _count_of(effects, directory, targets, processes)
     shared = _Shared(effects.files, directory, targets, bound)
     examiners: list[_Examiner] = []
     try:
@@ -83,11 +83,14 @@ def examine_all(
             examiner.end()
 
 
-def _process_count(
+def _count_of(
     effects: Effects, directory: str, targets: Sequence[Target], wanted: int | None
 ) -> int:
     if wanted is not None and wanted < 1:
-        message = f"processes: expected 1 or more, or None, found {wanted}"
+        message = (
+            f"processes: expected 1 or more, or None for as many as pay, found {wanted}; pass"
+            " `processes=1` to examine all in this process"
+        )
         raise AuroraConfigurationError(message)
     is_possible = (
         effects is SYSTEM_EFFECTS

@@ -254,5 +254,7 @@ def test_processes_are_started_where_they_pay(
 
 def test_no_process_is_refused(store: Path) -> None:
     """A number below one is told."""
-    with pytest.raises(AuroraConfigurationError, match="expected 1 or more, or None, found 0"):
+    with pytest.raises(
+        AuroraConfigurationError, match=r"expected 1 or more, .*, found 0; pass `processes=1`"
+    ):
         verify(str(store), processes=0)
