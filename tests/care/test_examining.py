@@ -136,6 +136,18 @@ def test_an_examiner_that_is_killed_is_done_without(
     assert report == verify(str(store), digest=True, processes=1)
 
 
+def test_a_thread_may_verify(store: Path, examiners: Examiners) -> None:
+    """Examiners are started by whichever thread it is."""
+    reports: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: reports.append(verify(str(store), processes=2).is_whole)
+    )
+    thread.start()
+    thread.join()
+    assert reports == [True]
+    assert examiners.answers >= 1
+
+
 def test_no_examiner_can_be_started(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no further process for us, this one examines all."""
 
