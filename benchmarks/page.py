@@ -224,9 +224,10 @@ def care_part(report: dict[str, Any] | None) -> Iterator[str]:
         # What is linked is not read, so it has no rate.
         is_linked = "backup" in row["what"] and "verify" not in row["what"]
         rate = "linked" if is_linked else f"{size / seconds:.0f}"
-        cells.append([row["what"], shape, f"{size:.0f}", f"{seconds:.2f}", rate])
+        raw = f"{row['raw_bytes'] / 1e6 / seconds:.0f}" if "raw_bytes" in row else ""
+        cells.append([row["what"], shape, f"{size:.0f}", f"{seconds:.2f}", rate, raw])
     yield machine_line(report) + " Command: `python -m benchmarks.care`.\n"
-    yield table(["work", "journal", "MB", "seconds", "MB/s"], cells, 2) + "\n"
+    yield table(["work", "journal", "MB", "seconds", "MB/s", "of raw content"], cells, 2) + "\n"
 
 
 def readme_table() -> str:

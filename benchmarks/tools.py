@@ -200,7 +200,7 @@ def main() -> None:
         path = options.journal
         if path is None:
             path = directory / "journal"
-            fill(path, options.events, PER_COMMIT, small=True)
+            fill(path, options.events, PER_COMMIT, 32 << 20, small=True)
         rows = measure(path, directory, options)
         facts = machine_facts(directory)
     load = os.getloadavg()[0]

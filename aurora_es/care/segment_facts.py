@@ -14,6 +14,7 @@ import msgspec
 
 from aurora_es.care.findings import PositionRange, newly_lost
 from aurora_es.errors import CorruptionError
+from aurora_es.format.manifest import SealedSegment
 from aurora_es.format.payload import decode_record
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.journal.gathering import NO_BOUND, Gathered, gather
@@ -24,7 +25,6 @@ from aurora_es.segment.salvage import Place
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
-    from aurora_es.format.manifest import SealedSegment
     from aurora_es.format.run import Columns
     from aurora_es.index.collect import PostingCollector
     from aurora_es.journal.gathering import Bound

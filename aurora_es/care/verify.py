@@ -21,12 +21,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from aurora_es.care.backup_record import copy_above, cure_of_copy
 from aurora_es.care.evidence import Evidence
+from aurora_es.care.examiner import examined
+from aurora_es.care.examining import examine_all
 from aurora_es.care.findings import (
     MANIFEST_WRONG,
     MARK_SLOT_DAMAGED,
@@ -44,7 +47,7 @@ from aurora_es.care.findings import (
     repair_command,
 )
 from aurora_es.care.neighbours import contradictions, disagreements
-from aurora_es.care.segment_check import SegmentResult, examine, lost_of
+from aurora_es.care.segment_check import SegmentResult, lost_of
 from aurora_es.care.segment_facts import (
     SegmentFacts,
     Target,
@@ -116,6 +119,7 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
     digest: bool = False,
     until: int | None = None,
     until_commit: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
     effects: Effects = SYSTEM_EFFECTS,
 ) -> VerifyReport:
@@ -124,14 +128,16 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
     ``digest`` also computes the digest of all commits up to the mark. With ``until`` it is of the
     commits that end at or before this position, up to the last one with records: so it stays the
     same, whatever is appended later. With ``until_commit`` it is of all up to this commit, as
-    ``digest_commit`` of another copy's report names it. ``progress`` is told how many bytes were
-    read, and of how many. Raises OSError if the directory cannot be listed.
+    ``digest_commit`` of another copy's report names it. ``processes`` is how many
+    examine segments, this one included; by default as many as there are cores, and pay. ``progress``
+    is told how many bytes were read, and of how many. Raises OSError if the directory cannot be
+    listed.
     """
     bound = Bound(
         position=NO_BOUND if until is None else until,
         commit=NO_BOUND if until_commit is None else until_commit,
     )
-    verification = _Verification(effects, os.path.abspath(path), bound, progress)
+    verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
     verification.run()
     return verification.report(with_digest=digest or until is not None or until_commit is not None)
 
@@ -140,11 +146,18 @@ class _Verification:
     """One check of one journal."""
 
     def __init__(
-        self, effects: Effects, path: str, bound: Bound, progress: Progress | None
+        self,
+        effects: Effects,
+        path: str,
+        bound: Bound,
+        processes: int | None,
+        progress: Progress | None,
     ) -> None:
+        self.effects = effects
         self.files = effects.files
         self.path = path
         self.bound = bound
+        self.processes = processes
         self.progress = progress
         self.evidence = Evidence(self.files, path)
         self.findings = self.evidence.findings
@@ -162,8 +175,10 @@ class _Verification:
             return  # what a newer version says of its segments, this one cannot judge
         targets = targets_of(evidence)
         self._measure(targets.found)
-        for target in targets.found:
-            self._check(target)
+        results = examine_all(self.effects, self.path, targets.found, self.bound, self.processes)
+        with closing(results):
+            for target, result in results:
+                self._check(target, result)
         self._check_mark(targets.mark is not None)
         manifest = evidence.manifest
         if manifest is not None:
@@ -176,12 +191,9 @@ class _Verification:
 
     # Segments
 
-    def _check(self, target: Target) -> None:
-        """Check one segment, by a newer manifest if need be."""
-        while True:
-            result = self._examined(target)
-            if result is not None and not any(one.kind == TABLE_MISSING for one in result.findings):
-                break
+    def _check(self, target: Target, result: SegmentResult | None) -> None:
+        """Check one segment, by a newer manifest if need be; None: there was no such file."""
+        while result is None or any(one.kind == TABLE_MISSING for one in result.findings):
             newer = self._newer(target)
             if newer is None:
                 self._forget_dropped()
@@ -189,6 +201,7 @@ class _Verification:
             if newer == target:
                 break
             target = newer
+            result = examined(self.files, self.path, target, self.bound)
         if result is None:
             target = self._placed(target)
             result = self._missing(target)
@@ -199,12 +212,6 @@ class _Verification:
         if result.last_position is not None:
             self.last_position = result.last_position
         self._advance(result.size_bytes)
-
-    def _examined(self, target: Target) -> SegmentResult | None:
-        try:
-            return examine(self.files, self.path, target, self.bound)
-        except FileNotFoundError:
-            return None
 
     def _newer(self, target: Target) -> Target | None:
         """The same segment by the newest manifest; None if it was dropped meanwhile."""

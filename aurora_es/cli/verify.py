@@ -21,10 +21,19 @@ from aurora_es.journal.discovery import Findings
 if TYPE_CHECKING:
     from aurora_es.care import Finding, VerifyReport
 
+_Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Processes that examine segments; by default one for each core, as far as it pays.",
+    ),
+]
 _LOCK_SECONDS = 5.0  # to wait while a backup is being made to where the copy lies
 
 
-def verify(
+def verify(  # noqa: PLR0913 - a user's choices, all by name
     path: PathToLookAt,
     *,
     digest: Annotated[
@@ -53,6 +62,7 @@ def verify(
             " --digest.",
         ),
     ] = None,
+    processes: _Processes = None,
     as_json: AsJson = False,
 ) -> None:
     """Read and check everything: checksums, order, indexes, manifest and mark.
@@ -77,15 +87,15 @@ def verify(
                         digest=digest,
                         until=until,
                         until_commit=until_commit,
+                        processes=processes,
                         progress=progress,
                     )
                 reports.append(report)
                 told.append(_encodable_report(report))
                 if not as_json:
                     _print_report(report)
-        if not as_json:
-            for directory in found.unreadable:
-                print(f"{printable(directory)}: cannot be read, and was not checked")
+        for directory in () if as_json else found.unreadable:
+            print(f"{printable(directory)}: cannot be read, and was not checked")
         if missing:
             _tell_missing(missing, cure_of_copy(SYSTEM_EFFECTS.files, copy_in(path) or path))
     if missing or any(report.is_damaged for report in reports):

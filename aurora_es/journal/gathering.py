@@ -1,12 +1,13 @@
 """Gathers what one pass over a segment tells: logical digest, times, and postings for its run.
 
 Theory of operation: of a raw segment many small commits are taken at once, from the first on; where
-that fails, the walk goes on one by one, ever further before it is tried again. Commits of cooled
-segments are read as fast one by one.
+that fails, the walk goes on one by one, ever further before it is tried again. Of a cooled segment
+the commits of a frame are taken at once.
 """
 
 from __future__ import annotations
 
+from itertools import chain as flattened
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,12 +18,15 @@ from aurora_es.late_imports import fork_waits
 from aurora_es.segment.digest import LogicalDigest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aurora_es.index.collect import PostingCollector
     from aurora_es.segment.bulk import Batch
     from aurora_es.segment.commits import CommitWalk, Raw, SegmentCommit
 
 NO_BOUND = (1 << 64) - 1
 _ONE_BY_ONE_BYTES = 1 << 14
+_GROUP_MIN = 2  # commits that are cheaper to take at once
 _DECODED_RECORDS = 1 << 10  # at a time: one call for many is cheaper
 
 
@@ -45,8 +49,8 @@ def gather(
     """
     bulk_end = walk.file.size_bytes() if is_raw else 0
     if not bulk_end:
-        for commit in walk:
-            gathered.add(commit)
+        for group in walk.groups():
+            gathered.add_group(group)
         return
     with fork_waits:
         from aurora_es.segment.bulk import take_batch
@@ -118,12 +122,24 @@ class Gathered:
         self.last_timestamp = timestamp
         self.first_timestamp = self.first_timestamp or timestamp
         if self.collector is not None:
-            if first != self._first + len(self._undecoded):
-                self._decode()  # those before a hole
-                self._first = first
-            self._undecoded += records
-            if len(self._undecoded) >= _DECODED_RECORDS:
-                self._decode()
+            self._take(first, records)
+
+    def add_group(self, commits: list[SegmentCommit]) -> None:
+        """Take the next commits, between whose positions there is no gap."""
+        if not self.takes_batches or len(commits) < _GROUP_MIN:
+            for commit in commits:
+                self.add(commit)
+            return
+        self._within = True
+        self.digest.add_group(commits)
+        number, _, timestamp, _, first, records = commits[-1]
+        self._position, self._number = first + len(records) - 1, number
+        self.last_timestamp = timestamp
+        self.first_timestamp = self.first_timestamp or commits[0].timestamp
+        if self.collector is not None:
+            self._take(
+                commits[0].first_position, flattened.from_iterable([one.records for one in commits])
+            )
 
     def finish(self) -> bytes:
         """Return the digest, compared with the one in the end frame; raises CorruptionError."""
@@ -132,6 +148,15 @@ class Gathered:
         if self._walk.end is not None:
             self._walk.check_digest(digest)
         return digest
+
+    def _take(self, first: int, records: Iterable[Raw]) -> None:
+        """Take records from position ``first`` on, to be decoded with others."""
+        if first != self._first + len(self._undecoded):
+            self._decode()  # those before a hole
+            self._first = first
+        self._undecoded += records
+        if len(self._undecoded) >= _DECODED_RECORDS:
+            self._decode()
 
     def _decode(self) -> None:
         """Decode the records taken so far; raises CorruptionError if they do not."""

@@ -39,14 +39,14 @@ def start_background_run(path: str) -> bool:
             sys.executable,
             # -P: whatever lies in the current directory is not to be imported for ours.
             [sys.executable, "-P", "-m", "aurora_es.journal.background", path],
-            {**os.environ, "PYTHONPATH": _import_path()},
+            {**os.environ, "PYTHONPATH": import_path()},
             file_actions=[silent, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)],
             setpgroup=0,
         )
         return True
 
 
-def _import_path() -> str:
+def import_path() -> str:
     """PYTHONPATH by which a child finds this very package."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -11,6 +11,7 @@ The loops are for ``benchmarks``: sealing and cooling look at every commit of a 
 
 from __future__ import annotations
 
+from itertools import chain as flattened
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -64,6 +65,9 @@ class SegmentCommit(NamedTuple):
     records: list[Raw]
 
 
+_make_commit = SegmentCommit._make  # half as long as the constructor
+
+
 class SegmentEnd(NamedTuple):
     """What an end frame says and where it ends; for a raw segment the original is the same."""
 
@@ -75,7 +79,8 @@ class SegmentEnd(NamedTuple):
 
 
 class CommitWalk:
-    """Iterates over all commits of one sealed segment, once; memory is that of one commit.
+    """Iterates over all commits of one sealed segment, once; memory is that of one commit,
+    or of one packed frame.
 
     Raises CorruptionError, UnsupportedFormatError. Behind the last commit ``end`` is set, ``places``
     holds all frames with records and ``chain`` stands behind the end frame.
@@ -117,6 +122,10 @@ class CommitWalk:
 
     def __iter__(self) -> Iterator[SegmentCommit]:
         """Yield the commits in order."""
+        return flattened.from_iterable(self.groups())
+
+    def groups(self) -> Iterator[list[SegmentCommit]]:
+        """Yield the same, those of a packed frame together; positions in a group have no gap."""
         file, places = self.file, self.places
         walk = Walk(file, self.chain, self._size, packed=True)
         last_commit = self.chain.commit_number  # before the frames at hand
@@ -130,7 +139,7 @@ class CommitWalk:
                 last_commit = self.chain.commit_number
                 continue
             if self.pending is not None:
-                yield self.pending
+                yield [self.pending]
                 self.pending = None
             if header.kind == KIND_RECORDS:
                 commit = self._commit(frames)
@@ -141,7 +150,7 @@ class CommitWalk:
                         part.offset,
                         frame_bytes(part.header.stored_length),
                     )
-                yield commit
+                yield [commit]
             elif header.kind == KIND_CHECKPOINT:
                 self.checkpoint = frame
             elif header.kind == KIND_END:
@@ -235,9 +244,8 @@ class CommitWalk:
             records,
         )
 
-    def _unpacked(self, frame: WalkedFrame) -> Iterator[SegmentCommit]:
+    def _unpacked(self, frame: WalkedFrame) -> Iterator[list[SegmentCommit]]:
         """Yield the commits that end before the last one of a packed frame; keep that one."""
-        chain, header = self.chain, frame.header
         payload = raw_payload(self.file, frame)
         try:
             decoded = decode_packed(payload)
@@ -247,46 +255,56 @@ class CommitWalk:
             raise self._unsupported(frame, "a packed frame with further fields")
         commits, records = decoded.commits, decoded.records
         self._check_packed(frame, commits, len(records))
-        begin = 0
+        whole: list[SegmentCommit] = []
+        try:
+            self._take_packed(frame, commits, records, whole)
+        except CorruptionError:
+            yield whole  # a salvage wants what lies in front of the damage
+            raise
+        yield whole
+
+    def _take_packed(
+        self,
+        frame: WalkedFrame,
+        commits: list[PackedCommit],
+        records: list[Raw],
+        whole: list[SegmentCommit],
+    ) -> None:
+        """Add to ``whole`` what is whole once the next commit begins."""
+        pending, first, begin = self.pending, frame.header.first_position, 0
+        last = self.chain.commit_number
         for commit in commits:
             end = begin + commit.record_count
             part = records[begin:end]
-            pending = self.pending
-            if pending is not None and commit.commit_number == pending.commit_number:
+            number, tracking = commit.commit_number, commit.tracking
+            if pending is not None and number == pending.commit_number:
                 self._check_rest(frame, commit, pending)
                 pending.records.extend(part)
+            elif number != last + 1:
+                raise self._damaged(frame, f"commit {last + 1}", f"commit {number}")
             else:
-                if commit.commit_number != chain.commit_number + 1:
-                    expected = f"commit {chain.commit_number + 1}"
-                    raise self._damaged(frame, expected, f"commit {commit.commit_number}")
                 if pending is not None:
-                    yield pending
-                tracking = commit.tracking
-                self.pending = SegmentCommit(
-                    commit.commit_number,
-                    commit.commit_id,
-                    commit.timestamp,
-                    None if tracking == NIL else self._tracking(frame, tracking),
-                    header.first_position + begin,
-                    part,
+                    whole.append(pending)
+                known = None if tracking == NIL else self._tracking(frame, tracking)
+                self.pending = pending = _make_commit(
+                    (number, commit.commit_id, commit.timestamp, known, first + begin, part)
                 )
-                chain.commit_number = commit.commit_number
+                self.chain.commit_number = last = number
             begin = end
 
     def _check_packed(
         self, frame: WalkedFrame, commits: list[PackedCommit], record_count: int
     ) -> None:
         header = frame.header
-        listed = sum(commit.record_count for commit in commits)
+        listed = sum([commit.record_count for commit in commits])
         if not listed == record_count == header.record_count:
             found = f"{record_count}, {listed} in the table of commits"
             raise self._damaged(frame, f"{header.record_count} records", found)
         expected = (header.commit_number, header.timestamp)
         if not commits or (commits[0].commit_number, commits[-1].timestamp) != expected:
             raise self._damaged(frame, "commits from {} to time {}".format(*expected), "others")
-        for commit in commits:
-            if len(commit.commit_id) != COMMIT_ID_BYTES:
-                raise self._damaged(frame, "a commit id of 16 bytes", repr(commit.commit_id))
+        for wrong in [one.commit_id for one in commits if len(one.commit_id) != COMMIT_ID_BYTES]:
+            raise self._damaged(frame, "a commit id of 16 bytes", repr(wrong))
         if self.chain.first_timestamp is None:
             self.chain.first_timestamp = commits[0].timestamp
 

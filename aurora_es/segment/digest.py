@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from aurora_es.segment.commits import CommitWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
-    from aurora_es.segment.commits import SegmentCommit
+    from aurora_es.segment.commits import Raw, SegmentCommit
     from aurora_es.segment.file import SegmentFile
 
 COMMIT = Struct(
@@ -50,6 +50,17 @@ class LogicalDigest:
         head = _pack_commit(number, timestamp, len(records), len(encoded), commit_id)
         # One update of the joined parts is cheaper than many, up to commits of a few hundred MB.
         self._update(b"".join((head, encoded, *records)))
+
+    def add_group(self, commits: Iterable[SegmentCommit]) -> None:
+        """Take further commits, of a few megabytes at most, with one update for all."""
+        parts: list[bytes | Raw] = []
+        for number, commit_id, timestamp, tracking, _, records in commits:
+            length = 0 if tracking is None else len(bytes(tracking))
+            parts.append(_pack_commit(number, timestamp, len(records), length, commit_id))
+            if tracking is not None:
+                parts.append(tracking)
+            parts += records
+        self._update(b"".join(parts))
 
     def add_encoded(self, commits: bytes) -> None:
         """Take further commits, encoded as above."""

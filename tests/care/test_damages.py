@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aurora_es.care import verify
+from aurora_es.care import examining, verify
+from aurora_es.care.examiner import MODULE, Order, decode_result, encode, receive, send
 from aurora_es.care.findings import UNCHECKED_KINDS
+from aurora_es.care.segment_check import SegmentResult
+from aurora_es.care.segment_facts import Target
+from aurora_es.files.layer import Files
+from aurora_es.journal.gathering import Bound
 from tests.care.damages import CATALOGUE
 from tests.care.harms import Damage
 from tests.care.stores import KINDS, write_store
+from tests.cli.support import ROOT
 from tests.journal.support import snapshot
 
 
@@ -22,9 +32,29 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: write_store(directory / kind, kind) for kind in KINDS}
 
 
+@pytest.fixture(scope="module")
+def examiner() -> Iterator[socket.socket]:
+    """Start a process that examines segments; yield the way to it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen([sys.executable, "-m", MODULE], stdin=theirs.fileno(), cwd=ROOT)
+    with ours:
+        yield ours
+    assert process.wait(60) == 0
+
+
 @pytest.mark.parametrize("damage", CATALOGUE, ids=lambda damage: damage.name)
-def test_a_damage_is_named_exactly(damage: Damage, stores: dict[str, Path], tmp_path: Path) -> None:
-    """Kind, file, offset, expectation, finding and lost positions are those of the catalogue."""
+def test_a_damage_is_named_exactly(
+    damage: Damage,
+    stores: dict[str, Path],
+    tmp_path: Path,
+    examiner: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kind, file, offset, expectation, finding and lost positions are those of the catalogue.
+
+    So they are where another process examines the segments.
+    """
     path = tmp_path / "journal"
     shutil.copytree(stores[damage.store], path)
     damage.inflict(path)
@@ -46,6 +76,13 @@ def test_a_damage_is_named_exactly(damage: Damage, stores: dict[str, Path], tmp_
     assert report.is_whole == (not damage.findings)
     assert report.is_damaged == any(one.kind not in UNCHECKED_KINDS for one in damage.findings)
     assert snapshot(path) == before
+
+    def elsewhere(_: Files, directory: str, target: Target, bound: Bound) -> SegmentResult | None:
+        send(examiner, encode(Order(directory, target, bound)))
+        return decode_result(receive(examiner))
+
+    monkeypatch.setattr(examining, "examined", elsewhere)
+    assert verify(path) == report
 
 
 def test_names_are_unique() -> None:

@@ -13,6 +13,7 @@ from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.care import verify
 from aurora_es.journal import background
 from aurora_es.journal.retention import retain
+from tests.care.test_examining import Examiners
 from tests.journal.support import open_with
 from tests.processes.workers import Worker
 
@@ -43,9 +44,15 @@ def write_for_ever(path: str) -> None:
                 retain(path, before_position=max(1, number - 3000))
 
 
-@pytest.mark.parametrize("kill", [False, True])
-def test_no_false_alarm(tmp_path: Path, kill: bool) -> None:  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize(("kill", "processes"), [(False, 1), (True, 1), (False, 2)])
+def test_no_false_alarm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill: bool,  # noqa: FBT001 - a parameter
+    processes: int,
+) -> None:
     """Every check of a journal in use finds it whole, and its digest never goes back."""
+    examiners = Examiners(monkeypatch) if processes > 1 else None
     path = str(tmp_path / "journal")
     with open_with(path, sync=Sync.NEVER, roll_cycle=RollCycle.events(50)) as journal:
         journal.append([record(0)])
@@ -61,7 +68,7 @@ def test_no_false_alarm(tmp_path: Path, kill: bool) -> None:  # noqa: FBT001 - a
             deadline = time.monotonic() + SECONDS
             checks, position = 0, 0
             while time.monotonic() < deadline:
-                report = verify(path, digest=True)
+                report = verify(path, digest=True, processes=processes)
                 assert report.findings == (), report.findings
                 assert report.digest is not None
                 assert report.digest_position is not None
@@ -74,7 +81,8 @@ def test_no_false_alarm(tmp_path: Path, kill: bool) -> None:  # noqa: FBT001 - a
                     pid = int(tender.ask("start"))
             os.kill(pid, signal.SIGKILL)
             tender.ask(f"reap {pid}")
-            assert checks > 5
+            assert examiners is None or examiners.answers > 1
+            assert checks > (5 if processes == 1 else 1)
             assert position > 50
     finally:
         os.kill(writer, signal.SIGKILL)

@@ -353,4 +353,25 @@ CARE_MUTANTS = (
         ),
         killed_by="moving/test_json_lines.py::test_a_bad_line_is_named_and_nothing_is_lost",
     ),
+    Mutant(
+        "examiners are left behind when a check ends early",
+        (("care/examining.py", "            examiner.process.kill()\n", "            pass\n"),),
+        killed_by="care/test_examining.py::test_an_error_ends_the_examiners",
+    ),
+    Mutant(
+        "injected effects are not those of examiners",
+        (("care/examining.py", "        effects is SYSTEM_EFFECTS\n", "        True\n"),),
+        killed_by="care/test_examining.py::test_only_the_systems_own_files_are_shared",
+    ),
+    Mutant(
+        "what a killed examiner had is examined by nobody",
+        (
+            (
+                "care/examining.py",
+                "            self._untaken.appendleft(at)\n",
+                "            self._results[at] = None\n",
+            ),
+        ),
+        killed_by="care/test_examining.py::test_an_examiner_that_is_killed_is_done_without",
+    ),
 )
