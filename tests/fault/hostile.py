@@ -91,7 +91,8 @@ class _Frame(NamedTuple):
     payload: bytes  # as stored
 
 
-def _frames(content: bytes) -> list[_Frame]:
+def frames_of(content: bytes) -> list[_Frame]:
+    """The frames of a segment, up to its end or to zeros."""
     offset = SEGMENT_HEADER_BYTES
     frames = []
     while (decoded := decode_header(content, offset)) is not None:
@@ -144,13 +145,13 @@ def _edit_segment_header(path: str, edits: bytes) -> Tree:
     content = original()[path] or b""
     head = edited(content[:124], edits)[:124].ljust(124, b"\0")
     head += crc32c(head).to_bytes(4, "little")
-    return _with_segment(path, _assembled(head, _frames(content)))
+    return _with_segment(path, _assembled(head, frames_of(content)))
 
 
 def _edit_frame_header(path: str, edits: bytes) -> Tree:
     """Edit the fields of a frame's header; its checksum holds, and the chain may."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     at = edits[0] % len(frames) if edits else 0
     whole = bytearray(_assembled(content[:SEGMENT_HEADER_BYTES], frames))
     begin = SEGMENT_HEADER_BYTES
@@ -164,7 +165,7 @@ def _edit_frame_header(path: str, edits: bytes) -> Tree:
 def _edit_payload(path: str, edits: bytes) -> Tree:
     """Edit what a frame says, uncompressed."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     at = edits[0] % len(frames) if edits else 0
     header, payload = frames[at]
     raw = edited(decompress(header.codec, payload, header.raw_length), edits[1:])
@@ -175,7 +176,7 @@ def _edit_payload(path: str, edits: bytes) -> Tree:
 def _edit_compressed(path: str, edits: bytes) -> Tree:
     """Edit the compressed bytes, the codec and the length that is claimed."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     header, payload = frames[-1]
     codec = edits[0] % _CODECS if edits else 0
     claimed = int.from_bytes(edits[1:5], "little")

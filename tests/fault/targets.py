@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.fault import hostile, hostile_records
+from tests.fault import hostile, hostile_parsers, hostile_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TARGETS: dict[str, Callable[[bytes], None]] = {**hostile.TARGETS, **hostile_records.TARGETS}
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    **hostile.TARGETS,
+    **hostile_records.TARGETS,
+    **hostile_parsers.TARGETS,
+}
 
 # Each ended a run with an error that is none of the package's, until it was put right.
 FOUND = (
