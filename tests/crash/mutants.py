@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.crash.mutant import Mutant
 from tests.crash.mutants_of_care import CARE_MUTANTS
 from tests.crash.mutants_of_queues import CONDITION_MUTANTS, QUEUE_MUTANTS
+from tests.crash.mutants_of_rules import RULE_MUTANTS
 from tests.crash.mutants_of_tending import TENDING_MUTANTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -504,6 +505,7 @@ MUTANTS = (
                 "        if len(payload) < header.stored_length:",
             ),
         ),
+        killed_by="segment/test_walk.py::test_a_frame_without_all_of_its_padding_is_unfinished",
     ),
     Mutant(
         "the successor's header is not compared",
@@ -518,6 +520,7 @@ MUTANTS = (
     *CONDITION_MUTANTS,
     *CARE_MUTANTS,
     *QUEUE_MUTANTS,
+    *RULE_MUTANTS,
 )
 # Killed within seconds, one of each kind; the normal run tries these.
 SOME = (
