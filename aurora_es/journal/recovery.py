@@ -180,7 +180,8 @@ def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
     Valid frames that do not prove it are part of the torn tail: a power cut brings the pages of
     one unsynced write to disk in any order, so a frame behind a hole is the normal picture.
     """
-    end, salt, size = chain.offset, file.salt, file.size_bytes()
+    end, salt = chain.offset, file.salt
+    size = min(file.size_bytes(), end + TAIL_SLACK_BYTES_MAX)  # more was never written behind X
     at = end
     while at < size:
         block = read_exactly(file.files, file.fd, _BLOCK_BYTES + HEADER_BYTES, at)

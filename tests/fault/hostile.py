@@ -282,18 +282,22 @@ def _decompress(edits: bytes) -> None:
             continue
 
 
+# What each makes of edits: a journal of which one part was edited, and sealed again.
+BUILDERS: dict[str, Callable[[bytes], Tree]] = {
+    "segment header": lambda edits: _edit_segment_header(_tail(), edits),
+    "frame header": lambda edits: _edit_frame_header(_tail(), edits),
+    "payload": lambda edits: _edit_payload(_tail(), edits),
+    "compressed payload": lambda edits: _edit_compressed(_tail(), edits),
+    "cooled segment header": lambda edits: _edit_segment_header(_cooled(), edits),
+    "cooled frame header": lambda edits: _edit_frame_header(_cooled(), edits),
+    "packed payload": lambda edits: _edit_payload(_cooled(), edits),
+    "run": _edit_run,
+    "table of frames": _edit_table,
+    "manifest": _edit_manifest,
+    "mark": _edit_mark,
+}
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "names": _parse_names,
     "decompression": _decompress,
-    "segment header": _on_tree(lambda edits: _edit_segment_header(_tail(), edits)),
-    "frame header": _on_tree(lambda edits: _edit_frame_header(_tail(), edits)),
-    "payload": _on_tree(lambda edits: _edit_payload(_tail(), edits)),
-    "compressed payload": _on_tree(lambda edits: _edit_compressed(_tail(), edits)),
-    "cooled segment header": _on_tree(lambda edits: _edit_segment_header(_cooled(), edits)),
-    "cooled frame header": _on_tree(lambda edits: _edit_frame_header(_cooled(), edits)),
-    "packed payload": _on_tree(lambda edits: _edit_payload(_cooled(), edits)),
-    "run": _on_tree(_edit_run),
-    "table of frames": _on_tree(_edit_table),
-    "manifest": _on_tree(_edit_manifest),
-    "mark": _on_tree(_edit_mark),
+    **{name: _on_tree(build) for name, build in BUILDERS.items()},
 }
