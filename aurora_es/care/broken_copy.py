@@ -34,7 +34,7 @@ from aurora_es.files.layer import (
 from aurora_es.format.limits import MANIFEST_BYTES_MAX
 from aurora_es.format.manifest import MANIFEST_HEADER_BYTES
 from aurora_es.format.mark import MARK_BYTES
-from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX
+from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX, is_sealed_file_name
 from aurora_es.segment.create import remove_if_there
 
 if TYPE_CHECKING:
@@ -111,19 +111,26 @@ def refuse_to_keep(files: Files, path: str, names: Iterable[str]) -> None:
     for name in names:
         file = os.path.join(path, name)
         if is_directory(files, file):
-            found, cure = "a directory", "Move it elsewhere"
-        elif name == MARK and exists(files, file) and files.stat(file).st_nlink > 1:
-            found, cure = (
-                "one with another name besides",
-                "Put a copy in its place (`cp`, then `mv`)",
-            )
-        else:
-            continue
-        message = (
-            f"{file}: expected a file of the journal alone, found {found}; nothing was changed. {cure}:"
-            " `aurora-es doctor` looks at the journal"
-        )
-        raise ForeignDirectoryError(message)
+            raise _not_alone(file, "a directory", "Move it elsewhere")
+        if name == MARK and exists(files, file) and files.stat(file).st_nlink > 1:
+            cure = "Put a copy in its place (`cp`, then `mv`)"
+            raise _not_alone(file, "one with another name besides", cure)
+
+
+def refuse_directories(files: Files, path: str, names: Iterable[str]) -> None:
+    """Raise ForeignDirectoryError for a directory that has a name which a file may be given."""
+    for name in names:
+        if is_sealed_file_name(name.removesuffix(NEW_SUFFIX)):
+            file = os.path.join(path, name)
+            if is_directory(files, file):
+                raise _not_alone(file, "a directory", "Move it elsewhere")
+
+
+def _not_alone(file: str, found: str, cure: str) -> ForeignDirectoryError:
+    return ForeignDirectoryError(
+        f"{file}: expected a file of the journal alone, found {found}; nothing was changed. {cure}:"
+        " `aurora-es doctor` looks at the journal"
+    )
 
 
 def end_repairs(files: Files, directories: Iterable[str]) -> None:

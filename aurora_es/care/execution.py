@@ -86,7 +86,11 @@ def execute(
             if found.listed(segment.segment_number) != segment:
                 changed.add(segment.segment_number)
     if plan.tail is None:
-        fresh_tail(effects, path, base, entries[-1], epoch)
+        last = entries[-1]
+        name = segment_name(last.segment_number + 1, last.last_position + 1)
+        if name in plan.removed:  # a stray, which was kept, has the name of the fresh tail
+            remove_if_there(files, os.path.join(path, name))
+        fresh_tail(effects, path, base, last, epoch)
     manifest = _manifest(plan, base, entries, epoch)
     manifest = index_segments(effects, path, manifest, changed, told=lambda _: told())
     files.sync_directory(path)

@@ -20,12 +20,13 @@ from aurora_es.care.broken_copy import (
     broken_name,
     end_repairs,
     keep,
+    refuse_directories,
     refuse_to_keep,
 )
 from aurora_es.care.checked import checked
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
-from aurora_es.care.locks import nobody_else, refuse_no_journal
+from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
@@ -106,7 +107,11 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         begun = begun_repairs(effects.files, text)
         report = _report(effects, plan, caches, begun)
         names = _changed_files(plan, caches) if report.repairs else []
-        refuse_to_keep(effects.files, text, names)
+        if names:
+            refuse_to_keep(effects.files, text, names)
+            refuse_directories(effects.files, text, found.names)
+            with manifest_locked(effects, text, timeout=lock_timeout):
+                pass  # what is in the place of its lock is refused before anything is changed
         if dry_run or (report.repairs and not confirm(report)):
             return report
         if report.repairs:

@@ -25,14 +25,14 @@ _SECONDS_MAX = 30.0  # a tail of a terabyte is searched for a gibibyte, some tim
 _GROWTH_BYTES_MAX = 256 << 20
 _FILES = len([path for path, content in original().items() if content is not None])
 # What belongs to a step of each kind, where there is more than one choice.
-_CHOICES = {
+_CHOICES: dict[object, list[bytes]] = {
     Place.edit: [bytes([at & 0xFF, at >> 8, 1, 1, 7]) for at in (9, 40, 150, 300)],
     Place.cut: [b"\0\0", b"\x40\0", b"\xc8\0"],
     Place.blow_up: [b"", b"12345678"],
     Place.link: [bytes([number]) for number in range(7)],
     Place.add_junk: [bytes(number) for number in range(12)],
 }
-_OF_TWO = {Place.swap, Place.copy, Place.join}
+_OF_TWO: set[object] = {Place.swap, Place.copy, Place.join}
 
 
 @pytest.fixture(autouse=True, scope="module")
