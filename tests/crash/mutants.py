@@ -526,7 +526,7 @@ MUTANTS = (
 SOME = (
     "no sync on append",
     "the directory is not synced at a roll",
-    "recovery does not write again",
+    "recovery does not sync",
     "no look at the bytes ahead",
     "the epoch stays though visible commits are gone",
     "a torn slot stays torn",
