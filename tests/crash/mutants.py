@@ -205,11 +205,13 @@ MUTANTS = (
             (
                 _LOCK,
                 (
-                    "                    if held is not None and held.lock_fd >= 0:\n"
-                    "                        self._unlock(held.lock_fd)\n"
-                    "                finally:\n"
+                    "        except BaseException:\n            self.release()\n            raise\n"
+                    "        self._descriptors = descriptors\n"
                 ),
-                "                    pass\n                finally:\n",
+                (
+                    "        except BaseException:\n            self._may_hold = False\n            raise\n"
+                    "        self._descriptors = descriptors\n"
+                ),
             ),
         ),
     ),

@@ -86,16 +86,19 @@ RULE_MUTANTS = (
                 ),
                 "            mutex.acquire(blocking=False)\n",
             ),
-            (
-                _LOCK,
-                "                self._handle.append_mutex.release()\n",
-                (
-                    "                if self._handle.append_mutex._is_owned():\n"
-                    "                    self._handle.append_mutex.release()\n"
-                ),
-            ),
         ),
         killed_by="journal/test_group_commit.py::test_the_thread_lock_times_out",
+    ),
+    Mutant(
+        "what an interrupted leader holds is not released once more",
+        (
+            (
+                _GROUP,
+                "        except BaseException:\n            lock.release()\n",
+                "        except BaseException:\n",
+            ),
+        ),
+        killed_by="journal/test_interrupted_locks.py",
     ),
     # Groups
     Mutant(
