@@ -169,7 +169,8 @@ def child(number):
     for version in range(3):
         recorder.insert_events([event(f"child {number}", version)])
     assert len(recorder.select_events(f"child {number}")) == 3
-    fresh = AuroraFactory(Environment("Memory", {"AURORA_PATH": ":memory:"}))
+    # By a name of its own: what the parent has open at the fork is shared with it.
+    fresh = AuroraFactory(Environment(f"Memory {number}", {"AURORA_PATH": ":memory:"}))
     fresh.application_recorder().insert_events([event("child", 0)])
     fresh.close()
     AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]})).application_recorder().insert_events([event(f"child {number}", 0)])

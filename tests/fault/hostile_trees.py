@@ -303,7 +303,7 @@ FOUND = (
     [Step(_kind(Place.link), 5, 0, b"\2")],  # a link that leads nowhere was backed up
     [Step(_kind(Place.make_directory), 2, 0, b"")],  # planned, and then refused
     # A stray had the name of the fresh tail; the manifest's lock was a FIFO.
-    [Step(_kind(Place.add_junk), 16, 1, b""), Step(_kind(Place.remove), 13, 0, b"")],
+    [Step(_kind(Place.add_junk), 16, 1, b""), Step(_kind(Place.cut), 13, 0, b"\xa0\0")],
     [Step(_kind(Place.cut), 18, 0, b"\0\0"), Step(_kind(Place.make_fifo), 17, 0, b"")],
     # A table that nobody lists any more had a directory in its place.
     [Step(_kind(Place.cut), 16, 0, b"\0\0"), Step(_kind(Place.make_directory), 3, 0, b"")],
