@@ -17,7 +17,7 @@ class Rule(NamedTuple):
 
 
 _MUTANTS = "crash/mutants.py"
-_RULE_MUTANTS = "crash/mutants_of_rules.py"
+_RULE_MUTANTS = "crash/test_mutants.py::test_every_mutant"
 _SCENES = "crash/test_every_operation.py"
 _STATES = "fault/test_crash_states.py"
 _INJECTION = "fault/test_injection.py"
