@@ -100,6 +100,10 @@ class RecorderArgumentError(errors.ArgumentError, library.ProgrammingError):
     """An argument has the wrong type or is out of range."""
 
 
+class RecorderRowTypeError(RecorderArgumentError):
+    """A row of a view was written with another type than its table is declared with."""
+
+
 class RecorderDataError(errors.TooLargeError, library.DataError):
     """A value exceeds a limit of the format."""
 

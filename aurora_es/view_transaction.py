@@ -81,6 +81,11 @@ class ViewCore:
                 state.catch_up(handle, until)
         return state
 
+    @property
+    def position(self) -> int:
+        """Position of the view's journal that its tables in memory reflect."""
+        return self._state.position
+
     def applied(self, first: int, count: int, changes: list[Change], size: int) -> None:
         """Apply what this process has appended."""
         with self.lock:
@@ -182,7 +187,7 @@ class ViewTransaction:
         if found is None:
             assert self.state is not None
             found = self.state.rows(place[0]).get(place[1])
-        return table.table.decode_value(found) if found else default
+        return table.table.stored_value(place[1], found, self.core) if found else default
 
     def put(self, table: TableReader[K, V], key: K, value: V) -> None:
         """Let ``key`` have ``value``; raises the library's ProgrammingError for a wrong type."""

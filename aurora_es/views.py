@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 import msgspec
 
 from aurora_es.errors import ArgumentError
-from aurora_es.recorder_errors import FAULTS, RecorderArgumentError, recorder_error
+from aurora_es.format.payload import UNDECODABLE
+from aurora_es.recorder_errors import (
+    FAULTS,
+    RecorderArgumentError,
+    RecorderRowTypeError,
+    recorder_error,
+)
 from aurora_es.tracking_recorders import AuroraTrackingRecorder
 from aurora_es.view_transaction import ViewCore, ViewTransaction
 
@@ -29,6 +35,7 @@ V = TypeVar("V")
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
+_SHOWN_CHARACTERS_MAX = 80
 
 
 class ViewTable(Generic[K, V]):
@@ -42,6 +49,8 @@ class ViewTable(Generic[K, V]):
     def __init__(self, key_type: type[K], value_type: type[V]) -> None:
         """Take the types, by which rows are decoded."""
         self.name = ""
+        self.key_type: Any = key_type
+        self.value_type: Any = value_type
         self.decode_key = msgspec.msgpack.Decoder(key_type).decode
         self.decode_value = msgspec.msgpack.Decoder(value_type).decode
 
@@ -64,6 +73,37 @@ class ViewTable(Generic[K, V]):
     def encode_value(self, value: V) -> bytes:
         """A value as it is on disk; raises ArgumentError for one of another type."""
         return self._encoded("value", value, self.decode_value)
+
+    def stored_value(self, key: bytes, value: bytes, core: ViewCore) -> V:
+        """The value of a row; raises RecorderRowTypeError for one of another type."""
+        try:
+            return self.decode_value(value)
+        except UNDECODABLE as error:
+            raise self._of_another_type("value", key, value, core, error) from error
+
+    def stored_rows(self, rows: list[tuple[bytes, bytes]], core: ViewCore) -> RecorderRowTypeError:
+        """The error for the first of these rows that cannot be decoded."""
+        for key, value in rows:
+            for what, data, decode in (
+                ("key", key, self.decode_key),
+                ("value", value, self.decode_value),
+            ):
+                try:
+                    decode(data)
+                except UNDECODABLE as error:
+                    return self._of_another_type(what, key, data, core, error)
+        raise AssertionError("all rows can be decoded")
+
+    def _of_another_type(
+        self, what: str, key: bytes, data: bytes, core: ViewCore, error: Exception
+    ) -> RecorderRowTypeError:
+        expected = self.key_type if what == "key" else self.value_type
+        return RecorderRowTypeError(
+            f"{core.lease.path}, table {self.name!r}, key {_shown(key)}, as of position"
+            f" {core.position}: expected a {what} of type {_name_of(expected)}, found"
+            f" {_shown(data)} ({error}). Declare the table with the type that it was written with, or"
+            " make it anew: `aurora-es projection rebuild`"
+        )
 
     def _encoded(self, what: str, given: Any, decode: Any) -> bytes:
         """Encode, and see that it comes back: what cannot be read must not be stored."""
@@ -97,27 +137,31 @@ class TableReader(Generic[K, V]):
     @overload
     def get(self, key: K, default: _T) -> V | _T: ...
     def get(self, key: K, default: Any = None) -> Any:
-        """The value of ``key``, or ``default`` if there is none."""
+        """The value of ``key``, or ``default`` if there is none; raises as ``items`` does."""
         encoded = self.table.encode_key(key)
         page = self.core.own_page
         found = None if page is None else page.changes.get((self.table.name, encoded))
         if found is None:
             found = self._committed().get(encoded)
-        return self.table.decode_value(found) if found else default
+        return self.table.stored_value(encoded, found, self.core) if found else default
 
     def items(self, *, prefix: str | None = None) -> list[tuple[K, V]]:
         """Keys and values, in the order in which keys were put first.
 
-        With ``prefix`` only those whose key begins with it, which has to be text then.
+        With ``prefix`` only those whose key begins with it, which has to be text then. Raises
+        RecorderRowTypeError if a row was written with other types than the table is declared with.
         """
         decode_key, decode_value = self.table.decode_key, self.table.decode_value
         found = self._rows()
         with self.core.lock:  # no part of a commit without the rest
             copy = list(found.items())
-        rows = [(decode_key(key), value) for key, value in copy]
-        if prefix is not None:
-            rows = [row for row in rows if str(row[0]).startswith(prefix)]
-        return [(key, decode_value(value)) for key, value in rows]
+        try:
+            rows = [(decode_key(key), value) for key, value in copy]
+            if prefix is not None:
+                rows = [row for row in rows if str(row[0]).startswith(prefix)]
+            return [(key, decode_value(value)) for key, value in rows]
+        except UNDECODABLE as error:
+            raise self.table.stored_rows(copy, self.core) from error
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a row with ``key``."""
@@ -193,6 +237,21 @@ class JournaledView(AuroraTrackingRecorder):
         if page is not None and page.tracking is not None:
             return page.tracked(application_name)
         return super().max_tracking_id(application_name)
+
+
+def _shown(data: bytes) -> str:
+    """What a key or a value holds, whatever its type, as far as a message has room for it."""
+    try:
+        text = repr(msgspec.msgpack.decode(data))
+    except UNDECODABLE:
+        text = repr(data)
+    if len(text) <= _SHOWN_CHARACTERS_MAX:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS_MAX]} and so on"
+
+
+def _name_of(declared: Any) -> str:
+    return declared.__name__ if isinstance(declared, type) else repr(declared)
 
 
 def core_of(view: JournaledView) -> ViewCore:

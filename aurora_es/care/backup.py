@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -53,6 +54,7 @@ from aurora_es.care.layout import (
     parts_at,
     walk_of,
 )
+from aurora_es.care.sizes import is_cache_of_its_size, refuse_other_size
 from aurora_es.care.verify import verify as verify_journal
 from aurora_es.errors import ArgumentError, AuroraError, CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular, read_exactly
@@ -357,12 +359,18 @@ class _Copying:
         )
         copied_bytes, copied, linked = 0, 0, 0
         left_out = []
+        for part, following in pairwise(cut.parts):
+            with suppress(FileNotFoundError):  # it may have been cooled since: see below
+                refuse_other_size(files, cut.at, part, following)
         for name in cut.names:
             paths = [os.path.join(one, name) for one in (source, target, before)]
             try:
                 is_same = bool(before) and self._is_same(paths[0], paths[2])
                 if before and not is_same:
                     self._check_changed(cut, name, paths[0], paths[2])
+                if name in cut.caches and not is_cache_of_its_size(files, paths[0]):
+                    left_out.append(name)
+                    continue
                 size = self._place(*paths, is_before=is_same)
             except FileNotFoundError as error:
                 newest = read_manifest(files, source)

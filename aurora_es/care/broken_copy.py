@@ -23,8 +23,18 @@ import msgspec
 
 from aurora_es.care.care_logs import logger
 from aurora_es.care.copying import copy_file, is_linked
-from aurora_es.files.layer import read_if_there, replace_file, write_synced
-from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX
+from aurora_es.errors import ForeignDirectoryError
+from aurora_es.files.layer import (
+    exists,
+    is_directory,
+    read_if_there,
+    replace_file,
+    write_synced,
+)
+from aurora_es.format.limits import MANIFEST_BYTES_MAX
+from aurora_es.format.manifest import MANIFEST_HEADER_BYTES
+from aurora_es.format.mark import MARK_BYTES
+from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX, is_sealed_file_name
 from aurora_es.segment.create import remove_if_there
 
 if TYPE_CHECKING:
@@ -33,7 +43,8 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Files
 
 REPORT = "repair.json"
-_CHANGED_IN_PLACE = {MANIFEST, MARK}
+# No more of them was ever written: what somebody has blown up is not kept whole.
+_BYTES_MAX_IN_PLACE = {MANIFEST: MANIFEST_HEADER_BYTES + MANIFEST_BYTES_MAX, MARK: MARK_BYTES}
 _UNFINISHED = "unfinished"
 _UNFINISHED_BYTES_MAX = 64 << 20
 # Else the directory would pass for a journal.
@@ -91,6 +102,37 @@ def _read_begun(files: Files, path: str) -> Begun:
         return Begun()
 
 
+def refuse_to_keep(files: Files, path: str, names: Iterable[str]) -> None:
+    """Raise ForeignDirectoryError for what cannot be kept, or is somebody else's as well.
+
+    A directory has no second name and is no copy of a file. A mark with another name beside this one
+    would be changed under that, too: it is the one file that is written in place.
+    """
+    for name in names:
+        file = os.path.join(path, name)
+        if is_directory(files, file):
+            raise _not_alone(file, "a directory", "Move it elsewhere")
+        if name == MARK and exists(files, file) and files.stat(file).st_nlink > 1:
+            cure = "Put a copy in its place (`cp`, then `mv`)"
+            raise _not_alone(file, "one with another name besides", cure)
+
+
+def refuse_directories(files: Files, path: str, names: Iterable[str]) -> None:
+    """Raise ForeignDirectoryError for a directory that has a name which a file may be given."""
+    for name in names:
+        if is_sealed_file_name(name.removesuffix(NEW_SUFFIX)):
+            file = os.path.join(path, name)
+            if is_directory(files, file):
+                raise _not_alone(file, "a directory", "Move it elsewhere")
+
+
+def _not_alone(file: str, found: str, cure: str) -> ForeignDirectoryError:
+    return ForeignDirectoryError(
+        f"{file}: expected a file of the journal alone, found {found}; nothing was changed. {cure}:"
+        " `aurora-es doctor` looks at the journal"
+    )
+
+
 def end_repairs(files: Files, directories: Iterable[str]) -> None:
     """Say that the repairs that keep files in ``directories`` have ended."""
     for directory in directories:
@@ -113,9 +155,10 @@ def keep(  # noqa: PLR0913, PLR0917 - what is kept, where, and why
     for name in names:
         source, target = os.path.join(path, name), os.path.join(directory, kept_name(name))
         remove_if_there(files, target)
-        if name in _CHANGED_IN_PLACE or not is_linked(files, source, target):
+        bytes_max = _BYTES_MAX_IN_PLACE.get(name)
+        if bytes_max is not None or not is_linked(files, source, target):
             with contextlib.suppress(FileNotFoundError):  # a mark or manifest that is missing
-                copy_file(files, source, target)
+                copy_file(files, source, target, until=bytes_max)
     if begun is not None:
         write_synced(files, os.path.join(directory, _UNFINISHED), msgspec.json.encode(begun))
     files.sync_directory(directory)

@@ -85,15 +85,21 @@ def execute(
             entries.append(segment)
             if found.listed(segment.segment_number) != segment:
                 changed.add(segment.segment_number)
+    removed = {*plan.removed}
     if plan.tail is None:
-        fresh_tail(effects, path, base, entries[-1], epoch)
+        last = entries[-1]
+        name = segment_name(last.segment_number + 1, last.last_position + 1)
+        if name in removed:  # a stray, which was kept, has the name of the fresh tail
+            remove_if_there(files, os.path.join(path, name))
+            removed.discard(name)
+        fresh_tail(effects, path, base, last, epoch)
     manifest = _manifest(plan, base, entries, epoch)
     manifest = index_segments(effects, path, manifest, changed, told=lambda _: told())
     files.sync_directory(path)
     with manifest_locked(effects, path, timeout=_LOCK_TIMEOUT_SECONDS):
         write_manifest(files, path, manifest)
     _write_mark(effects, plan, manifest)
-    for name in plan.removed:
+    for name in sorted(removed):
         remove_if_there(files, os.path.join(path, name))
     files.sync_directory(path)
     clear_away(effects, path)

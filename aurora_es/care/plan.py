@@ -205,11 +205,11 @@ def make_plan(
 
 def _start(found: Survey) -> Boundary:
     """Where the first segment begins."""
+    if found.first_number == 1:
+        return Boundary(0, 0, (0, 0))  # behind nothing
     listed = found.listed(found.first_number)
     if listed is not None:
         return Boundary(listed.base_position - 1, listed.base_commit - 1)
-    if found.first_number == 1:
-        return Boundary(0, 0)
     boundary = found.told_by_others(found.first_number - 1)
     assert boundary is not None  # there is a file with this number
     return boundary

@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.broken_copy import Begun, begun_repairs, broken_name, end_repairs, keep
+from aurora_es.care.broken_copy import (
+    Begun,
+    begun_repairs,
+    broken_name,
+    end_repairs,
+    keep,
+    refuse_directories,
+    refuse_to_keep,
+)
 from aurora_es.care.checked import checked
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
-from aurora_es.care.locks import nobody_else, refuse_no_journal
+from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
@@ -102,12 +110,17 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         caches = known.damaged({one.number for one in plan.repaired})
         begun = begun_repairs(effects.files, text)
         report = _report(effects, plan, caches, begun)
+        names = _changed_files(plan, caches) if report.repairs else []
+        if names:
+            refuse_to_keep(effects.files, text, names)
+            refuse_directories(effects.files, text, found.names)
+            with manifest_locked(effects, text, timeout=lock_timeout):
+                pass  # what is in the place of its lock is refused before anything is changed
         if dry_run or (report.repairs and not confirm(report)):
             return report
         if report.repairs:
             report = msgspec.structs.replace(report, dry_run=False)
             assert report.kept_in is not None
-            names = _changed_files(plan, caches)
             lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
             keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)
             steps.add(len(plan.repaired) + len(plan.segments))

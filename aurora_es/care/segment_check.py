@@ -86,8 +86,9 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     places: FramePlaces | None = None
     last = target.last_position
     is_end_known = last is not None
-    size = files.stat(path).st_size
+    size = 0
     try:
+        size = files.stat(path).st_size
         try:
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)

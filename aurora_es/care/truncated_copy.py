@@ -15,7 +15,7 @@ cut know positions that are not there any more: these segments are indexed anew.
 from __future__ import annotations
 
 import os
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +26,7 @@ from aurora_es.care.execution import fresh_tail, repaired_entry
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.layout import lost_of_part, open_part
 from aurora_es.care.plan import parts_of
+from aurora_es.care.sizes import is_cache_of_its_size, refuse_other_size
 from aurora_es.care.survey import Boundary
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.format.mark import Mark
@@ -91,7 +92,8 @@ class _Copy:
     def run(self) -> Mark:
         """Copy what is before the cut, and make what it falls into the newest segment."""
         kept, cut = self._split()
-        for part in kept:
+        for part, following in pairwise([*kept, cut]):
+            refuse_other_size(self.files, self.point.at, part, following)
             self._copy_part(part)
         entries = [part.entry for part in kept if part.entry is not None]
         if cut.revision == 0 and (kept or cut.number == 1):
@@ -127,9 +129,12 @@ class _Copy:
             self._copy_cache(part.table_name)
 
     def _copy_cache(self, name: str) -> bool:
-        """Copy a file that is made anew where it is missing; whether it was there."""
+        """Copy a file that is made anew where it is missing; whether it was there, and is one."""
+        source = self._source(name)
         try:
-            self.place(self.files, self._source(name), os.path.join(self.target, name))
+            if not is_cache_of_its_size(self.files, source):
+                return False
+            self.place(self.files, source, os.path.join(self.target, name))
         except FileNotFoundError:
             return False
         return True

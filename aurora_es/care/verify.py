@@ -503,7 +503,7 @@ class _Verification:
             return 0
         try:
             return self.files.stat(os.path.join(self.path, name)).st_size
-        except FileNotFoundError:
+        except OSError:  # missing, or a link that leads nowhere: told where it is checked
             return 0
 
     def _advance(self, count: int) -> None:

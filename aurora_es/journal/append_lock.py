@@ -14,6 +14,7 @@ as several commits (row "4 processes": half the rate without). Only fairness dep
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ from aurora_es.journal.presence import show_presence
 from aurora_es.options import Sync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aurora_es.format.mark import Mark
     from aurora_es.journal.handle import Handle
 
@@ -44,13 +47,29 @@ _LONG_WAIT_SECONDS = 1.0  # which somebody should know of
 _AT_ONCE = LOCK_EX | LOCK_NB
 
 
+@contextmanager
+def append_locked(handle: Handle, deadline: float) -> Iterator[Descriptors]:
+    """Hold the append lock of ``handle``, for who has time to see that it is released."""
+    lock = AppendLock(handle, deadline)
+    try:
+        with lock as descriptors:
+            yield descriptors
+    finally:
+        lock.release()
+
+
 class AppendLock:
-    """Context manager that holds the append lock of ``handle``; raises LockTimeoutError."""
+    """Context manager that holds the append lock of ``handle``; raises LockTimeoutError.
+
+    A signal handler may raise at the first instruction of ``__exit__``, before anything is released.
+    So whoever gets an exception out of the block calls ``release`` once more: see there.
+    """
 
     __slots__ = (
         "_deadline",
         "_descriptors",
         "_handle",
+        "_may_hold",
         "_patience_ends",
         "_seen",
         "_still_since",
@@ -62,6 +81,7 @@ class AppendLock:
         self._handle = handle
         self._deadline = deadline
         self._descriptors: Descriptors | None = None
+        self._may_hold = False  # from before the locks are asked for until all are released
         self._waited_seconds = 0.0  # for others
         self._seen: Mark | None = None  # newest mark seen while waiting
         self._still_since = 0.0  # monotonic seconds; the mark has not changed since then
@@ -73,6 +93,8 @@ class AppendLock:
             begin_append(self._handle)
             return self._acquire()
         except BaseException:
+            # Interrupted perhaps behind the last lock; a nested append has not asked for any.
+            self.release()
             end_append(self._handle)
             raise
 
@@ -81,6 +103,7 @@ class AppendLock:
         mutex = handle.append_mutex
         if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as in threading.Condition
             raise self._timed_out()  # a signal handler that appends in the middle of an append
+        self._may_hold = True
         try:
             if not mutex.acquire(blocking=False):
                 self._wait_for_thread()
@@ -92,18 +115,34 @@ class AppendLock:
                 descriptors = self._reopen()
                 self._take_turns(descriptors)
         except BaseException:
-            # Also when interrupted just behind a call that took a lock; unlocking is harmless. Only
-            # the mutex itself knows whether it was taken: an interrupt may come behind the wait for it.
-            if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001
-                held = handle.descriptors
-                try:
-                    if held is not None and held.lock_fd >= 0:
-                        self._unlock(held.lock_fd)
-                finally:
-                    mutex.release()
+            self.release()
             raise
         self._descriptors = descriptors
         return descriptors
+
+    def release(self) -> None:
+        """Release what this holds; once more is harmless, also where a call was interrupted.
+
+        Also when interrupted just behind a call that took a lock: unlocking is harmless. Only the
+        mutex itself knows whether it was taken: an interrupt may come behind the wait for it.
+        """
+        if not self._may_hold:
+            return
+        handle = self._handle
+        mutex = handle.append_mutex
+        if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+            held = self._descriptors or handle.descriptors
+            try:
+                if held is not None and held.lock_fd >= 0:
+                    self._unlock(held.lock_fd)
+            except OSError:
+                mutex.release()
+                raise
+            # Interrupted before: then this thread still has the mutex, and is called once more.
+            mutex.release()
+        self._descriptors = None
+        end_append(handle)
+        self._may_hold = False
 
     def _wait_for_thread(self) -> None:
         handle = self._handle
@@ -122,15 +161,7 @@ class AppendLock:
 
     def __exit__(self, *_: object) -> None:
         """Release both locks; the flock goes with its descriptor if that was closed already."""
-        descriptors, self._descriptors = self._descriptors, None
-        try:
-            if descriptors is not None and descriptors.lock_fd >= 0:
-                self._unlock(descriptors.lock_fd)
-        finally:
-            try:
-                self._handle.append_mutex.release()
-            finally:
-                end_append(self._handle)
+        self.release()
         if self._waited_seconds > _LONG_WAIT_SECONDS:
             # Behind the release: a handler may take its time, too.
             logger.warning(

@@ -44,17 +44,27 @@ class ExclusiveAppend:
 
     def __enter__(self) -> Self:
         """Take the lock, catch up, recover if need be; raises LockTimeoutError and others."""
-        self._lock.__enter__()
         try:
+            self._lock.__enter__()
             self._mark = mark_under_lock(self._handle)
         except BaseException:
-            self._lock.__exit__()
+            self._lock.release()
             raise
         return self
 
+    def __del__(self) -> None:
+        """Release the lock where an interrupt came at the first instruction of ``__exit__``."""
+        lock: AppendLock | None = getattr(self, "_lock", None)  # interrupted before it had one
+        if lock is not None:
+            lock.release()
+
     def __exit__(self, *_: object) -> None:
         """Release the lock."""
-        self._lock.__exit__()
+        try:
+            self._lock.__exit__()
+        except BaseException:
+            self._lock.release()
+            raise
         if self._published:
             self._published = False
             self._sync_mark_if_due()

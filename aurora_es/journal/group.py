@@ -172,8 +172,9 @@ class GroupCommit:
         handle = self._handle
         is_writing = False
         published: Mark | None = None
+        lock = AppendLock(handle, deadline)
         try:
-            with AppendLock(handle, deadline):
+            with lock:
                 mark = mark_under_lock(handle)
                 if self._unresolved or commit.taken:
                     self._answer_unresolved(commit)
@@ -198,6 +199,7 @@ class GroupCommit:
                 if winners is not group:
                     handle.meters.conflicts += len(group) - len(winners)
         except (AuroraError, OSError) as error:
+            lock.release()
             if not group:
                 raise
             if published is None:
@@ -205,6 +207,7 @@ class GroupCommit:
                 return None
             # Only unlocking failed; what is published is acknowledged.
         except BaseException:
+            lock.release()
             self._leave_unresolved(group, commit, is_writing=is_writing)
             group.clear()
             raise

@@ -20,7 +20,7 @@ from aurora_es.errors import (
     StorageError,
 )
 from aurora_es.files.mounts import file_system_type, is_network
-from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.append_lock import append_locked
 from aurora_es.journal.catch_up import advance
 from aurora_es.journal.creation import Settings, is_unborn, refuse_public
 from aurora_es.journal.generation import take_manifest
@@ -151,7 +151,7 @@ def _recover(handle: Handle) -> None:
     assert descriptors is not None
     # The long walk, from the start of the journal to the mark, happens before any lock.
     advance(handle, descriptors.mark.read())
-    with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+    with append_locked(handle, handle.effects.monotonic() + handle.lock_timeout):
         # The manifest was found in the cache; whoever renamed it may have died before the sync.
         handle.files.sync_directory(handle.path)
         recover(handle)

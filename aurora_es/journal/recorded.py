@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.append_lock import append_locked
 from aurora_es.journal.manifest_file import update_manifest
 from aurora_es.journal.presence import alone
 from aurora_es.journal.syncing import sync_journal
@@ -53,7 +53,7 @@ def change_recorded(
         return manifest
     with alone(handle, purpose="run `aurora-es set` (Journal.set_sync)"):
         sync_journal(handle)
-        with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+        with append_locked(handle, handle.effects.monotonic() + handle.lock_timeout):
             return update_manifest(
                 handle.effects, handle.path, lock_timeout=handle.lock_timeout, **changes
             )

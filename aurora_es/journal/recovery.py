@@ -111,6 +111,7 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
             return _recover(handle, _place(tail))
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
+            _refuse_change(tail, failed_at)
             return _recover(handle, _place(tail))
         if not tail.chain.ended:
             # A writer died between its write and its publication, or the power cut left an old mark.
@@ -179,7 +180,8 @@ def refuse_later_frames(file: SegmentFile, chain: Chain, stop: Stop) -> None:
     Valid frames that do not prove it are part of the torn tail: a power cut brings the pages of
     one unsynced write to disk in any order, so a frame behind a hole is the normal picture.
     """
-    end, salt, size = chain.offset, file.salt, file.size_bytes()
+    end, salt = chain.offset, file.salt
+    size = min(file.size_bytes(), end + TAIL_SLACK_BYTES_MAX)  # more was never written behind X
     at = end
     while at < size:
         block = read_exactly(file.files, file.fd, _BLOCK_BYTES + HEADER_BYTES, at)
@@ -249,6 +251,21 @@ def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> boo
 
 def _place(tail: _Tail) -> tuple[int, int]:
     return tail.chain.segment_number, tail.chain.offset
+
+
+def _refuse_change(tail: _Tail, failed_at: tuple[int, int] | None) -> None:
+    """Raise if bytes before X changed since the walk, and had done so before.
+
+    What has left the cache once does not come back: the next walk ends before it. A medium that
+    reads differently each time would be walked for ever.
+    """
+    if failed_at == _place(tail):
+        raise CorruptionError(
+            tail.file.path,
+            tail.durable_offset,
+            expected=f"the same valid frames up to offset {tail.chain.offset} at each look",
+            found="other bytes at the second look, twice",
+        )
 
 
 def _may_rewrite(handle: Handle, tail: _Tail, failed_at: tuple[int, int] | None) -> bool:

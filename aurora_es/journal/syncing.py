@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError, CommitOutcomeUnknownError
 from aurora_es.journal.append import mark_under_lock
-from aurora_es.journal.append_lock import AppendLock
+from aurora_es.journal.append_lock import append_locked
 from aurora_es.journal.logs import logger
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def sync_journal(handle: Handle) -> None:
     """Force everything visible to disk, and the mark; raises CommitOutcomeUnknownError."""
     if handle.usable() is None:
         return
-    with AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout):
+    with append_locked(handle, handle.effects.monotonic() + handle.lock_timeout):
         mark = mark_under_lock(handle)
         try:
             if mark.durable_offset != mark.visible_offset:
@@ -89,7 +89,7 @@ def _sync_once(handle: Handle) -> None:
         begun, appended_commits = handle.effects.monotonic(), handle.meters.appended_commits
         handle.files.fdatasync(tail.fd)
         ended = handle.effects.monotonic()
-        with AppendLock(handle, ended + handle.lock_timeout):
+        with append_locked(handle, ended + handle.lock_timeout):
             handle.meters.note_sync(ended - begun, appended_commits)
             mark = mark_under_lock(handle)
             if mark.segment_number == remembered.segment_number and mark.epoch == remembered.epoch:

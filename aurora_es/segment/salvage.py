@@ -37,7 +37,7 @@ from aurora_es.format.frame import (
     decode_header,
     frame_bytes,
 )
-from aurora_es.format.limits import FRAME_RAW_BYTES_MAX
+from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TAIL_SLACK_BYTES_MAX
 from aurora_es.format.segment_header import (
     FORMAT_VERSION,
     NO_KEY,
@@ -339,9 +339,12 @@ def has_end_frame(file: SegmentFile, begin: int = SEGMENT_HEADER_BYTES) -> bool:
 
 
 def frames_from(file: SegmentFile, begin: int, end: int) -> Iterator[tuple[int, FrameHeader]]:
-    """Offset and header of all valid frames from ``begin`` to ``end``, whatever lies between."""
-    at = begin
-    while at < end:
+    """Offset and header of all valid frames from ``begin`` to ``end``, whatever lies between.
+
+    No segment has a gap of the greatest slack: a file that somebody has blown up is not searched on.
+    """
+    at = behind = begin
+    while at < end and at - behind <= TAIL_SLACK_BYTES_MAX:
         length = min(_BLOCK_BYTES + HEADER_BYTES, end - at)
         block = read_exactly(file.files, file.fd, length, at)
         found = block.find(file.salt)
@@ -350,6 +353,7 @@ def frames_from(file: SegmentFile, begin: int, end: int) -> Iterator[tuple[int, 
             decoded = decode_header(block, found) if offset % ALIGNMENT == 0 else None
             if decoded is not None and _is_whole(file.files, file.fd, offset, decoded[0], end):
                 yield offset, decoded[0]
+                behind = offset
             found = block.find(file.salt, found + 1)
         at += _BLOCK_BYTES
 
@@ -404,9 +408,9 @@ def _header_from_frames(files: Files, path: str, place: Place) -> tuple[SegmentH
 def _first_frame(files: Files, fd: int, size: int) -> tuple[int, FrameHeader] | None:
     """The first valid frame of any salt: every offset where one may begin is tried."""
     at = SEGMENT_HEADER_BYTES
-    while at < size:
+    while at < min(size, TAIL_SLACK_BYTES_MAX):
         block = read_exactly(files, fd, _BLOCK_BYTES + HEADER_BYTES, at)
-        for start in range(0, min(_BLOCK_BYTES, len(block)), ALIGNMENT):
+        for start in range(0, min(_BLOCK_BYTES, len(block.rstrip(b"\0"))), ALIGNMENT):
             decoded = decode_header(block, start)
             if decoded is None or not any(decoded[0].salt):
                 continue

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.face.support import Script, factory_on
+from tests.fault.figures import Figures
 
 _PREPARE = """
 import os, sys, threading
@@ -138,6 +139,7 @@ assert seen == ([0] if sys.argv[2] == "existing" else []) + [1, 2], seen
 factory.close()
 """
 
+_BUSY_FORKS = 8
 # Forks while other threads are in the middle of appends, openings and closings.
 _BUSY = """
 factory = factory_of(AURORA_LOCK_TIMEOUT="60")
@@ -167,7 +169,8 @@ def child(number):
     for version in range(3):
         recorder.insert_events([event(f"child {number}", version)])
     assert len(recorder.select_events(f"child {number}")) == 3
-    fresh = AuroraFactory(Environment("Memory", {"AURORA_PATH": ":memory:"}))
+    # By a name of its own: what the parent has open at the fork is shared with it.
+    fresh = AuroraFactory(Environment(f"Memory {number}", {"AURORA_PATH": ":memory:"}))
     fresh.application_recorder().insert_events([event("child", 0)])
     fresh.close()
     AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]})).application_recorder().insert_events([event(f"child {number}", 0)])
@@ -369,6 +372,20 @@ def test_subscriptions(tmp_path: Path, state: str) -> None:
 def test_forks_beside_busy_threads(tmp_path: Path) -> None:
     """Locks that other threads held at the fork stop nobody, and nothing is lost."""
     run(_BUSY, str(tmp_path))
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(14_400)
+def test_many_forks(tmp_path: Path, reliability_factor: int) -> None:
+    """The same many times, and forks whose parent and child go on at the same time."""
+    with Figures("E10", "forks beside busy threads", "fork") as figures:
+        for number in range(reliability_factor):
+            run(_BUSY, str(tmp_path / f"busy {number}"))
+            figures.trials += _BUSY_FORKS
+    with Figures("E10", "forks, parent and child append", "fork") as figures:
+        for number in range(reliability_factor):
+            run(_BOTH_APPEND, str(tmp_path / f"both {number}"), ("always", "never")[number % 2])
+            figures.trials += 1
 
 
 def test_locks_held_at_the_fork(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from aurora_es import (
     ViewTable,
     view_state,
 )
+from aurora_es.errors import ArgumentError
 from aurora_es.format.view import VIEW_CHANGE, VIEW_CHECKPOINT
 from aurora_es.journal.background import seal
 from aurora_es.journal.compaction import compact
@@ -228,6 +229,34 @@ def test_a_transaction_without_changes_tracks(view: Stock) -> None:
     view.insert_tracking(tracked(2))
     assert view.max_tracking_id("upstream") == 2
     assert view.journal.last_position == 0
+
+
+@pytest.mark.parametrize("how", ["get", "items", "key", "transaction"])
+def test_rows_of_another_type_than_declared(open_factory: OpenFactory, how: str) -> None:
+    """A table that is declared with another type than it was written with says what is where."""
+    before = type("Totals", (JournaledView,), {"totals": ViewTable(str, str)})
+    now = type("Totals", (JournaledView,), {"totals": ViewTable(str, int)})
+    other_key = type("Totals", (JournaledView,), {"totals": ViewTable(int, str)})
+    view: Any = open_factory().tracking_recorder(before)
+    with view.transaction(Tracking("up", 1)) as t:
+        t.put(view.totals, "a", "seven")
+    again: Any = open_factory().tracking_recorder(other_key if how == "key" else now)
+
+    def ask() -> object:
+        if how == "get":
+            return again.totals.get("a")
+        if how == "transaction":
+            with again.transaction(Tracking("up", 2)) as t:
+                return t.get(again.totals, "a")
+        return again.totals.items()
+
+    with pytest.raises(ProgrammingError) as caught:
+        ask()
+    assert isinstance(caught.value, ArgumentError)
+    expected = "key of type int, found 'a'" if how == "key" else "value of type int, found 'seven'"
+    assert f"table 'totals', key 'a', as of position 1: expected a {expected}" in str(caught.value)
+    assert "`aurora-es projection rebuild`" in str(caught.value)
+    assert again.max_tracking_id("up") == 1
 
 
 class Interface(TrackingRecorder):

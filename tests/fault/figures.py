@@ -54,12 +54,11 @@ class Figures:
 
     def as_dict(self, seconds: float) -> dict[str, Any]:
         """What the file says."""
-        facts = machine_facts(ROOT)
         return {
             "experiment": self.experiment,
             "variant": self.variant,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": {name: facts[name] for name in _MACHINE},
+            "machine": self._machine,
             "trial": self.trial,
             "trials": self.trials,
             "is_exhaustive": self.is_exhaustive,
@@ -68,7 +67,9 @@ class Figures:
         }
 
     def __enter__(self) -> Self:
-        """Begin to measure."""
+        """Begin to measure; the revision is the one that is loaded, not one that comes meanwhile."""
+        facts = machine_facts(ROOT)
+        self._machine = {name: facts[name] for name in _MACHINE}
         self._began = time.monotonic()
         return self
 

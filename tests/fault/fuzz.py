@@ -19,7 +19,7 @@ import atheris  # first, so that what follows can be instrumented
 
 with atheris.instrument_imports(include=["aurora_es"]):
     from tests.fault.figures import Figures
-    from tests.fault.targets import TARGETS
+    from tests.fault.targets import TARGETS, TREES
 
 _RUNS_DEFAULT = 10_000
 _INPUT_BYTES_MAX = 96
@@ -28,7 +28,7 @@ _INPUT_BYTES_MAX = 96
 def main(name: str, runs: int, seconds: float = math.inf) -> None:
     """Fuzz one target in a child, since libFuzzer ends its process, and so does the last run."""
     logging.disable(logging.CRITICAL)
-    target = TARGETS[name]
+    target = {**TARGETS, **TREES}[name]
     reading, writing = os.pipe()
     with Figures("E12", f"{name}, coverage-guided", "execution") as figures:
         child = os.fork()

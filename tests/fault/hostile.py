@@ -91,7 +91,8 @@ class _Frame(NamedTuple):
     payload: bytes  # as stored
 
 
-def _frames(content: bytes) -> list[_Frame]:
+def frames_of(content: bytes) -> list[_Frame]:
+    """The frames of a segment, up to its end or to zeros."""
     offset = SEGMENT_HEADER_BYTES
     frames = []
     while (decoded := decode_header(content, offset)) is not None:
@@ -144,13 +145,13 @@ def _edit_segment_header(path: str, edits: bytes) -> Tree:
     content = original()[path] or b""
     head = edited(content[:124], edits)[:124].ljust(124, b"\0")
     head += crc32c(head).to_bytes(4, "little")
-    return _with_segment(path, _assembled(head, _frames(content)))
+    return _with_segment(path, _assembled(head, frames_of(content)))
 
 
 def _edit_frame_header(path: str, edits: bytes) -> Tree:
     """Edit the fields of a frame's header; its checksum holds, and the chain may."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     at = edits[0] % len(frames) if edits else 0
     whole = bytearray(_assembled(content[:SEGMENT_HEADER_BYTES], frames))
     begin = SEGMENT_HEADER_BYTES
@@ -164,7 +165,7 @@ def _edit_frame_header(path: str, edits: bytes) -> Tree:
 def _edit_payload(path: str, edits: bytes) -> Tree:
     """Edit what a frame says, uncompressed."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     at = edits[0] % len(frames) if edits else 0
     header, payload = frames[at]
     raw = edited(decompress(header.codec, payload, header.raw_length), edits[1:])
@@ -175,7 +176,7 @@ def _edit_payload(path: str, edits: bytes) -> Tree:
 def _edit_compressed(path: str, edits: bytes) -> Tree:
     """Edit the compressed bytes, the codec and the length that is claimed."""
     content = original()[path] or b""
-    frames = _frames(content)
+    frames = frames_of(content)
     header, payload = frames[-1]
     codec = edits[0] % _CODECS if edits else 0
     claimed = int.from_bytes(edits[1:5], "little")
@@ -281,18 +282,22 @@ def _decompress(edits: bytes) -> None:
             continue
 
 
+# What each makes of edits: a journal of which one part was edited, and sealed again.
+BUILDERS: dict[str, Callable[[bytes], Tree]] = {
+    "segment header": lambda edits: _edit_segment_header(_tail(), edits),
+    "frame header": lambda edits: _edit_frame_header(_tail(), edits),
+    "payload": lambda edits: _edit_payload(_tail(), edits),
+    "compressed payload": lambda edits: _edit_compressed(_tail(), edits),
+    "cooled segment header": lambda edits: _edit_segment_header(_cooled(), edits),
+    "cooled frame header": lambda edits: _edit_frame_header(_cooled(), edits),
+    "packed payload": lambda edits: _edit_payload(_cooled(), edits),
+    "run": _edit_run,
+    "table of frames": _edit_table,
+    "manifest": _edit_manifest,
+    "mark": _edit_mark,
+}
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "names": _parse_names,
     "decompression": _decompress,
-    "segment header": _on_tree(lambda edits: _edit_segment_header(_tail(), edits)),
-    "frame header": _on_tree(lambda edits: _edit_frame_header(_tail(), edits)),
-    "payload": _on_tree(lambda edits: _edit_payload(_tail(), edits)),
-    "compressed payload": _on_tree(lambda edits: _edit_compressed(_tail(), edits)),
-    "cooled segment header": _on_tree(lambda edits: _edit_segment_header(_cooled(), edits)),
-    "cooled frame header": _on_tree(lambda edits: _edit_frame_header(_cooled(), edits)),
-    "packed payload": _on_tree(lambda edits: _edit_payload(_cooled(), edits)),
-    "run": _on_tree(_edit_run),
-    "table of frames": _on_tree(_edit_table),
-    "manifest": _on_tree(_edit_manifest),
-    "mark": _on_tree(_edit_mark),
+    **{name: _on_tree(build) for name, build in BUILDERS.items()},
 }

@@ -106,7 +106,7 @@ def _identity(row: Row) -> tuple[Any, int | None]:
 
 # Views
 
-_CHANGES = [
+CHANGES = [
     ("counts", encode_payload("a"), encode_payload(1)),
     ("places", encode_payload([1, "x"]), encode_payload(["y"])),
     ("counts", encode_payload("b"), b""),
@@ -139,7 +139,7 @@ def _open_view(journal: Journal) -> None:
 
 
 def _change(data: bytes) -> None:
-    change = encode_changes(_CHANGES)
+    change = encode_changes(CHANGES)
     _ask_view([_view_row(change), _view_row(edited(change, data)), _view_row(change)])
 
 
@@ -150,9 +150,9 @@ def _view_row(state: bytes) -> Row:
 def _checkpoint(data: bytes) -> None:
     """Two parts of a checkpoint behind a change, of which the edits choose one."""
     at, data = _chosen(data, 2)
-    parts = [encode_checkpoint_part(CheckpointPart(1, part, 2, _CHANGES)) for part in (1, 2)]
+    parts = [encode_checkpoint_part(CheckpointPart(1, part, 2, CHANGES)) for part in (1, 2)]
     parts[at] = edited(parts[at], data)
-    change = _view_row(encode_changes(_CHANGES))
+    change = _view_row(encode_changes(CHANGES))
     _ask_view(
         [change, *(_part_row(part, version) for version, part in enumerate(parts, 1)), change]
     )
@@ -168,7 +168,7 @@ def _chosen(data: bytes, count: int) -> tuple[int, bytes]:
 
 # Queues
 
-_RECORDS: tuple[AnyRecord, ...] = (
+RECORDS: tuple[AnyRecord, ...] = (
     Begin("g", GROUP, 0, 1),
     Begin("r", RECEIVER, 1, 1),
     Claim("g", "h", _TIME, 4, [(1, None), (2, "k"), (4, None)], [(3, "k")], []),
@@ -233,20 +233,20 @@ def _resolve(log: CursorLog) -> None:
 
 
 def _cursor_record(data: bytes) -> None:
-    at, data = _chosen(data, len(_RECORDS))
-    rows = [draft_of(record).rows[0] for record in _RECORDS]
+    at, data = _chosen(data, len(RECORDS))
+    rows = [draft_of(record).rows[0] for record in RECORDS]
     rows[at] = (*rows[at][:3], edited(rows[at][3], data))
     _ask_cursors(rows)
 
 
 def _cursor_state(data: bytes) -> None:
     state = CursorState(state_version=1)
-    for state.as_of, record in enumerate(_RECORDS[:-2], 1):
+    for state.as_of, record in enumerate(RECORDS[:-2], 1):
         fold(state, record)
-    rows = [draft_of(record).rows[0] for record in _RECORDS[:-2]]
+    rows = [draft_of(record).rows[0] for record in RECORDS[:-2]]
     ((originator, version, _, body),) = state_draft(encode_state(state), 1).rows
     rows.append((originator, version, STATE_TOPIC, edited(body, data)))
-    _ask_cursors([*rows, draft_of(_RECORDS[-2]).rows[0]])
+    _ask_cursors([*rows, draft_of(RECORDS[-2]).rows[0]])
 
 
 class _Body(msgspec.Struct):

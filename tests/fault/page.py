@@ -24,6 +24,9 @@ confidence, that fewer than 3/N of such trials fail; that bound is in the last c
 a kind were tried, or some were chosen in order, there is no bound to tell. Whether these tests notice anything
 is tested, too: see the [mutants](internals/mutants.md).
 
+Figures were not made in one night, on one revision: each row has its date and the revision that was run,
+and stands for no other. What has changed since is held by the short forms, which `make test` runs anew.
+
 The short form of each experiment is part of `make test`. The long one:
 
 ```
@@ -67,7 +70,8 @@ def _section(experiment: Experiment, figures: list[dict[str, Any]]) -> str:
     told = [each for each in figures if each["experiment"] == experiment.key]
     lines = [f"## {experiment.key}: {experiment.title}\n", experiment.text, ""]
     if told:
-        lines += ["| | trials | seconds | counted | 3/N |", "|---|---:|---:|---|---:|"]
+        lines += [_when(told), ""]
+        lines += ["| | trials | seconds | counted | 3/N | run |", "|---|---:|---:|---|---:|---|"]
         lines += [_row(each) for each in told]
         lines += ["", *sorted({_machine(each) for each in told}), ""]
     else:
@@ -76,13 +80,23 @@ def _section(experiment: Experiment, figures: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, f"Tests: {tests}\n"])
 
 
+def _when(figures: list[dict[str, Any]]) -> str:
+    """Dates and revisions of a section."""
+    dates = sorted({told["date"][:10] for told in figures})
+    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    revisions = sorted({told["machine"]["revision"] for told in figures})
+    word = "revision" if len(revisions) == 1 else "revisions"
+    return f"Run {days}, {word} {', '.join(revisions)}."
+
+
 def _row(told: dict[str, Any]) -> str:
     counts = ", ".join(f"{name} {_number(value)}" for name, value in told["counts"].items())
     bound = "all" if told["is_exhaustive"] else f"{3 / told['trials']:.1e}"
     if told["experiment"] in _CHOSEN:
         bound = "all" if told["is_exhaustive"] else "chosen"
     trials = f"{told['trials']:,} × {told['trial']}"
-    return f"| {told['variant']} | {trials} | {told['seconds']:,} | {counts} | {bound} |"
+    run = f"{told['date'][:10]}, {told['machine']['revision']}"
+    return f"| {told['variant']} | {trials} | {told['seconds']:,} | {counts} | {bound} | {run} |"
 
 
 def _number(value: object) -> str:
@@ -91,10 +105,7 @@ def _number(value: object) -> str:
 
 def _machine(told: dict[str, Any]) -> str:
     machine = told["machine"]
-    return (
-        f"{told['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['kernel']},"
-        f" {machine['python']}, revision {machine['revision']}."
-    )
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {machine['python']}."
 
 
 def _rules() -> str:

@@ -17,6 +17,7 @@ class Rule(NamedTuple):
 
 
 _MUTANTS = "crash/mutants.py"
+_RULE_MUTANTS = "crash/test_mutants.py::test_every_mutant"
 _SCENES = "crash/test_every_operation.py"
 _STATES = "fault/test_crash_states.py"
 _INJECTION = "fault/test_injection.py"
@@ -39,13 +40,19 @@ RULES = (
         " second",
         (
             "journal/test_mark_file.py",
+            "crash/test_mark_on_disk.py",
             "journal/test_sync_modes.py::test_the_mark_is_synced",
-            _MUTANTS,
+            _RULE_MUTANTS,
         ),
     ),
     Rule(
         "Recovery keeps what it cuts, cuts, and syncs before anything is appended",
-        (_SCENES, "journal/test_corruption.py::test_recovery_keeps", _STATES),
+        (
+            _SCENES,
+            "journal/test_corruption.py::test_recovery_keeps",
+            _STATES,
+            "journal/test_failing_storage.py::test_a_medium",
+        ),
     ),
     Rule(
         "A failed sync is final for its handle and never tried again",
@@ -82,7 +89,14 @@ RULES = (
     ),
     Rule(
         "Locks: own descriptors, a thread lock, nothing unlocked by a fork's child, nothing stolen",
-        ("face/test_fork.py", "journal/test_handle_life.py::test_a_fork", "fault/test_paused.py"),
+        (
+            "face/test_fork.py",
+            "journal/test_handle_life.py::test_a_fork",
+            "journal/test_handle_life.py::test_a_lock_file",
+            "journal/test_group_commit.py::test_the_thread_lock",
+            "fault/test_paused.py",
+            _RULE_MUTANTS,
+        ),
     ),
     Rule(
         "Network file systems are refused",
@@ -91,7 +105,10 @@ RULES = (
             "files/test_mounts.py",
         ),
     ),
-    Rule("Files are read with `pread`; nothing is mapped", ("fault/test_page.py::test_nothing",)),
+    Rule(
+        "No module of the package maps a file: a bad sector is an error, and no signal",
+        ("fault/test_page.py::test_nothing",),
+    ),
     Rule(
         "A file that is gone is moved, truncated by retention, or missing: three answers",
         ("journal/test_behind.py", "journal/test_retention.py"),
@@ -102,7 +119,11 @@ RULES = (
     ),
     Rule(
         "Unknown versions and flags are refused, unknown files reported, and nothing is changed",
-        ("journal/test_refusals.py", "fault/test_hostile_directories.py"),
+        (
+            "journal/test_refusals.py",
+            "fault/test_hostile_directories.py",
+            "fault/test_hostile_trees.py",
+        ),
     ),
     Rule(
         "A backup is consistent, and a restored copy has a new epoch",
@@ -110,7 +131,7 @@ RULES = (
     ),
     Rule(
         "No waiter is acknowledged whose bytes came after the sync began",
-        ("journal/test_group_commit.py", "fault/test_interleavings.py", _STATES),
+        ("journal/test_group_commit.py::test_a_sync_acknowledges_nobody", _STATES, _RULE_MUTANTS),
     ),
 )
 
@@ -177,7 +198,9 @@ EXPERIMENTS = (
         " makes them short. libfiu lets any number of calls of one life fail, with any error. In memory, the"
         " short form cuts the power at every file operation of append, group, roll, close, recovery, seal,"
         " merge, cool and clearing, kills at each of those without sealed segments, and samples other faults,"
-        " and second faults during the recovery behind one; the long form tries them all, seconds sampled.",
+        " and second faults during the recovery behind one; the long form tries them all, seconds sampled."
+        " So what is said of errors and interrupts by `make test`, and of second faults in recovery by"
+        " either, comes from samples.",
         (
             _INJECTION,
             "fault/test_torn_writes.py",
@@ -200,9 +223,11 @@ EXPERIMENTS = (
         "Each bit of a small journal is flipped, one after the other, and the journal opened and read from"
         " the beginning. *Detected*: refused with a typed error. *Harmless*: everything is there as it was"
         " appended. *Silent* would be anything else. The short form does so for every bit and every size of"
-        " segments, manifest and slots of the mark of a smallest journal; of runs and tables for every bit"
-        " and size on what reads the one file, and for a sample on the whole journal. The long form tries"
-        " every bit of a larger journal. Frames that only a repair writes are in neither.",
+        " segments and of the mark's slots of a smallest journal; of manifest, runs and tables for every"
+        " bit and size on what reads the one file, and for a sample (a bit of 16 bytes) on the whole"
+        " journal. `tests/journal/test_corruption.py` cuts files on a real disk to a sample of sizes, every"
+        " fifth of small ones and every 64th. The long form tries every bit of a larger journal. Frames"
+        " that only a repair writes are in neither.",
         (
             "fault/test_bits.py",
             "crash/test_rot.py",
@@ -255,13 +280,22 @@ EXPERIMENTS = (
         "Hostile bytes",
         "10,000,000 of each parser",
         "Every parser gets bytes that were made up at random, with valid checksums where those would stop it"
-        " too early, and those that atheris makes up, led by the lines they reach. Most targets open a whole"
+        " too early, and those that atheris makes up, led by the lines they reach. *Parser of ...* drives"
+        " one parser with the bytes alone, as its readers call it; MessagePack and JSON are decoded by"
+        " compiled code, whose lines lead nobody. The other targets open a whole"
         " journal with the bytes in it, which takes milliseconds: what fitted into two minutes of a busy"
-        " machine is below, far from what was planned, but for decompression, which had all of it. The runs"
+        " machine is below, far from what was planned. *Trees* are whole directories in which files were"
+        " edited, cut, blown up, swapped, joined, removed and replaced by links, FIFOs and directories:"
+        " they are checked, backed up, restored and repaired. The runs"
         " found, among others, a manifest with numbers of more than 32 bits, times behind the year 9999, and"
         " a line of JSON whose part led out of the target; these stay as tests. No crash, no other error"
         " than the documented ones, no memory beyond the limits.",
-        ("fault/test_hostile_bytes.py", "fault/fuzz.py", "segment/test_compressed_payloads.py"),
+        (
+            "fault/test_hostile_bytes.py",
+            "fault/test_hostile_trees.py",
+            "fault/fuzz.py",
+            "segment/test_compressed_payloads.py",
+        ),
     ),
     Experiment(
         "E15",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.fault import hostile, hostile_records
+from tests.fault import hostile, hostile_parsers, hostile_records, hostile_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TARGETS: dict[str, Callable[[bytes], None]] = {**hostile.TARGETS, **hostile_records.TARGETS}
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    **hostile.TARGETS,
+    **hostile_records.TARGETS,
+    **hostile_parsers.TARGETS,
+}
+# Of these an execution takes tens of milliseconds, and may write files: a test module of its own.
+TREES: dict[str, Callable[[bytes], None]] = {"trees": hostile_trees.attack}
 
 # Each ended a run with an error that is none of the package's, until it was put right.
 FOUND = (

@@ -16,7 +16,9 @@ import pytest
 
 from aurora_es.errors import AuroraConfigurationError, CorruptionError, UnsupportedFormatError
 from aurora_es.format.frame_table import TABLE_HEADER_BYTES, TableHeader, decode_table_header
+from aurora_es.format.manifest import Manifest, decode_manifest
 from aurora_es.format.mark import SLOT_BYTES, SLOT_OFFSETS
+from aurora_es.format.names import MANIFEST
 from aurora_es.format.run import decode_run_header
 from aurora_es.index.run_file import RunDamagedError, RunFile
 from aurora_es.segment.frame_table import FrameTable, TableDamagedError
@@ -36,7 +38,10 @@ from tests.fault.told import ViolationError
 
 Place = tuple[str, int, int]  # path, offset, bit
 _NOTICED = (CorruptionError, UnsupportedFormatError, AuroraConfigurationError)
-_CACHE_STRIDE = 16  # bytes: of caches, so many bits and sizes are tried on the whole journal
+# Of these every bit and size is tried on what reads the one file, which comes first whenever a journal
+# is opened; on the whole journal one bit, and one size, of so many bytes.
+_READ_ALONE = (*CACHES, "/manifest")
+_STRIDE = 16
 
 
 @pytest.fixture(autouse=True)
@@ -142,15 +147,19 @@ def test_the_smallest_journal_has_every_kind_of_file() -> None:
     }  # fmt: skip
 
 
-def test_every_bit_of_the_smallest_journal() -> None:
-    """Whichever bit of segments, manifest and mark: a typed error, or the same answers."""
+def is_opened(path: str, offset: int, bit: int) -> bool:
+    """Whether a whole journal is opened with that bit flipped, and not only what reads the file."""
+    if path.endswith(_READ_ALONE):
+        return offset % _STRIDE == 0 and bit == offset // _STRIDE % 8
+    return not path.endswith("/mark") or is_in_slot(offset)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_bit_of_the_smallest_journal(part: int) -> None:
+    """Whichever bit of segments and mark, and some of the rest: a typed error, or the same answers."""
     of = smallest()
-    chosen = (
-        (path, offset, bit)
-        for path, offset, bit in places(of.tree)
-        if not path.endswith(CACHES) and (not path.endswith("/mark") or is_in_slot(offset))
-    )
-    flip_all(of, chosen, is_exhaustive=True)
+    chosen = [place for place in places(of.tree) if is_opened(*place)]
+    flip_all(of, chosen[part::4], is_exhaustive=False)
 
 
 def test_nobody_looks_between_the_slots_of_the_mark() -> None:
@@ -163,12 +172,12 @@ def test_nobody_looks_between_the_slots_of_the_mark() -> None:
 
 
 def sizes(path: str, content: bytes) -> Iterator[int]:
-    """Sizes to which a file is cut: all, but for caches, and where nobody looks."""
+    """Sizes to which a file is cut: all, but for what is read alone, and where nobody looks."""
     for size in range(len(content)):
         if path.endswith("/mark"):
             if is_in_slot(size) or is_in_slot(size - 1) or size % 512 == 100:
                 yield size
-        elif not path.endswith(CACHES) or size % _CACHE_STRIDE == 0:
+        elif not path.endswith(_READ_ALONE) or size % _STRIDE == 0:
             yield size
 
 
@@ -229,17 +238,15 @@ def test_every_bit_and_size_of_a_cache(path: str) -> None:
             read(other)
 
 
-def test_some_bits_of_caches() -> None:
-    """A journal of which a cache is damaged answers the same."""
-    of = smallest()
-    chosen = (
-        (path, offset, bit)
-        for path, offset, bit in places(of.tree)
-        if path.endswith(CACHES)
-        and offset % _CACHE_STRIDE == 0
-        and bit == offset // _CACHE_STRIDE % 8
-    )
-    flip_all(of, chosen, is_exhaustive=False)
+def test_every_bit_and_size_of_the_manifest() -> None:
+    """Whichever bit of it is another, and wherever it ends: it is none, and so no journal opens."""
+    path = f"{PATH}/{MANIFEST}"
+    content = smallest().tree[path] or b""
+    assert isinstance(decode_manifest(content), Manifest)
+    for _, offset, bit in places({path: content}):
+        assert not isinstance(decode_manifest(flipped(content, offset, bit)), Manifest)
+    for size in range(len(content)):
+        assert decode_manifest(content[:size]) is None
 
 
 @pytest.mark.reliability

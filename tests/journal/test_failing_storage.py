@@ -14,6 +14,7 @@ import pytest
 from aurora_es import (
     AuroraError,
     CommitOutcomeUnknownError,
+    CorruptionError,
     Journal,
     PoisonedHandleError,
     RollCycle,
@@ -181,6 +182,33 @@ def test_recovery_writes_again_what_it_adopts(journal: Journal, files: ScriptedF
         assert len(writes) == 1
         following = [name for name, _ in second_files.calls[writes[0] :]]
         assert "pwrite" not in following[1 : following.index("fsync")]
+
+
+def test_a_medium_that_reads_differently_each_time_ends_recovery(
+    journal: Journal, files: ScriptedFiles
+) -> None:
+    """What the walk saw is other bytes when it is written again, and so on: refused, not tried for ever."""
+    path = journal.handle.path
+    begin = journal.statistics().tail_bytes
+    files.fail("fdatasync", error_of(errno.EIO))
+    with pytest.raises(CommitOutcomeUnknownError):
+        journal.append(COMMIT)
+    content = Path(segment_paths(path)[0]).read_bytes()
+    length = len(content[begin:].rstrip(b"\0") + bytes(7)) & ~7
+    second_files = ScriptedFiles()
+
+    def flicker(call: Call, fd: int, count: int, offset: int) -> Any:
+        data = call()
+        return data[:-9] + b"?" + data[-8:] if (count, offset) == (length, begin) else data
+
+    second_files.reactions["pread"] = flicker
+    with (
+        pytest.raises(CorruptionError, match=f"offset {begin}: expected the same valid frames"),
+        open_with(path, effects_with(second_files)) as second,
+    ):
+        second.append(COMMIT)
+    with open_with(path) as third:
+        assert third.last_position == 4
 
 
 @pytest.mark.parametrize("lost_from", [0, 8, 72, 80, 100])

@@ -75,6 +75,32 @@ def test_waiting_appends_share_one_write_and_one_sync(tmp_path: Path) -> None:
         assert journal.statistics().last_commit == len(commits)
 
 
+def test_a_sync_acknowledges_nobody_whose_bytes_came_after_it_began(tmp_path: Path) -> None:
+    """Who queues during a sync is acknowledged by a later one: each write has its own behind it."""
+    files = ScriptedFiles()
+    crowd = Crowd(files, lambda: None)
+    with open_with(tmp_path / "journal", crowd.effects()) as journal:
+
+        def acknowledged(commit: list[Record]) -> Any:
+            positions = journal.append(commit)
+            with_data = [arguments for name, arguments in calls_on_tail() if name == "pwrite"]
+            assert any(commit[0].state in arguments[1] for arguments in with_data)
+            for at, (name, arguments) in enumerate(calls_on_tail()):
+                if name == "pwrite" and commit[0].state in arguments[1]:
+                    assert "fdatasync" in {later for later, _ in calls_on_tail()[at + 1 :]}
+            return positions
+
+        def calls_on_tail() -> list[tuple[str, tuple[Any, ...]]]:
+            tail = journal.handle.tail
+            assert tail is not None
+            return [call for call in [*files.calls] if call[1] and call[1][0] == tail.fd]
+
+        commits = [[message(b"state %d" % number)] for number in range(THREADS)]
+        given = crowd.call(journal, [partial(acknowledged, commit) for commit in commits])
+        assert not [one for one in given if isinstance(one, BaseException)]
+        check(states(journal), commits, given)
+
+
 @pytest.mark.parametrize("threads", [2, 32])
 def test_positions_of_many_threads_are_unique_and_gapless(tmp_path: Path, threads: int) -> None:
     """However threads meet, each gets the positions of its own records."""
@@ -204,14 +230,44 @@ def test_who_was_taken_waits_for_the_verdict(tmp_path: Path) -> None:
         check(states(journal), commits, given)
 
 
-def test_the_thread_lock_times_out(tmp_path: Path) -> None:
-    """A sync in another thread of the same handle can be timed out on as well."""
-    with open_with(tmp_path / "journal", lock_timeout=0.02) as journal:
+def test_an_append_in_the_middle_of_an_append_of_its_own_thread_times_out(tmp_path: Path) -> None:
+    """A signal handler that appends then would wait for itself: it is told at once."""
+    with open_with(tmp_path / "journal", lock_timeout=60) as journal:
         journal.append([message()])
         with journal.handle.append_mutex, pytest.raises(LockTimeoutError, match="another thread"):
             journal.append([message()])
         journal.append([message()])
         assert journal.last_position == 2
+
+
+def test_the_thread_lock_times_out(tmp_path: Path) -> None:
+    """Locks of files exclude no threads: a sync in another thread is waited for, and not for ever."""
+    files = ScriptedFiles()
+    syncing, given_up = threading.Event(), threading.Event()
+
+    def stick(call: Call, fd: int) -> Any:
+        syncing.set()
+        assert given_up.wait(PATIENCE_SECONDS)
+        return call()
+
+    def give_up() -> None:
+        assert syncing.wait(PATIENCE_SECONDS)
+        files.calls.clear()
+        try:
+            with pytest.raises(LockTimeoutError, match="another thread"):
+                journal.append([message(b"late")])
+            assert "pwrite" not in {name for name, _ in files.calls}
+        finally:
+            given_up.set()
+
+    effects = effects_with(files)
+    with open_with(tmp_path / "journal", effects, sync=Sync.NEVER, lock_timeout=0.02) as journal:
+        journal.append([message(b"a")])
+        files.reactions["fdatasync"] = stick
+        assert run_threads([journal.sync, give_up]) == [None, None]
+        files.obey()
+        journal.append([message(b"b")])
+        assert states(journal) == [b"a", b"b"]
 
 
 # Closing under appends

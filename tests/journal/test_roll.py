@@ -115,6 +115,26 @@ def test_a_commit_without_records_does_not_fill_a_segment(tmp_path: Path) -> Non
         assert journal.handle.state.index.tracking["up"].notification_id == 7
 
 
+def test_segments_of_one_base_position_have_names_of_their_own(tmp_path: Path) -> None:
+    """A position alone does not name a segment: one without records begins where the next one does."""
+    path = tmp_path / "journal"
+    clock = ManualClock()
+    effects = effects_with(clock=clock)
+    with open_with(path, effects, roll_cycle=RollCycle.HOUR) as journal:
+        for number in range(3):
+            journal.append([], tracking=("up", number))
+            clock.now += HOUR
+        journal.append([message(b"a")])
+    headers = [
+        SegmentFile(QuickFiles(), name, writable=False).header for name in segment_paths(path)
+    ]
+    assert [header.base_position for header in headers] == [1, 1, 1, 1]
+    assert [header.segment_number for header in headers] == [1, 2, 3, 4]
+    with open_with(path, effects) as journal:
+        assert states(journal) == [b"a"]
+        assert journal.handle.state.index.tracking["up"].notification_id == 2
+
+
 def test_what_a_roll_writes(tmp_path: Path) -> None:
     """The end frame counts, the next header names the end, the checkpoint holds the tracking."""
     path = tmp_path / "journal"

@@ -209,6 +209,20 @@ def test_a_commit_whose_frames_differ_in_count(segment: Segment) -> None:
     assert segment.walk()[1].chain.offset == offset
 
 
+@pytest.mark.parametrize("payload_bytes", range(1, 8))
+def test_a_frame_without_all_of_its_padding_is_unfinished(payload_bytes: int) -> None:
+    """What goes behind a frame begins at its end, which has to be in the file: else zeros are missing."""
+    segment = Segment().add()
+    whole = len(segment.data)
+    segment.add(payload=bytes([7]) * payload_bytes)
+    for end in range(len(segment.data) - 8 + payload_bytes, len(segment.data)):
+        commits, walk = segment.walk(end=end)
+        assert (commits, walk.chain.offset) == ([1, 1], whole)
+        assert (walk.stop.reason, walk.stop.offset) == ("short", whole)
+        assert "and its padding" in walk.stop.expected
+    assert segment.walk()[0] == [1, 1, 1]
+
+
 def test_nothing_follows_an_end_frame(segment: Segment) -> None:
     """A walk stops behind the end frame, whatever is there."""
     end = len(segment.add(KIND_END).data)

@@ -1,0 +1,148 @@
+"""Breakages of rules that one crash, one fork or one meeting of threads shows; see ``mutants.py``.
+
+The rules are those of docs/reliability.md: the mark's syncs, locks, group commits, names.
+"""
+
+from __future__ import annotations
+
+from tests.crash.mutant import Mutant
+
+_LOCK, _GROUP = "journal/append_lock.py", "journal/group.py"
+_HANDLE, _RECOVERY = "journal/handle.py", "journal/recovery.py"
+_MARKS = "crash/test_mark_on_disk.py"
+_FORK = "journal/test_handle_life.py::test_a_fork_leaves_locks_and_handles_to_the_parent"
+
+RULE_MUTANTS = (
+    # The mark is evidence on disk
+    Mutant(
+        "the mark is not synced at a roll",
+        (
+            (
+                "journal/roll.py",
+                "    publish_synced(handle, mark)\n",
+                (
+                    "    descriptors = handle.usable()\n    assert descriptors is not None\n"
+                    "    descriptors.mark.publish(mark)\n"
+                ),
+            ),
+        ),
+        killed_by=f"{_MARKS}::test_a_roll_brings_the_mark_to_disk",
+    ),
+    Mutant(
+        "the mark is not synced at closing",
+        (
+            (
+                "journal/journal.py",
+                "                    handle.sync_mark(mark)\n",
+                "                    pass\n",
+            ),
+            (
+                "journal/syncing.py",
+                "                handle.sync_mark(mark)\n        except",
+                "                pass\n        except",
+            ),
+        ),
+        killed_by=f"{_MARKS}::test_closing_brings_the_mark_to_disk",
+    ),
+    Mutant(
+        "the mark is not synced once a second",
+        ((_GROUP, "            self._sync_mark(mark)\n", "            pass\n"),),
+        killed_by=f"{_MARKS}::test_appending_brings_the_mark_to_disk_once_a_second",
+    ),
+    # Locks
+    Mutant(
+        "a fork's child drops its parent's lock",
+        (
+            (
+                _HANDLE,
+                "        if descriptors is not None:\n            descriptors.close()\n",
+                (
+                    "        if descriptors is not None:\n"
+                    "            self.files.flock(descriptors.lock_fd, 8)  # LOCK_UN\n"
+                    "            descriptors.close()\n"
+                ),
+            ),
+        ),
+        killed_by=_FORK,
+    ),
+    Mutant(
+        "a fork's child goes on with the handle of its parent",
+        ((_HANDLE, "        self.forked = True\n", "        self.forked = False\n"),),
+        killed_by=_FORK,
+    ),
+    Mutant(
+        "a lock file that was made anew is not noticed",
+        ((_LOCK, "        return inode == descriptors.lock_inode\n", "        return True\n"),),
+        killed_by="journal/test_handle_life.py::test_a_lock_file_that_was_removed_is_made_again",
+    ),
+    Mutant(
+        "threads of one handle do not exclude each other",
+        (
+            (
+                _LOCK,
+                (
+                    "            if not mutex.acquire(blocking=False):\n"
+                    "                self._wait_for_thread()\n"
+                ),
+                "            mutex.acquire(blocking=False)\n",
+            ),
+        ),
+        killed_by="journal/test_group_commit.py::test_the_thread_lock_times_out",
+    ),
+    Mutant(
+        "what an interrupted leader holds is not released once more",
+        (
+            (
+                _GROUP,
+                "        except BaseException:\n            lock.release()\n",
+                "        except BaseException:\n",
+            ),
+        ),
+        killed_by="journal/test_interrupted_locks.py",
+    ),
+    # Groups
+    Mutant(
+        "a sync acknowledges those who came while it ran",
+        (
+            (
+                _GROUP,
+                "                    mark = published = write_group(handle, mark, winners, now)\n",
+                (
+                    "                    mark = published = write_group(handle, mark, winners, now)\n"
+                    "                    late: list[PreparedCommit] = []\n"
+                    "                    self._take(late, chain)\n"
+                    "                    if late:\n"
+                    "                        from aurora_es.options import Sync\n"
+                    "                        mode, handle.sync_mode = handle.sync_mode, Sync.NEVER\n"
+                    "                        mark = published = write_group(handle, mark, late, now)\n"
+                    "                        handle.sync_mode = mode\n"
+                    "                        group += late\n"
+                ),
+            ),
+        ),
+        killed_by=(
+            "journal/test_group_commit.py"
+            "::test_a_sync_acknowledges_nobody_whose_bytes_came_after_it_began"
+        ),
+    ),
+    # Names and recovery
+    Mutant(
+        "segments are named by their position only",
+        (
+            (
+                "format/names.py",
+                '    place = f"{segment_number:010d}-{base_position:020d}"\n',
+                '    place = f"{1:010d}-{base_position:020d}"\n',
+            ),
+        ),
+        killed_by="journal/test_roll.py::test_segments_of_one_base_position_have_names_of_their_own",
+    ),
+    Mutant(
+        "recovery never gives up on a medium that reads differently each time",
+        ((_RECOVERY, "            _refuse_change(tail, failed_at)\n", ""),),
+        killed_by=(
+            "journal/test_failing_storage.py"
+            "::test_a_medium_that_reads_differently_each_time_ends_recovery"
+        ),
+    ),
+)

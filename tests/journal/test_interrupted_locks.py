@@ -1,0 +1,118 @@
+"""Interrupts at every instruction of taking and releasing the append lock: it never stays taken.
+
+Python looks for signals where a function begins, so one may come at the first instruction of an
+``__exit__``, before it has done anything. No timing finds that moment reliably: here a tracer raises
+at the first instruction, then at the second, and so on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from aurora_es import Journal, Sync
+from aurora_es.format.names import LOCK
+from aurora_es.journal import append_lock
+from aurora_es.journal.exclusive import ExclusiveAppend
+from tests.journal.support import message, open_with, run_threads
+
+# What a handler raises in a finalizer goes nowhere, and Python says so.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+_MODULE = append_lock.__file__
+
+
+class InterruptError(BaseException):
+    """Raised by a signal handler."""
+
+
+class Tracer:
+    """Counts the instructions of the lock's module, and raises at one of them."""
+
+    def __init__(self, at: int) -> None:
+        """Raise at the instruction with this number, from 1."""
+        self.count = 0
+        self._at = at
+
+    def run(self, act: Callable[[], object]) -> None:
+        """Call ``act``; whatever was traced before is traced again afterwards."""
+        before = sys.gettrace()
+        sys.settrace(self._called)
+        try:
+            act()
+        except InterruptError:
+            pass
+        finally:
+            sys.settrace(before)
+
+    def _called(self, frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename != _MODULE:
+            return None
+        frame.f_trace_opcodes = True
+        return self._stepped
+
+    def _stepped(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "opcode":
+            self.count += 1
+            if self.count == self._at:
+                sys.settrace(None)
+                raise InterruptError
+        return self._stepped
+
+
+def is_free(path: Path) -> bool:
+    """Whether another process could take the lock."""
+    fd = os.open(path / LOCK, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def append(journal: Journal) -> None:
+    """By the leader of a group."""
+    journal.append([message(b"interrupted, perhaps")])
+
+
+def append_exclusively(journal: Journal) -> None:
+    """In a transaction of a view."""
+    with ExclusiveAppend(journal.handle) as exclusive:
+        exclusive.append([(None, None, "t", b"interrupted, perhaps")], (), None)
+
+
+def sync(journal: Journal) -> None:
+    """By hand."""
+    journal.sync()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="instructions are traced otherwise there")
+@pytest.mark.parametrize("act", [append, append_exclusively, sync])
+def test_the_lock_is_free_behind_an_interrupt_at_any_instruction(
+    tmp_path: Path, act: Callable[[Journal], None]
+) -> None:
+    """Neither another process nor another thread is shut out, and the same one goes on, too."""
+    path = tmp_path / "journal"
+    count = at = 0
+    while at <= count:
+        at += 1
+        with open_with(path, sync=Sync.ALWAYS, lock_timeout=0.2) as journal:
+            journal.append([message(b"before")])
+            tracer = Tracer(at)
+            tracer.run(partial(act, journal))
+            count = max(count, tracer.count)
+            assert is_free(path), at
+            assert not journal.handle.append_mutex._is_owned(), at  # type: ignore[attr-defined]
+            assert not journal.handle.appending_threads, at
+            (found,) = run_threads([partial(journal.append, [message(b"behind")])])
+            assert isinstance(found, range), (at, found)
+    assert count > 50
