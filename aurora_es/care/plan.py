@@ -135,8 +135,10 @@ class Plan(NamedTuple):
 
     @property
     def epoch(self) -> int:
-        """A new one, unless nothing that anybody may have seen is touched."""
+        """A new one, unless nothing that anybody may have seen is touched, or may be lost."""
         is_new = bool(self.manifest_problem or self.wrong_mark or self.removed)
+        # Behind a damaged slot that may have been the newer one positions are used again.
+        is_new |= self.lost_behind is not None
         return newest_epoch(self.found) + is_new
 
     @property

@@ -353,4 +353,9 @@ CARE_MUTANTS = (
         ),
         killed_by="moving/test_json_lines.py::test_a_bad_line_is_named_and_nothing_is_lost",
     ),
+    Mutant(
+        "a repair begins no epoch where it is not known what was behind the end",
+        ((_PLAN, "        is_new |= self.lost_behind is not None\n", ""),),
+        killed_by="care/test_rotten_slots.py::test_repair_before_opening_begins_an_epoch",
+    ),
 )
