@@ -453,4 +453,8 @@ def _is_replaced(
 def _assumptions(found: Survey) -> tuple[str, ...]:
     if found.manifest is not None or found.first_number == 1:
         return ()
-    return (f"segments before segment {found.first_number} are taken for dropped by `retain`",)
+    assumed = (
+        f"segments before segment {found.first_number} are taken for dropped by `retain`; if they were"
+        " not, their events are lost, and a backup may have them"
+    )
+    return (assumed,)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
+from aurora_es.care.findings import (
+    MARK_WRONG,
+    RECOVERY_DUE,
+    SEGMENT_MISSING,
+    UNCHECKED_KINDS,
+)
 from aurora_es.care.segment_facts import Target
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MARK, segment_name
@@ -46,6 +51,7 @@ def targets_of(evidence: Evidence) -> Targets:
     listed = targets.found[-1].segment_number if targets.found else 0
     if not targets.found and manifest is None:
         listed = (numbers[0] if numbers else 1) - 1
+        _tell_missing_before(evidence, listed)
     if mark is None or mark.segment_number <= listed:
         # Behind the last listed segment there is always another.
         last = max([listed + (manifest is not None), *numbers])
@@ -66,6 +72,18 @@ def targets_of(evidence: Evidence) -> Targets:
             _unlisted(evidence, number, targets, is_tail=number == last, mark=mark)
         )
     return targets
+
+
+def _tell_missing_before(evidence: Evidence, number: int) -> None:
+    """Without a manifest nothing says whether segments up to ``number`` were dropped by retention."""
+    if number and not any(one.kind in UNCHECKED_KINDS for one in evidence.findings):
+        evidence.finding(
+            SEGMENT_MISSING,
+            segment_name(1, 1),
+            f"segments before segment {number + 1}, unless `retain` has dropped them",
+            "no file, and no manifest that says so",
+            None,
+        )
 
 
 def listed_target(genesis_id: bytes, entry: SealedSegment) -> Target:
