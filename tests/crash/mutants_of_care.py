@@ -462,4 +462,15 @@ CARE_MUTANTS = (
         (("care/targets.py", "        _tell_missing_before(evidence, listed)\n", ""),),
         killed_by="care/test_dropped_or_lost.py::test_the_oldest_segment_and_the_manifest_are_gone",
     ),
+    Mutant(
+        "compact is silent where there is nothing to compact",
+        (
+            (
+                "cli/upkeep.py",
+                "            if not journals and not as_json:\n",
+                "            if False:\n",
+            ),
+        ),
+        killed_by="cli/test_retain.py::test_compact_says_that_there_is_nothing",
+    ),
 )
