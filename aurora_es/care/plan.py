@@ -142,8 +142,10 @@ class Plan(NamedTuple):
 
     @property
     def epoch(self) -> int:
-        """A new one, unless nothing that anybody may have seen is touched."""
+        """A new one, unless nothing that anybody may have seen is touched, or may be lost."""
         is_new = bool(self.manifest_problem or self.wrong_mark or self.removed)
+        # Behind a damaged slot that may have been the newer one positions are used again.
+        is_new |= self.lost_behind is not None
         return newest_epoch(self.found) + is_new
 
     @property
@@ -475,4 +477,8 @@ def _is_replaced(
 def _assumptions(found: Survey) -> tuple[str, ...]:
     if found.manifest is not None or found.first_number == 1:
         return ()
-    return (f"segments before segment {found.first_number} are taken for dropped by `retain`",)
+    assumed = (
+        f"segments before segment {found.first_number} are taken for dropped by `retain`; if they were"
+        " not, their events are lost, and a backup may have them"
+    )
+    return (assumed,)

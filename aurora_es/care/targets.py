@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
+from aurora_es.care.findings import (
+    MARK_WRONG,
+    RECOVERY_DUE,
+    SEGMENT_MISSING,
+    UNCHECKED_KINDS,
+)
 from aurora_es.care.neighbours import is_mark_beyond
 from aurora_es.care.segment_facts import Target
-from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.format.names import MARK, segment_name
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -44,7 +49,7 @@ def targets_of(evidence: Evidence) -> Targets:
     listed = targets.found[-1].segment_number if targets.found else 0
     if not targets.found and manifest is None:
         listed = (numbers[0] if numbers else 1) - 1
-        _doubt_beginning(evidence, listed + 1)
+        _tell_missing_before(evidence, listed)
     if mark is None or mark.segment_number <= listed:
         # Behind the last listed segment there is always another.
         last = max([listed + (manifest is not None), *numbers])
@@ -67,20 +72,16 @@ def targets_of(evidence: Evidence) -> Targets:
     return targets
 
 
-def _doubt_beginning(evidence: Evidence, first_number: int) -> None:
-    """Say so where segments before the first are gone, and no manifest tells whether they were dropped."""
-    if first_number == 1:
-        return
-    base = evidence.segments[evidence.names_of(first_number)[0]][1]
-    doubt = (
-        f"; and no segment before number {first_number}: what was before position {base} was dropped"
-        " by `retain`, or is lost, and nothing here tells which"
-    )
-    path = os.path.join(evidence.path, MANIFEST)
-    evidence.findings[:] = [
-        msgspec.structs.replace(one, found=one.found + doubt) if one.path == path else one
-        for one in evidence.findings
-    ]
+def _tell_missing_before(evidence: Evidence, number: int) -> None:
+    """Without a manifest nothing says whether segments up to ``number`` were dropped by retention."""
+    if number and not any(one.kind in UNCHECKED_KINDS for one in evidence.findings):
+        evidence.finding(
+            SEGMENT_MISSING,
+            segment_name(1, 1),
+            f"segments before segment {number + 1}, unless `retain` has dropped them",
+            "no file, and no manifest that says so",
+            None,
+        )
 
 
 def listed_target(genesis_id: bytes, entry: SealedSegment) -> Target:

@@ -166,6 +166,8 @@ def compact(
                 reports.append(msgspec.structs.replace(report, path=encodable(report.path)))
                 if not as_json:
                     _print_report(report, as_json=False)
+            if not journals and not as_json:
+                print(f"{printable(path)}: no snapshots and no tracking, so nothing to compact")
 
 
 def _print_report(report: RetentionReport, *, as_json: bool) -> None:

@@ -176,6 +176,12 @@ def _print_report(report: VerifyReport) -> None:
 
 
 def _print_finding(finding: Finding) -> None:
+    from aurora_es.care.findings import UNCHECKED_KINDS
+
+    if finding.kind in UNCHECKED_KINDS and finding.found.startswith(finding.path):
+        # What could not be read is told by the error, with its own place, expected and found.
+        print(f"{finding.kind}: {printable(finding.found)}")
+        return
     at = "" if finding.offset is None else f", offset {finding.offset}"
     lost = f"; lost: {ranges_text(finding.lost)}" if finding.lost else ""
     print(

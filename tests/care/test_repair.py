@@ -253,22 +253,3 @@ def test_a_lost_tracking_record(tmp_path: Path, places: tuple[int, ...]) -> None
     assert repair(path, effects=effects).lost_commits == 0
     with open_with(path, effects, read_only=True) as journal:
         assert len([*journal.read()]) == 2
-
-
-def test_a_beginning_of_which_nobody_knows(tmp_path: Path) -> None:
-    """Without the manifest it is not known whether missing first segments were dropped: both say so."""
-    effects, path = effects_with(), str(tmp_path / "journal")
-    fill(effects, path)
-    for name in effects.files.listdir(path):
-        if name == "manifest" or name.startswith("0000000001-"):
-            os.unlink(os.path.join(path, name))
-    found = verify(path)
-    assert found.is_damaged
-    (manifest,) = (one for one in found.findings if one.kind == "manifest-missing")
-    assert manifest.found == (
-        "no file; and no segment before number 2: what was before position 6 was dropped by `retain`,"
-        " or is lost, and nothing here tells which"
-    )
-    report = repair(path, effects=effects)
-    assert "segments before segment 2 are taken for dropped by `retain`" in report.assumptions
-    assert verify(path).is_whole

@@ -75,3 +75,11 @@ def test_compact_chooses_snapshots_and_tracking(tmp_path: Path) -> None:
     done = run("compact", tmp_path / "Bank", "--json")
     assert json.loads(done.stdout)["journals"][0]["retained_from"] == 4
     assert "never compacted" in refused(1, "compact", events)
+
+
+def test_compact_says_that_there_is_nothing(tmp_path: Path) -> None:
+    """A store with events alone, to which nothing is done."""
+    make(tmp_path / "Bank" / "events")
+    expected = f"{tmp_path}: no snapshots and no tracking, so nothing to compact\n"
+    assert run("compact", tmp_path).stdout == expected
+    assert json.loads(run("compact", tmp_path, "--json").stdout)["journals"] == []

@@ -66,7 +66,9 @@ def test_what_could_not_be_checked_ends_with_four(tmp_path: Path) -> None:
     done = run("verify", path)
     assert done.returncode == 4
     assert f"{path}: not checked; " in done.stdout
-    assert "unsupported: " in done.stdout
+    (line,) = (one for one in done.stdout.splitlines() if one.startswith("unsupported: "))
+    assert line.startswith(f"unsupported: {path}/manifest: expected manifest version 1 ")
+    assert (line.count("expected"), line.count("found"), line.count(str(path))) == (1, 1, 1)
 
 
 def test_digests_of_copies(tmp_path: Path) -> None:

@@ -374,4 +374,124 @@ CARE_MUTANTS = (
         ),
         killed_by="care/test_examining.py::test_an_examiner_that_is_killed_is_done_without",
     ),
+    Mutant(
+        "a repair begins no epoch where it is not known what was behind the end",
+        ((_PLAN, "        is_new |= self.lost_behind is not None\n", ""),),
+        killed_by="care/test_rotten_slots.py::test_repair_before_opening_begins_an_epoch",
+    ),
+    Mutant(
+        "a source that goes less far than the copy before replaces it",
+        (
+            (
+                "care/copy_before.py",
+                "    if at.mark.visible_position < recorded.position:\n",
+                "    if False:\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_what_the_source_has_lost_is_not_given_up_by_itself",
+    ),
+    Mutant(
+        "half a backup is restored",
+        (
+            (
+                _RESTORE,
+                "    for path in missing_journals(files, source):\n",
+                "    for path in missing_journals(files, source)[:0]:\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_half_a_backup_is_not_restored",
+    ),
+    Mutant(
+        "half a backup passes for whole",
+        (
+            (
+                "cli/verify.py",
+                "        missing = missing_journals(SYSTEM_EFFECTS.files, path)\n",
+                "        missing = missing_journals(SYSTEM_EFFECTS.files, path)[:0]\n",
+            ),
+        ),
+        killed_by="cli/test_verify.py::test_half_a_backup_is_damaged",
+    ),
+    Mutant(
+        "without the mark a repair takes the end of what is there for the end",
+        (
+            (
+                "care/tail_check.py",
+                '        return Tail(name, chain.offset, chain.position, chain.commit_number, "", is_end_known)\n',
+                '        return Tail(name, chain.offset, chain.position, chain.commit_number, "", True)\n',
+            ),
+        ),
+        killed_by="care/test_without_mark.py::test_what_is_lost_or_not_known",
+    ),
+    Mutant(
+        "a repair takes the older slot's word for the end",
+        (
+            (
+                "care/tail_check.py",
+                "    is_end_known = not found.mark_problem or chain.offset > mark.visible_offset\n",
+                "    is_end_known = True\n",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_commit_that_the_damaged_slot_vouched_for",
+    ),
+    Mutant(
+        "verify takes the older slot's word for the end",
+        (
+            (
+                "care/verify.py",
+                "        if result.is_end_known and not self._may_have_been_further(target):\n",
+                "        if result.is_end_known:\n",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_commit_that_the_damaged_slot_vouched_for",
+    ),
+    Mutant(
+        "a stray file behind the tail is a segment",
+        (
+            (
+                "care/survey.py",
+                "    foreign += _taken_out(files, path, manifest, mark, candidates)\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_stray_segment_costs_nothing",
+    ),
+    Mutant(
+        "verify is silent about stray files behind the tail",
+        (
+            (
+                "care/verify.py",
+                "        if target.visible_offset is not None and not result.findings:\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_stray_segment_costs_nothing",
+    ),
+    Mutant(
+        "a file with another segment's name stays where no reader finds it",
+        (
+            (
+                _PLAN,
+                "            if _is_misnamed(candidate):\n",
+                "            if False:\n",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_stray_segment_costs_nothing",
+    ),
+    Mutant(
+        "without a manifest the oldest segments pass for dropped in silence",
+        (("care/targets.py", "        _tell_missing_before(evidence, listed)\n", ""),),
+        killed_by="care/test_dropped_or_lost.py::test_the_oldest_segment_and_the_manifest_are_gone",
+    ),
+    Mutant(
+        "compact is silent where there is nothing to compact",
+        (
+            (
+                "cli/upkeep.py",
+                "            if not journals and not as_json:\n",
+                "            if False:\n",
+            ),
+        ),
+        killed_by="cli/test_retain.py::test_compact_says_that_there_is_nothing",
+    ),
 )
