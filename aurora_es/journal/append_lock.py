@@ -93,9 +93,11 @@ class AppendLock:
             begin_append(self._handle)
             return self._acquire()
         except BaseException:
-            # Interrupted perhaps behind the last lock; a nested append has not asked for any.
+            # Interrupted perhaps behind the last lock; a nested append has not asked for any, and the
+            # one that it is in goes on.
             self.release()
-            end_append(self._handle)
+            if not self._handle.append_mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as below
+                end_append(self._handle)
             raise
 
     def _acquire(self) -> Descriptors:
