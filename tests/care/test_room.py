@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,8 @@ def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
     assert restoring.total == 3 * (segments + runs) + 2 * tables
     # The copying of each file is told, and each file that is verified: not one step for a journal.
     assert len({done for done, _ in restoring.calls}) > 3 * len(list(copy.rglob("*.segment")))
+    steps = [later - done for (done, _), (later, _) in pairwise(restoring.calls)]
+    assert max(steps) < (segments + runs) // 2
     for copied in (False, True):
         forking = _Told()
         fork(root, tmp_path / f"fork-{copied}", copy=copied, progress=forking)

@@ -398,4 +398,15 @@ CARE_MUTANTS = (
         ),
         killed_by=f"{_ROOM}::test_progress_is_told_in_bytes",
     ),
+    Mutant(
+        "positions behind a damaged slot are used again without a word",
+        (
+            (
+                "journal/recovery.py",
+                "        if not zeros_only and not adopted and _may_lack_commits(handle, tail):\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="journal/test_rotten_ends.py",
+    ),
 )
