@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from aurora_es.care.backup_bytes import bytes_to_copy, is_at_mark_of, segment_sizes
 from aurora_es.care.backup_record import (
     COPY,
     RECORD,
@@ -39,6 +40,7 @@ from aurora_es.care.copying import (
     is_left_over,
     is_linked,
     make_directories,
+    refuse_full,
     refuse_inside,
     refuse_no_place,
     remove_tree,
@@ -55,6 +57,7 @@ from aurora_es.care.layout import (
     walk_of,
 )
 from aurora_es.care.sizes import is_cache_of_its_size, refuse_other_size
+from aurora_es.care.steps import Passes
 from aurora_es.care.verify import verify as verify_journal
 from aurora_es.errors import ArgumentError, AuroraError, CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import DIRECTORY_MODE, SYSTEM_EFFECTS, exists, open_regular, read_exactly
@@ -123,11 +126,13 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
 
     ``path`` is a journal, the directory of an application or an AURORA_PATH. Files are linked where
     the file system can; ``copy`` copies everything that the target does not hold yet. ``verify``
-    reads the whole copy before it becomes the current one. ``progress`` is told of files. Refused
+    reads the whole copy before it becomes the current one. ``progress`` is told how many bytes of
+    segments were linked, copied or read, and of how many. Refused
     is a source that lacks journals, or events, of the copy before, unless ``replace`` gives these up.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is none of ours or of another
-    source, LockTimeoutError, CorruptionError, StorageFullError, StorageError; the backup before is left as it was.
+    source, LockTimeoutError, CorruptionError, StorageFullError (before anything is copied,
+    where that is known then), StorageError; the backup before is left as it was.
     """
     source, place = os.path.abspath(os.fspath(path)), os.path.abspath(os.fspath(target))
     refuse_inside(source, place, command="backup")
@@ -298,30 +303,34 @@ class _Copying:
         self.before = "" if before is None else os.path.join(target, before.directory)
         self.recorded = {} if before is None else {one.path: one for one in before.journals}
         self.copy = copy
+        self.passes = Passes(0, None)
 
     def copy_all(
         self, cuts: list[Cut], progress: Progress | None, *, verify: bool
     ) -> list[BackedUpJournal]:
         """Copy every journal, and sync all of it."""
+        target = os.path.dirname(self.root)
+        plans = [(cut, *self._before(cut)) for cut in cuts]
+        needed = sum(
+            bytes_to_copy(self.files, cut, target, before, copy=self.copy)
+            for cut, before, _ in plans
+        )
+        refuse_full(self.files, target, needed, command="backup")
         self.files.mkdir(self.root, DIRECTORY_MODE)
         write_empty(self.files, os.path.join(self.root, UNFINISHED))
-        total = sum(len(cut.names) + 1 for cut in cuts)
-        done = 0
+        total = sum(sum(segment_sizes(self.files, cut).values()) for cut in cuts)
+        self.passes = Passes(2 * total if verify else total, progress)
         journals = []
-        for cut in cuts:
+        for cut, before, damage in plans:
             make_directories(self.files, self.root, cut.path)
-            journals.append(self._copied(cut, verify=verify))
-            done += len(cut.names) + 1
-            if progress is not None:
-                progress(done, total)
+            journals.append(self._copied(cut, before, damage, verify=verify))
+        self.passes.end()
         self.files.sync_directory(self.root)
         self.files.sync_directory(os.path.dirname(self.root))
         return journals
 
-    def _copied(self, cut: Cut, *, verify: bool) -> BackedUpJournal:
+    def _copied(self, cut: Cut, before: str, damage: str, *, verify: bool) -> BackedUpJournal:
         """Copy one journal, from the source alone if the copy before is damaged."""
-        before = self._before(cut)
-        damage = damage_of(self.files, before, self.recorded[cut.path]) if before else ""
         if not damage:
             try:
                 journal = self._copy_journal(cut, before)
@@ -343,13 +352,18 @@ class _Copying:
         journal = self._verified(cut, self._copy_journal(cut, ""), is_anew=True)
         return msgspec.structs.replace(journal, warnings=(damage,))
 
-    def _before(self, cut: Cut) -> str:
-        """The journal in the copy before; empty for one of another history."""
+    def _before(self, cut: Cut) -> tuple[str, str]:
+        """The journal in the copy before, or else nothing, and what is wrong with it.
+
+        There is none of another history, and a damaged one is not used.
+        """
         recorded = self.recorded.get(cut.path)
         history = cut.at.manifest.genesis_id, cut.at.manifest.epoch
         if recorded is None or (recorded.genesis_id, recorded.epoch) != history:
-            return ""  # names of another history may stand for other bytes
-        return os.path.normpath(os.path.join(self.before, cut.path))
+            return "", ""  # names of another history may stand for other bytes
+        before = os.path.normpath(os.path.join(self.before, cut.path))
+        damage = damage_of(self.files, before, recorded)
+        return "" if damage else before, damage
 
     def _copy_journal(self, cut: Cut, before: str) -> BackedUpJournal:
         """Copy one journal; what is the same in ``before``, if that is not empty, is taken from there."""
@@ -362,6 +376,9 @@ class _Copying:
         for part, following in pairwise(cut.parts):
             with suppress(FileNotFoundError):  # it may have been cooled since: see below
                 refuse_other_size(files, cut.at, part, following)
+        sizes = segment_sizes(files, cut)
+        total_bytes, done_bytes = sum(sizes.values()), 0
+        told = self.passes.begin(total_bytes)
         for name in cut.names:
             paths = [os.path.join(one, name) for one in (source, target, before)]
             try:
@@ -385,6 +402,8 @@ class _Copying:
             copied += size is not None
             linked += size is None
             copied_bytes += size or 0
+            done_bytes += sizes.get(name, 0)
+            told(done_bytes, total_bytes)
         tail_bytes = self._place_tail(cut, source, target, before)
         kept = msgspec.structs.replace(cut.at.manifest, obsolete=msgspec.UNSET)
         write_new_mark(
@@ -453,7 +472,7 @@ class _Copying:
         files, path = self.files, os.path.join(target, cut.parts[-1].name)
         if (
             before
-            and read_mark(files, before)[1:6] == cut.at.mark[1:6]
+            and is_at_mark_of(files, cut, before)
             and is_linked(files, os.path.join(before, cut.parts[-1].name), path)
         ):
             return None
@@ -480,7 +499,8 @@ class _Copying:
         wrong with the copy before only, from which it was linked: the source has it, too.
         """
         directory = os.path.normpath(os.path.join(self.root, cut.path))
-        report = verify_journal(directory, digest=True, effects=self.effects)
+        told = self.passes.begin(sum(segment_sizes(self.files, cut).values()))
+        report = verify_journal(directory, digest=True, progress=told, effects=self.effects)
         for finding in report.findings:
             # The copy is thrown away; what is wrong with it is wrong with what it was made from.
             root = self.source if is_anew else self.before

@@ -177,8 +177,8 @@ def _refuse(effects: Effects, path: str, seconds: float) -> None:
             f" `aurora-es bench {shlex.quote(os.path.dirname(path))}`"
         )
         raise ArgumentError(message)
-    free = space_of(path).free_bytes
-    if free < _FREE_BYTES_MIN:
+    free = space_of(effects.files, path).free_bytes
+    if free is not None and free < _FREE_BYTES_MIN:
         message = (
             f"{path}: expected {_FREE_BYTES_MIN:,} bytes free to measure with, found {free:,};"
             " nothing was written. Make room first (`aurora-es doctor` shows what is free)"

@@ -1,4 +1,4 @@
-"""Finds journals, copies files and removes trees, for backup and restore."""
+"""Copies files, looks for room and removes trees, for backup, restore, fork and repair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import ArgumentError, AuroraError
+from aurora_es.errors import ArgumentError, AuroraError, StorageFullError
 from aurora_es.files.layer import (
     DIRECTORY_MODE,
     exists,
@@ -18,6 +18,7 @@ from aurora_es.files.layer import (
     read_exactly,
     write_all,
 )
+from aurora_es.files.surroundings import space_of
 from aurora_es.journal.tail_writes import FULL_DISK_ERRNOS, storage_error
 from aurora_es.segment.create import NO_HARD_LINKS
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Files
 
 _BLOCK_BYTES = 1 << 20
+_STATUS_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own is
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_LINKS = NO_HARD_LINKS | {errno.EXDEV, errno.EACCES}
 
@@ -83,6 +85,40 @@ def refuse_no_place(files: Files, path: str) -> None:
         f" (`mkdir -p {shlex.quote(what)}`), or name another place"
     )
     raise ArgumentError(message)
+
+
+def stored_bytes(files: Files, path: str) -> int:
+    """How much room a file takes, at least; 0 for one that is not there (any more).
+
+    A file system that compresses stores fewer bytes than the file has.
+    """
+    try:
+        status = files.stat(path)
+    except FileNotFoundError:
+        return 0
+    blocks = status.st_blocks  # none of a file that is stored within its inode
+    return min(status.st_size, blocks * _STATUS_BLOCK_BYTES) if blocks else status.st_size
+
+
+def refuse_full(files: Files, place: str, needed_bytes: int, *, command: str) -> None:
+    """Raise StorageFullError if less is free at ``place``, which exists, than is going to be written.
+
+    An early warning, no promise: others may write meanwhile, and what cannot be known beforehand is
+    not counted. A file system that does not tell is taken for large enough.
+    """
+    try:
+        free_bytes = space_of(files, place).free_bytes
+    except OSError:
+        return  # the writing itself tells what is wrong
+    if free_bytes is None or needed_bytes <= free_bytes:
+        return
+    elsewhere = "" if command == "repair" else ", or name a target on another file system"
+    message = (
+        f"{place}: expected {needed_bytes:,} bytes free, which {command} has to write, found"
+        f" {free_bytes:,}; nothing was written. Make room first (`aurora-es doctor` shows what is"
+        f" free){elsewhere}"
+    )
+    raise StorageFullError(message)
 
 
 def refuse_inside(source: str, place: str, *, command: str) -> None:

@@ -25,6 +25,7 @@ from aurora_es.care.copying import (
     copy_file,
     is_linked,
     make_directories,
+    refuse_full,
     refuse_inside,
     refuse_no_place,
     remove_tree,
@@ -42,7 +43,8 @@ from aurora_es.care.restore import (
     refuse_taken,
 )
 from aurora_es.care.restore_point import Point, agree, commit_behind, cut_at
-from aurora_es.care.truncated_copy import copy_up_to
+from aurora_es.care.steps import Passes
+from aurora_es.care.truncated_copy import copy_up_to, size_up_to
 from aurora_es.errors import ArgumentError, AuroraError, CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal.manifest_file import read_manifest
@@ -101,11 +103,12 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     ``position`` or ``time``, everything behind the last commit up to it is left out. A position is
     one of the application's events; its other journals are cut where they were when the commit
     behind it came. Several journals are cut so that no tracking record lies beyond what it tracks.
-    Whole segments are linked, on one file system; ``copy`` copies them. ``progress`` is told of
-    journals.
+    Whole segments are linked, on one file system; ``copy`` copies them. ``progress`` is told how
+    many bytes were copied or read, and of how many: the fork is verified.
 
     Raises ArgumentError, also where no links can be had; ForeignDirectoryError for a target that is
-    not empty; LockTimeoutError; StorageFullError, StorageError; CorruptionError for a source that is damaged before the cut.
+    not empty; LockTimeoutError; StorageFullError (before anything is copied, where that
+    is known then), StorageError; CorruptionError for a source that is damaged before the cut.
     """
     origin, place = os.path.abspath(os.fspath(source)), os.path.realpath(os.fspath(target))
     refuse_both(position, time)
@@ -229,16 +232,20 @@ class _Forking:
         # Of the journal that is being built.
         self.linked_files = 0
         self.copied_sizes: list[int] = []
+        self.told: Callable[[], object] = lambda: None
 
     def build(self, points: list[Point], place: str) -> tuple[ForkedJournal, ...]:
         """Build all journals and put them in their place; removes what there is where that fails."""
         journals = []
         try:
-            for done, point in enumerate(points, 1):
+            sizes = [size_up_to(self.files, point) for point in points]
+            copied = [one.all_bytes if self.copy else one.cut_bytes for one in sizes]
+            refuse_full(self.files, self.building, sum(copied), command="fork")
+            passes = Passes(2 * sum(one.all_bytes for one in sizes), self.progress)
+            for point, size in zip(points, sizes, strict=True):
                 make_directories(self.files, self.building, point.path)
-                journals.append(self._journal(point))
-                if self.progress is not None:
-                    self.progress(done, len(points))
+                journals.append(self._journal(point, size.all_bytes, passes))
+            passes.end()
             self.files.sync_directory(self.building)
             put_in_place(self.files, self.building, place)
         except (AuroraError, OSError):
@@ -247,11 +254,13 @@ class _Forking:
             raise
         return tuple(journals)
 
-    def _journal(self, point: Point) -> ForkedJournal:
+    def _journal(self, point: Point, size_bytes: int, passes: Passes) -> ForkedJournal:
         at = point.at
         target = os.path.normpath(os.path.join(self.building, point.path))
         epoch = next_epoch(self.effects, at)
         self.linked_files, self.copied_sizes = 0, []
+        told = passes.begin(size_bytes)
+        self.told = lambda: told(sum(self.copied_sizes), size_bytes)
         mark = copy_up_to(self.effects, point, target, epoch=epoch, place=self._place)
         write_new_mark(self.files, target, mark)
         self.files.sync_directory(target)
@@ -264,13 +273,14 @@ class _Forking:
             linked_files=self.linked_files,
             copied_files=len(self.copied_sizes),
             copied_bytes=sum(self.copied_sizes),
-            digest=self._verified(point, target),
+            digest=self._verified(point, target, passes.begin(size_bytes)),
         )
 
     def _place(self, files: Files, source: str, target: str) -> None:
         """Link a file that never changes, or copy it if that was asked for."""
         if self.copy:
             self.copied_sizes.append(copy_file(files, source, target))
+            self.told()
             return
         if not is_linked(files, source, target):
             message = (
@@ -281,10 +291,10 @@ class _Forking:
             raise ArgumentError(message)
         self.linked_files += 1
 
-    def _verified(self, point: Point, target: str) -> str:
+    def _verified(self, point: Point, target: str, told: Progress) -> str:
         """The digest of a journal that was built; raises CorruptionError in terms of the source."""
         try:
-            return digest_up_to(self.effects, target, point.commit)
+            return digest_up_to(self.effects, target, point.commit, told)
         except CorruptionError as error:
             path = os.path.join(point.at.path, os.path.relpath(error.path, target))
             raise CorruptionError(

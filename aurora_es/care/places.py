@@ -24,7 +24,7 @@ from aurora_es.format.names import MARK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aurora_es.files.layer import Effects
+    from aurora_es.files.layer import Effects, Files
 
 _FREE_BYTES_LOW = 1 << 30
 _FREE_BYTES_MIN = 64 << 20  # two segments of the default size
@@ -68,7 +68,7 @@ def look_at_place(
         file_system=kind,
         is_network=is_network(kind),
         is_polled=needs_polling(kind),
-        space=_space(nearest),
+        space=_space(effects.files, nearest),
         flock=flock,
         hard_links=None if probed is None else probed.hard_links,
         probed=probed,
@@ -87,9 +87,9 @@ def _flock_on(effects: Effects, journal: str) -> bool | None:
         return False
 
 
-def _space(path: str) -> Space | None:
+def _space(files: Files, path: str) -> Space | None:
     try:
-        return space_of(path)
+        return space_of(files, path)
     except OSError:
         return None
 
@@ -173,7 +173,7 @@ def _advise_on_space(path: str, space: Space) -> Iterator[Advice]:
             found="mounted read-only: reading works, every append fails",
             cure="set AURORA_READ_ONLY=y if that is meant; else mount it writable",
         )
-    elif space.free_bytes < _FREE_BYTES_LOW:
+    elif space.free_bytes is not None and space.free_bytes < _FREE_BYTES_LOW:
         yield Advice(
             kind="space-low",
             severity=ERROR if space.free_bytes < _FREE_BYTES_MIN else WARNING,

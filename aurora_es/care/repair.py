@@ -24,6 +24,7 @@ from aurora_es.care.broken_copy import (
     refuse_to_keep,
 )
 from aurora_es.care.checked import checked
+from aurora_es.care.copying import refuse_full, stored_bytes
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
 from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
@@ -98,7 +99,8 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     run. Killed anywhere, start it again.
 
     Raises UnsupportedFormatError, ForeignDirectoryError, ArgumentError, LockTimeoutError while
-    somebody appends, CorruptionError where nothing says which journal it is, OSError.
+    somebody appends, CorruptionError where nothing says which journal it is, StorageFullError with
+    nothing written, where there is no room for the segments that are written again, OSError.
     """
     text = os.path.abspath(os.fspath(path))
     refuse_no_journal(effects.files, text)
@@ -121,6 +123,7 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         if report.repairs:
             report = msgspec.structs.replace(report, dry_run=False)
             assert report.kept_in is not None
+            refuse_full(effects.files, text, _bytes_to_write(effects, plan), command="repair")
             lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
             keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)
             steps.add(len(plan.repaired) + len(plan.segments))
@@ -128,6 +131,19 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
             begun[report.kept_in] = lost
         end_repairs(effects.files, begun)
         return report
+
+
+def _bytes_to_write(effects: Effects, plan: Plan) -> int:
+    """Bytes of the segments that are written again, as they are now.
+
+    What else is kept beside the journal is linked, or small.
+    """
+    paths = [
+        os.path.join(plan.found.path, segment.source)
+        for segment in plan.repaired
+        if segment.source is not None
+    ]
+    return sum(stored_bytes(effects.files, path) for path in paths)
 
 
 def _report(

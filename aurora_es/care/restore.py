@@ -15,22 +15,26 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from aurora_es.care.backup_record import copy_held, current_copy, missing_journals
 from aurora_es.care.copying import (
+    copy_file,
     is_left_over,
     make_directories,
+    refuse_full,
     refuse_inside,
     refuse_no_place,
     remove_tree,
     storage_told,
+    stored_bytes,
 )
 from aurora_es.care.layout import journal_at, journals_in, parts_at
 from aurora_es.care.restore_point import Point, commit_behind, cut_at, last_position
-from aurora_es.care.truncated_copy import copy_up_to
+from aurora_es.care.steps import Passes
+from aurora_es.care.truncated_copy import copy_up_to, size_up_to
 from aurora_es.care.verify import verify
 from aurora_es.errors import (
     ArgumentError,
@@ -44,6 +48,7 @@ from aurora_es.files.locks import acquire_flock
 from aurora_es.journal.holes import holes_of
 from aurora_es.journal.mark_file import write_new_mark
 from aurora_es.journal.records import timestamp_of
+from aurora_es.journal.sealed_index import file_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +63,14 @@ BUILD_SUFFIX = ".restoring"
 _MARKER = "restore.unfinished"  # in the directory that is being built; locked meanwhile
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
 _SECOND_MICROSECONDS = 1_000_000
+
+
+class _Work(NamedTuple):
+    """One journal to restore."""
+
+    point: Point
+    copied_bytes: int  # at least
+    source_bytes: int  # of its segments and runs in the backup
 
 
 class RestoredJournal(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +106,12 @@ def restore(  # noqa: PLR0913 - a user's choices, all by name
 
     With ``position`` (of a backup of one journal), or ``time``, everything behind the last commit
     up to it is left out; several journals are cut so that no tracking record lies beyond what it
-    tracks. Each journal begins a new epoch. ``progress`` is told of journals.
+    tracks. Each journal begins a new epoch. ``progress`` is told how many bytes were read or copied,
+    and of how many: those of the backup, which is verified, and twice those of the target.
 
     Raises ArgumentError, ForeignDirectoryError for a target that is not empty, CorruptionError for
-    a backup that is damaged, StorageFullError, StorageError; the target is made last, whole.
+    a backup that is damaged, StorageFullError (before anything is copied, where that is known then),
+    StorageError; the target is made last, whole.
     """
     # A link to an empty directory stands for it: that is what a new one takes the place of.
     source, place = os.path.abspath(os.fspath(backup)), os.path.realpath(os.fspath(target))
@@ -143,11 +158,16 @@ def _restore_held(  # noqa: PLR0913, PLR0917 - as restore
     with building_held(effects, building):
         restored = []
         try:
-            for done, point in enumerate(points, 1):
-                make_directories(files, building, point.path)
-                restored.append(_restore(effects, point, building))
-                if progress is not None:
-                    progress(done, len(points))
+            works = [
+                _Work(point, size_up_to(files, point).all_bytes, _size_of(files, point))
+                for point in points
+            ]
+            refuse_full(files, building, sum(one.copied_bytes for one in works), command="restore")
+            passes = Passes(sum(one.source_bytes + 2 * one.copied_bytes for one in works), progress)
+            for work in works:
+                make_directories(files, building, work.point.path)
+                restored.append(_restore(effects, work, building, passes))
+            passes.end()
             files.sync_directory(building)
             put_in_place(files, building, place)
         except (AuroraError, OSError):
@@ -184,9 +204,9 @@ def building_held(effects: Effects, building: str) -> Iterator[None]:
             is_ours = False
         if not is_ours:
             message = (
-                f"{building}: another restore or fork to this place is under way; nothing was changed. Wait"
-                " for it to end and try again, or name another place (`aurora-es restore`, `aurora-es fork`; AURORA_LOCK_TIMEOUT"
-                " does not matter here)"
+                f"{building}: another restore or fork to this place is under way; nothing was changed."
+                " It is not waited for, whatever AURORA_LOCK_TIMEOUT says: start `aurora-es restore` or"
+                " `aurora-es fork` again when it has ended, or name another place"
             )
             raise LockTimeoutError(message)
         remove_tree(files, building, keep=frozenset({_MARKER}))
@@ -289,16 +309,30 @@ def next_epoch(effects: Effects, at: JournalCut) -> int:
     return max(at.manifest.epoch + 1, at.mark.epoch + 1, effects.clock() // _SECOND_MICROSECONDS)
 
 
-def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
+def _size_of(files: Files, point: Point) -> int:
+    """Bytes of all segments and runs of a journal of the backup."""
+    names = [part.name for part in point.parts] + [*map(file_name_of, point.at.manifest.runs)]
+    return sum(stored_bytes(files, os.path.join(point.at.path, name)) for name in names)
+
+
+def _restore(effects: Effects, work: _Work, root: str, passes: Passes) -> RestoredJournal:
     """Copy one journal up to its point, and compare it with the backup."""
+    point = work.point
     at = point.at
     target = os.path.normpath(os.path.join(root, point.path))
     epoch = next_epoch(effects, at)
-    mark = copy_up_to(effects, point, target, epoch=epoch)
+    told, done = passes.begin(work.copied_bytes), 0
+
+    def place(files: Files, source: str, path: str) -> None:
+        nonlocal done
+        done += copy_file(files, source, path)
+        told(done, work.copied_bytes)
+
+    mark = copy_up_to(effects, point, target, epoch=epoch, place=place)
     write_new_mark(effects.files, target, mark)
     effects.files.sync_directory(target)
-    digest = digest_up_to(effects, at.path, point.commit)
-    found = digest_up_to(effects, target, point.commit)
+    digest = digest_up_to(effects, at.path, point.commit, passes.begin(work.source_bytes))
+    found = digest_up_to(effects, target, point.commit, passes.begin(work.copied_bytes))
     if digest != found:
         raise CorruptionError(
             target, 0, expected=f"digest {digest}, as the backup has it", found=f"{found}"
@@ -313,9 +347,9 @@ def _restore(effects: Effects, point: Point, root: str) -> RestoredJournal:
     )
 
 
-def digest_up_to(effects: Effects, path: str, commit: int) -> str:
+def digest_up_to(effects: Effects, path: str, commit: int, progress: Progress) -> str:
     """Digest of all commits up to one; raises CorruptionError for whatever is wrong."""
-    report = verify(path, digest=True, until_commit=commit, effects=effects)
+    report = verify(path, digest=True, until_commit=commit, progress=progress, effects=effects)
     for finding in report.findings:
         raise CorruptionError(
             finding.path, finding.offset or 0, expected=finding.expected, found=finding.found

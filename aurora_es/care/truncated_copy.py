@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from aurora_es.care.copying import copy_file
+from aurora_es.care.copying import copy_file, stored_bytes
 from aurora_es.care.execution import fresh_tail, repaired_entry
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.layout import lost_of_part, open_part
@@ -59,6 +59,48 @@ if TYPE_CHECKING:
 _NOTHING = Chain(0, 0, 0, 0, 0, 0)
 
 
+class CopySize(NamedTuple):
+    """How many bytes a copy up to a point takes, at least: what is made anew is not counted."""
+
+    unchanged_bytes: int  # whole segments, tables and runs: linked or copied
+    cut_bytes: int  # of the segment that the cut falls into, where that is known
+
+    @property
+    def all_bytes(self) -> int:
+        """Bytes of all files."""
+        return self.unchanged_bytes + self.cut_bytes
+
+
+def size_up_to(files: Files, point: Point) -> CopySize:
+    """How much ``copy_up_to`` copies; raises CorruptionError, OSError."""
+    kept, cut = _split(files, point)
+    names = [part.name for part in kept]
+    names += [part.table_name for part in kept if part.entry is not None]
+    last = max((part.number for part in kept if part.entry is not None), default=0)
+    names += [file_name_of(run) for run in point.at.manifest.runs if run.last_segment <= last]
+    # Somewhere within it, nobody knows before it is read.
+    is_end = point.commit == point.mark.visible_commit
+    return CopySize(
+        sum(stored_bytes(files, os.path.join(point.at.path, name)) for name in names),
+        cut.visible_offset or 0 if is_end else 0,
+    )
+
+
+def _split(files: Files, point: Point) -> tuple[list[Part], Part]:
+    """Segments that are kept as they are, and the one that the cut falls into.
+
+    A cut at the end of a segment falls into the next one, of which no commit is kept.
+    """
+    parts = point.parts
+    kept = 0
+    while kept + 1 < len(parts):
+        following = open_part(files, point.at, parts[kept + 1]).header
+        if following.base_commit - 1 > point.commit:
+            break
+        kept += 1
+    return parts[:kept], parts[kept]
+
+
 def copy_up_to(
     effects: Effects, point: Point, target: str, *, epoch: int, place: Place = copy_file
 ) -> Mark:
@@ -91,7 +133,7 @@ class _Copy:
 
     def run(self) -> Mark:
         """Copy what is before the cut, and make what it falls into the newest segment."""
-        kept, cut = self._split()
+        kept, cut = _split(self.files, self.point)
         for part, following in pairwise([*kept, cut]):
             refuse_other_size(self.files, self.point.at, part, following)
             self._copy_part(part)
@@ -105,20 +147,6 @@ class _Copy:
         self._write_manifest(entries)
         commit, position = self.point.commit, self.point.position
         return Mark(1, commit, position, number, self.epoch, offset, offset)
-
-    def _split(self) -> tuple[list[Part], Part]:
-        """Segments that are kept as they are, and the one that the cut falls into.
-
-        A cut at the end of a segment falls into the next one, of which no commit is kept.
-        """
-        parts = self.point.parts
-        kept = 0
-        while kept + 1 < len(parts):
-            following = self._header(parts[kept + 1])
-            if following.base_commit - 1 > self.point.commit:
-                break
-            kept += 1
-        return parts[:kept], parts[kept]
 
     def _header(self, part: Part) -> SegmentHeader:
         return open_part(self.files, self.point.at, part).header

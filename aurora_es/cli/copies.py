@@ -11,7 +11,7 @@ import typer
 from aurora_es.cli.arguments import AsJson, PathToLookAt, UntilTime, refuse_both
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_copy
-from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.progress import bytes_shown
 from aurora_es.cli.reports import report_told
 from aurora_es.cli.text import encodable, printable, size_text
 
@@ -54,7 +54,7 @@ def backup(  # noqa: PLR0913 - a user's choices, all by name
     with errors_told():
         path = os.path.abspath(path)
         find_to_copy(path)
-        with progress_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
+        with bytes_shown(f"backing up {printable(os.path.relpath(path))}") as progress:
             report = back_up(
                 path, target, copy=copy, verify=verify, replace=replace, progress=progress
             )
@@ -93,7 +93,7 @@ def restore(
 
     refuse_both(position, time)
     with errors_told():
-        with progress_shown(f"restoring {printable(os.path.relpath(target))}") as progress:
+        with bytes_shown(f"restoring {printable(os.path.relpath(target))}") as progress:
             report = restore_backup(backup, target, position=position, time=time, progress=progress)
         report_told(report, "backup", "target", as_json=as_json, as_text=_print_restore)
 

@@ -135,7 +135,8 @@ def _place(place: PlaceReport) -> Iterator[tuple[str, str]]:
     yield "flock", _works(place.flock)
     yield "hard links", _works(place.hard_links)
     if place.space is not None:
-        yield "free", size_text(place.space.free_bytes)
+        free = place.space.free_bytes
+        yield "free", "not counted" if free is None else size_text(free)
         inodes = place.space.free_inodes
         yield "free inodes", "not counted" if inodes is None else f"{inodes:,}"
     if place.probed is not None:

@@ -11,7 +11,7 @@ from aurora_es.cli.arguments import AsJson, UntilTime, refuse_both
 from aurora_es.cli.completing import complete_stores
 from aurora_es.cli.endings import errors_told
 from aurora_es.cli.finding import find_to_copy
-from aurora_es.cli.progress import progress_shown
+from aurora_es.cli.progress import bytes_shown
 from aurora_es.cli.reports import report_told
 from aurora_es.cli.text import printable, size_text
 
@@ -60,7 +60,7 @@ def fork(  # noqa: PLR0913 - a user's choices, all by name
     with errors_told():
         source = os.path.abspath(source)
         find_to_copy(source)
-        with progress_shown(f"forking {printable(os.path.relpath(source))}") as progress:
+        with bytes_shown(f"forking {printable(os.path.relpath(source))}") as progress:
             report = fork_store(
                 source, target, position=position, time=time, copy=copy, progress=progress
             )

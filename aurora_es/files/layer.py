@@ -48,6 +48,7 @@ class Files(Protocol):
     def flock(self, fd: int, operation: int, /) -> None: ...  # noqa: D102
     def sync_directory(self, path: str, /) -> None: ...  # noqa: D102
     def drop_cached(self, fd: int, /) -> None: ...  # noqa: D102
+    def statvfs(self, path: str, /) -> os.statvfs_result: ...  # noqa: D102
 
 
 def _full_sync(fd: int) -> None:
@@ -77,6 +78,7 @@ class SystemFiles:
     rmdir = staticmethod(os.rmdir)
     mkdir = staticmethod(os.mkdir)
     listdir = staticmethod(os.listdir)
+    statvfs = staticmethod(os.statvfs)
     flock = staticmethod(fcntl.flock)
 
     @staticmethod

@@ -31,7 +31,7 @@ _PROBE_SYNCS = 50
 class Space:
     """What is free for us on a file system."""
 
-    free_bytes: int
+    free_bytes: int | None  # None where the file system does not count them: one without a bound
     free_inodes: int | None  # None where the file system does not count them
     is_read_only: bool
 
@@ -53,11 +53,11 @@ def nearest_directory(path: str) -> str:
     return path
 
 
-def space_of(path: str) -> Space:
+def space_of(files: Files, path: str) -> Space:
     """What is free on the file system of a directory; raises OSError."""
-    found = os.statvfs(path)
+    found = files.statvfs(path)
     return Space(
-        free_bytes=found.f_bavail * found.f_frsize,
+        free_bytes=found.f_bavail * found.f_frsize if found.f_blocks else None,
         free_inodes=found.f_favail if found.f_files else None,
         is_read_only=bool(found.f_flag & os.ST_RDONLY),
     )

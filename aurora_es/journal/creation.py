@@ -23,6 +23,7 @@ from aurora_es.errors import (
     AuroraConfigurationError,
     CorruptionError,
     ForeignDirectoryError,
+    StorageError,
 )
 from aurora_es.files.layer import DIRECTORY_MODE, exists, is_public, open_regular
 from aurora_es.files.locks import flocked
@@ -161,8 +162,19 @@ def _make_directories(files: Files, path: str, new_parents_max: int) -> list[str
             files.mkdir(directory, DIRECTORY_MODE)
         except FileExistsError:
             continue
+        except FileNotFoundError as error:
+            raise _no_parent(path, os.path.dirname(directory)) from error
         made.append(directory)
     return made
+
+
+def _no_parent(path: str, parent: str) -> StorageError:
+    """The error for a journal above which more is missing than is made: a mistyped path, perhaps."""
+    return StorageError(
+        f"{path}: expected a directory below an existing one, found no {parent}; nothing was written."
+        f" Make it first, if it is the right one (`mkdir -p {shlex.quote(parent)}`); `aurora-es doctor`"
+        " shows where the store of this environment is"
+    )
 
 
 def _sync_parents(files: Files, path: str, made: list[str], new_parents_max: int) -> None:

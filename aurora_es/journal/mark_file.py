@@ -62,6 +62,11 @@ class MarkFile:
         self._seen = (first, second, mark)
         return mark
 
+    def is_damaged(self) -> bool:
+        """Whether a slot is not valid, so that nobody knows which mark it was; for recovery."""
+        slots = (self.files.pread(self.fd, SLOT_BYTES, at) for at in SLOT_OFFSETS)
+        return any(decode_slot(slot) is None for slot in slots)
+
     def renew(self, mark: Mark) -> Mark:
         """Write both slots again, for recovery; ``mark`` is the newest. The caller syncs.
 

@@ -109,6 +109,8 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
             return renew_mark(handle, mark)
         if not _may_rewrite(handle, tail, failed_at):
             return _recover(handle, _place(tail))
+        if not zeros_only and not adopted and _may_lack_commits(handle, tail):
+            mark = _begin_epoch_of_doubt(handle, tail, mark)
         mark = _raise_epoch(handle, tail, mark)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
             _refuse_change(tail, failed_at)
@@ -225,6 +227,37 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
         handle.path,
         tail.chain.position + 1,
         handle.sync_mode,
+        epoch,
+    )
+    return mark._replace(epoch=epoch)
+
+
+def _may_lack_commits(handle: Handle, tail: _Tail) -> bool:
+    """Whether the damaged slot may have vouched for what lies behind X, and is no frame any more.
+
+    No crash: a power cut that tears a slot leaves the commits of that mark, which were synced before,
+    and recovery makes it valid before anything is appended. So a slot has rotted: the newer one, and
+    the newest commit with it; or the older one, and a writer died in its write. Nobody can tell.
+    """
+    descriptors = handle.usable()
+    assert descriptors is not None
+    return tail.chain.offset == tail.visible_offset and descriptors.mark.is_damaged()
+
+
+def _begin_epoch_of_doubt(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
+    """The positions behind X may have been seen, and are going to be used again: say so."""
+    epoch = mark.epoch + 1
+    handle.manifest = change_manifest(
+        handle.effects,
+        handle.path,
+        lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
+        lock_timeout=handle.lock_timeout,
+    )
+    logger.warning(
+        "%s: a slot of the mark is damaged, and what lies behind position %d is no commit: whether it"
+        " was one, nobody can tell; epoch %d",
+        handle.path,
+        tail.chain.position,
         epoch,
     )
     return mark._replace(epoch=epoch)

@@ -218,6 +218,12 @@ class CrashableFiles:
         """Drop nothing: what was synced reads the same from the cache."""
         self._opened(fd)
 
+    def statvfs(self, path: str, /) -> os.statvfs_result:
+        """Count no blocks, as file systems without a bound do."""
+        self._check_alive()
+        self._directory(path)
+        return os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))
+
     # Failures
 
     def fail_sync(self, fd: int, rng: random.Random) -> None:

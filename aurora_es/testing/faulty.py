@@ -211,3 +211,8 @@ class FaultyFiles:
     def drop_cached(self, fd: int, /) -> None:
         """As the wrapped files do; not counted, since it changes nothing and cannot fail."""
         self.inner.drop_cached(fd)
+
+    def statvfs(self, path: str, /) -> os.statvfs_result:
+        """As the wrapped files do."""
+        found: os.statvfs_result = self._call("statvfs", path)
+        return found

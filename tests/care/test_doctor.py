@@ -312,6 +312,10 @@ def test_file_systems_are_judged(tmp_path: Path) -> None:
     )
     found = kinds(advise_on_place(polled, network_allowed=False))
     assert {"file-system-polled", "mounted-read-only", "sync-slow"} <= set(found)
+    unbounded = msgspec.structs.replace(
+        place, space=Space(free_bytes=None, free_inodes=None, is_read_only=False)
+    )
+    assert "space-low" not in kinds(advise_on_place(unbounded, network_allowed=False))
 
 
 def test_a_probe_leaves_nothing_and_looks_at_everything(tmp_path: Path) -> None:

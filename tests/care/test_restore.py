@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from aurora_es import (
 from aurora_es.care import backup, restore, verify
 from aurora_es.care.restore_point import Point
 from aurora_es.care.truncated_copy import copy_up_to
-from aurora_es.files.layer import SYSTEM_EFFECTS, Effects
+from aurora_es.files.layer import SYSTEM_EFFECTS, Effects, Files
 from aurora_es.format.mark import Mark
 from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest
@@ -150,9 +151,16 @@ def test_what_lacks_a_commit_is_not_put_in_place(
     _fill(tmp_path / "journal", 4)
     backup(tmp_path / "journal", tmp_path / "backup")
 
-    def copy_less(effects: Effects, point: Point, target: str, *, epoch: int) -> Mark:
+    def copy_less(
+        effects: Effects,
+        point: Point,
+        target: str,
+        *,
+        epoch: int,
+        place: Callable[[Files, str, str], object],
+    ) -> Mark:
         less = replace(point, commit=point.commit - 1, position=point.position - 1)
-        return copy_up_to(effects, less, target, epoch=epoch)
+        return copy_up_to(effects, less, target, epoch=epoch, place=place)
 
     # The package has a function of the module's name.
     module = sys.modules["aurora_es.care.restore"]

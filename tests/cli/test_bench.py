@@ -123,7 +123,7 @@ def test_what_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ArgumentError, match="expected more than 0"):
         bench(tmp_path, seconds=0)
     full = surroundings.Space(free_bytes=1 << 20, free_inodes=None, is_read_only=False)
-    monkeypatch.setattr(sys.modules[bench.__module__], "space_of", lambda _: full)
+    monkeypatch.setattr(sys.modules[bench.__module__], "space_of", lambda *_: full)
     with pytest.raises(StorageFullError, match="expected 1,073,741,824 bytes free"):
         bench(tmp_path)
     assert os.listdir(tmp_path) == ["events"]

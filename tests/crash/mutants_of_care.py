@@ -9,6 +9,7 @@ _EXECUTION, _PLAN = "care/execution.py", "care/plan.py"
 _OTHERS, _KILLED = "care/test_copies_of_others.py", "care/test_copies_killed.py"
 _REPAIR_KILLED = "care/test_repair_killed.py"
 _DAMAGED = "care/test_damaged_copies.py"
+_ROOM = "care/test_room.py"
 
 CARE_MUTANTS = (
     Mutant(
@@ -493,5 +494,60 @@ CARE_MUTANTS = (
             ),
         ),
         killed_by="cli/test_retain.py::test_compact_says_that_there_is_nothing",
+    ),
+    Mutant(
+        "a disk without room is written to until it is full",
+        (
+            (
+                _COPYING,
+                "    if free_bytes is None or needed_bytes <= free_bytes:\n",
+                "    if True:\n",
+            ),
+        ),
+        killed_by=f"{_ROOM}::test_a_restore_needs_room_for_all_of_it",
+    ),
+    Mutant(
+        "what was the newest segment before needs no room",
+        (
+            (
+                "care/backup_bytes.py",
+                "        return files.stat(path).st_size == files.stat(before).st_size\n",
+                "        return bool(files.stat(path) and files.stat(before))\n",
+            ),
+        ),
+        killed_by=f"{_ROOM}::test_a_backup_needs_room_for_what_it_copies",
+    ),
+    Mutant(
+        "a file system without a bound is full",
+        (
+            (
+                "files/surroundings.py",
+                " if found.f_blocks else None,\n",
+                ",\n",
+            ),
+        ),
+        killed_by=f"{_ROOM}::test_a_file_system_that_does_not_tell",
+    ),
+    Mutant(
+        "the progress of a restore leaves out the reading of the backup",
+        (
+            (
+                _RESTORE,
+                "point.commit, passes.begin(work.source_bytes))\n",
+                "point.commit, passes.begin(0))\n",
+            ),
+        ),
+        killed_by=f"{_ROOM}::test_progress_is_told_in_bytes",
+    ),
+    Mutant(
+        "positions behind a damaged slot are used again without a word",
+        (
+            (
+                "journal/recovery.py",
+                "        if not zeros_only and not adopted and _may_lack_commits(handle, tail):\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="journal/test_rotten_ends.py",
     ),
 )

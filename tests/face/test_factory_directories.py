@@ -203,6 +203,7 @@ def test_only_the_last_part_of_the_root_is_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="below an existing one") as caught:
         recorder.insert_events([event()])
     assert isinstance(caught.value, OperationalError)
+    assert f"`mkdir -p {tmp_path / 'no' / 'such'}`" in str(caught.value)
     assert names_below(tmp_path) == []
 
 

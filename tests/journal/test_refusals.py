@@ -109,11 +109,18 @@ def test_a_file_where_a_directory_should_be(tmp_path: Path, below: str) -> None:
 
 
 def test_only_the_last_component_is_made(tmp_path: Path) -> None:
-    """A journal below a directory that does not exist is refused, and no directory made."""
-    path = tmp_path / "absent" / "journal"
-    with open_with(path) as journal, pytest.raises(StorageError, match="below an existing one"):
+    """A journal below a directory that does not exist is refused, with what makes it; none is made."""
+    path = tmp_path / "not there" / "journal"
+    with (
+        open_with(path) as journal,
+        pytest.raises(StorageError, match="below an existing one") as caught,
+    ):
         journal.append([message()])
+    assert f"`mkdir -p '{path.parent}'`" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir(parents=True)
+    with open_with(path) as journal:
+        assert journal.append([message()]) == range(1, 2)
 
 
 def test_a_directory_that_may_not_be_used(tmp_path: Path) -> None:
