@@ -34,7 +34,7 @@ from aurora_es.format.names import MANIFEST, MARK, parse_cooled_name, parse_segm
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.salvage import frames_from
+from aurora_es.segment.salvage import frames_from, has_end_frame
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
@@ -109,6 +109,17 @@ class Evidence:
     def names_of(self, segment_number: int) -> list[str]:
         """Files that have the name of this segment, the one as it was appended to first."""
         return [name for _, _, name in self._by_number.get(segment_number, ())]
+
+    def is_closed(self, segment_number: int) -> bool:
+        """Whether the segment has a file with an end frame, or one that cannot be asked."""
+        for name in self.names_of(segment_number):
+            try:
+                file = SegmentFile(self.files, os.path.join(self.path, name), writable=False)
+            except _UNREADABLE:
+                return True
+            if has_end_frame(file):
+                return True
+        return False
 
     def base_behind(self, segment_number: int, *, is_missing: bool) -> int | None:
         """Base position of the next segment; behind a missing one, of the next that has a file."""

@@ -8,18 +8,15 @@ and nobody says where it ends.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE
+from aurora_es.care.findings import MARK_WRONG, RECOVERY_DUE, SEGMENT_FOREIGN
 from aurora_es.care.segment_facts import Target
-from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MARK, segment_name
-from aurora_es.segment.file import SegmentFile
-from aurora_es.segment.salvage import has_end_frame
+from aurora_es.journal.mark_file import read_mark
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -47,8 +44,8 @@ def targets_of(evidence: Evidence) -> Targets:
     if not targets.found and manifest is None:
         listed = (numbers[0] if numbers else 1) - 1
     if mark is None or mark.segment_number <= listed:
-        # Behind the last listed segment there is always another.
-        last = max([listed + (manifest is not None), *numbers])
+        last = _newest(evidence, listed)
+        _name_strays(evidence, last)
         if mark is not None and manifest is not None:
             # A writer was killed before it synced the mark, or could not, and a power cut followed.
             evidence.finding(
@@ -91,7 +88,9 @@ def _unlisted(
     name = segment_name(number, base)
     if names:
         name = name if name in names else names[0]
-        base = evidence.segments[name][1]
+        base, revision = evidence.segments[name][1:]
+        if revision and evidence.manifest is not None:
+            name = segment_name(number, base)  # only a manifest that lists it leads to a cooled one
     last = evidence.base_behind(number, is_missing=not names)
     target = Target(
         genesis_id=evidence.genesis_id,
@@ -113,17 +112,55 @@ def _unlisted(
     )
 
 
+def _newest(evidence: Evidence, listed: int) -> int:
+    """The newest segment that there can be, where no mark names it.
+
+    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
+    """
+    # Behind the last listed segment there is always another.
+    newest = listed + (evidence.manifest is not None)
+    for header in evidence.headers().values():
+        if header.genesis_id == evidence.genesis_id:
+            newest = max(newest, header.segment_number)
+    if newest == listed or evidence.is_closed(newest):
+        while evidence.names_of(newest + 1):
+            newest += 1
+    return newest
+
+
+def _name_strays(evidence: Evidence, newest: int) -> None:
+    for name, (number, _, _) in sorted(evidence.segments.items()):
+        if number > newest:
+            expected = f"none behind segment {newest}"
+            evidence.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
+
+
 def _credible_mark(evidence: Evidence) -> Mark | None:
-    """The mark, unless it names a segment that cannot have been: its predecessor is not closed."""
+    """The mark, unless the segments contradict it: it is an old one, or names what cannot have been."""
     mark = evidence.mark
     numbers = evidence.numbers
-    if mark is None or not numbers or mark.segment_number <= numbers[-1]:
+    if mark is None or not numbers:
         return mark
     newest = numbers[-1]
-    listed = (
-        evidence.manifest.segments[-1] if evidence.manifest and evidence.manifest.segments else None
-    )
-    if (listed is not None and newest <= listed.segment_number) or _is_closed(evidence, newest):
+    listed = 0
+    if evidence.manifest is not None and evidence.manifest.segments:
+        listed = evidence.manifest.segments[-1].segment_number
+    if mark.segment_number <= newest:
+        if not listed < mark.segment_number < newest - 1:
+            return mark
+        # A roll makes the next segment before the mark names it, and no roll makes two.
+        newest = _newest(evidence, listed)
+        if newest <= mark.segment_number + 1 or read_mark(evidence.files, evidence.path) != mark:
+            return mark
+        evidence.finding(
+            MARK_WRONG,
+            MARK,
+            f"a mark in segment {newest}",
+            f"one in segment {mark.segment_number}",
+            None,
+        )
+        return None
+    if newest <= listed or evidence.is_closed(newest):
         return mark
     evidence.finding(
         MARK_WRONG,
@@ -133,13 +170,3 @@ def _credible_mark(evidence: Evidence) -> Mark | None:
         None,
     )
     return None
-
-
-def _is_closed(evidence: Evidence, number: int) -> bool:
-    """Whether the segment has an end frame, or cannot be asked."""
-    name = evidence.names_of(number)[0]
-    try:
-        file = SegmentFile(evidence.files, os.path.join(evidence.path, name), writable=False)
-    except (CorruptionError, UnsupportedFormatError, ForeignDirectoryError, OSError):
-        return True
-    return has_end_frame(file)
