@@ -146,11 +146,10 @@ def _credible_mark(evidence: Evidence) -> Mark | None:
     if evidence.manifest is not None and evidence.manifest.segments:
         listed = evidence.manifest.segments[-1].segment_number
     if mark.segment_number <= newest:
-        if not listed < mark.segment_number < newest - 1:
+        if not listed < mark.segment_number < newest:
             return mark
-        # A roll makes the next segment before the mark names it, and no roll makes two.
         newest = _newest(evidence, listed)
-        if newest <= mark.segment_number + 1 or read_mark(evidence.files, evidence.path) != mark:
+        if not _is_old(evidence, mark, newest) or read_mark(evidence.files, evidence.path) != mark:
             return mark
         evidence.finding(
             MARK_WRONG,
@@ -170,3 +169,17 @@ def _credible_mark(evidence: Evidence) -> Mark | None:
         None,
     )
     return None
+
+
+def _is_old(evidence: Evidence, mark: Mark, newest: int) -> bool:
+    """Whether there are segments that this mark cannot have been followed by."""
+    behind = mark.segment_number + 1
+    if newest != behind:
+        return newest > behind  # a roll makes the next segment before the mark names it: no two
+    # Nor does it before it has closed the one in front: an older file has taken the place of that.
+    begins_later = any(
+        header.segment_number == behind and header.base_position > mark.visible_position + 1
+        for header in evidence.headers().values()
+        if header.genesis_id == evidence.genesis_id
+    )
+    return begins_later and not evidence.is_closed(mark.segment_number)

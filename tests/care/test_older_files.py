@@ -18,7 +18,7 @@ from tests.care.repairing import check_repaired
 from tests.care.stores import record, store_effects
 from tests.journal.support import open_with
 
-STAGES = ("rolled", "sealed", "cooled", "later")
+STAGES = ("rolled", "sealed", "cooled")
 STRAYS = ("0000000050-00000000000000000999.segment", "9999999999-00000000000000000999.segment")
 
 
@@ -36,7 +36,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _clear(effects, path)
     _append(effects, path, 14, 17)
     shutil.copytree(path, directory / "cooled")
-    _append(effects, path, 18, 30)
+    _append(effects, path, 18, 22)
+    shutil.copytree(path, directory / "soon")
+    _append(effects, path, 23, 30)
     shutil.copytree(path, directory / "later")
     return directory
 
@@ -83,7 +85,7 @@ def test_a_manifest_of_before_the_sealing(stages: Path, tmp_path: Path) -> None:
     _check(path, 30)
 
 
-@pytest.mark.parametrize("stage", ["rolled", "sealed", "cooled"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_an_older_mark(stage: str, stages: Path, tmp_path: Path) -> None:
     """What lies behind an old mark is checked too, and nobody knows whether there was more."""
     path = shutil.copytree(stages / "later", tmp_path / "journal")
@@ -104,12 +106,35 @@ def test_a_lost_segment_behind_an_older_mark(stages: Path, tmp_path: Path) -> No
     _check(path, 30, ((21, 24),))
 
 
-@pytest.mark.parametrize("older", STAGES[:-1])
+@pytest.mark.parametrize("older", STAGES)
 def test_an_older_copy_merged_over_a_newer_one(older: str, stages: Path, tmp_path: Path) -> None:
     """Every event that a file still holds is kept, and what was overwritten is named."""
     path = shutil.copytree(stages / "later", tmp_path / "journal")
     shutil.copytree(stages / older, path, dirs_exist_ok=True)
     _check(path, 30, {"rolled": ((14, 16),), "sealed": ((14, 16),), "cooled": ((18, 20),)}[older])
+
+
+def test_an_older_tail_and_its_mark_in_front_of_the_next_segment(
+    stages: Path, tmp_path: Path
+) -> None:
+    """The segment behind it is no stray: it tells that the tail went on, and what of it is lost."""
+    path = shutil.copytree(stages / "soon", tmp_path / "journal")
+    shutil.copytree(stages / "cooled", path, dirs_exist_ok=True)
+    report = verify(path)
+    assert MARK_WRONG in {one.kind for one in report.findings}
+    assert SEGMENT_FOREIGN not in {one.kind for one in report.findings}
+    assert report.lost_behind == 22
+    _check(path, 22, ((18, 20),))
+
+
+def test_cooled_copies_of_a_newer_state(stages: Path, tmp_path: Path) -> None:
+    """A copying that was killed when it had brought cooled files only has changed nothing."""
+    path = shutil.copytree(stages / "rolled", tmp_path / "journal")
+    for name in (stages / "cooled").glob("*.r1.*"):
+        shutil.copy(name, path)
+    assert verify(path).is_whole
+    assert repair(path, dry_run=True).repairs == ()
+    _check(path, 13)
 
 
 @pytest.mark.parametrize("stray", STRAYS)
