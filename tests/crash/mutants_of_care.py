@@ -353,4 +353,125 @@ CARE_MUTANTS = (
         ),
         killed_by="moving/test_json_lines.py::test_a_bad_line_is_named_and_nothing_is_lost",
     ),
+    Mutant(
+        "a copy is given up that has what the source lacks",
+        (
+            (
+                "care/copy_before.py",
+                "    for path, recorded in known.items() if not replace else ():\n",
+                "    for path, recorded in ():\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_what_the_source_has_lost_is_not_given_up_by_itself",
+    ),
+    Mutant(
+        "half a backup is restored",
+        (
+            (
+                "care/restore.py",
+                "    for path in missing_journals(files, source):\n",
+                "    for path in ():\n",
+            ),
+        ),
+        killed_by="care/test_backup.py::test_half_a_backup_is_not_restored",
+    ),
+    Mutant(
+        "half a backup is whole for verify",
+        (
+            (
+                "cli/verify.py",
+                "    if missing or any(report.is_damaged for report in reports):\n",
+                "    if any(report.is_damaged for report in reports):\n",
+            ),
+        ),
+        killed_by="cli/test_verify.py::test_half_a_backup_is_damaged",
+    ),
+    Mutant(
+        "verify knows the end of a tail without its mark",
+        (
+            (
+                "care/segment_check.py",
+                "            is_end_known = False\n",
+                "            is_end_known = True\n",
+            ),
+        ),
+        killed_by="care/test_without_mark.py::test_what_is_lost_or_not_known",
+    ),
+    Mutant(
+        "repair knows the end behind the older slot of a mark",
+        (
+            (
+                "care/tail_check.py",
+                "    is_end_known = not found.mark_problem or chain.offset > mark.visible_offset\n",
+                "    is_end_known = True\n",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_commit_that_the_damaged_slot_vouched_for",
+    ),
+    Mutant(
+        "repair takes a stray segment for the newest",
+        (
+            (
+                "care/survey.py",
+                "    foreign += _taken_out(files, path, manifest, mark, candidates)\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_strays.py::test_a_stray_segment_costs_nothing[empty-0000000050-00000000000000000999.segment]",
+    ),
+    Mutant(
+        "verify takes a stray segment for the newest",
+        (
+            (
+                "care/targets.py",
+                "        last = _newest(evidence, listed)\n",
+                "        last = max([listed + (manifest is not None), *numbers[:60]])\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_stray_segment_where_no_mark_names_the_tail[missing-0000000050-00000000000000000999.segment]",
+    ),
+    Mutant(
+        "a cooled segment that nobody lists is whole for verify",
+        (
+            (
+                "care/targets.py",
+                "        if revision and evidence.manifest is not None:\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_manifest_of_before_the_sealing",
+    ),
+    Mutant(
+        "an old mark hides what lies behind it",
+        (
+            (
+                "care/targets.py",
+                "        if not _is_old(evidence, mark, newest) or read_mark(evidence.files, evidence.path) != mark:\n",
+                "        if True:\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_lost_segment_behind_an_older_mark",
+    ),
+    Mutant(
+        "repair knows the end behind an old mark of an old segment",
+        (
+            (
+                "care/plan.py",
+                "            return None if tail.is_end_known and not self._is_mark_old else tail.position\n",
+                "            return None if tail.is_end_known else tail.position\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_an_older_tail_and_its_mark_in_front_of_the_next_segment",
+    ),
+    Mutant(
+        "repair prefers a cooled segment that nobody lists",
+        (
+            (
+                "care/survey.py",
+                "        unlisted = None if manifest is None else 0\n",
+                "        unlisted = None\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_cooled_copies_of_a_newer_state",
+    ),
 )
