@@ -23,7 +23,7 @@ import msgspec
 
 from aurora_es.care.care_logs import logger
 from aurora_es.care.copying import copy_file, is_linked
-from aurora_es.files.layer import read_if_there, replace_file, write_synced
+from aurora_es.files.layer import is_directory, read_if_there, replace_file, write_synced
 from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX
 from aurora_es.segment.create import remove_if_there
 
@@ -112,6 +112,11 @@ def keep(  # noqa: PLR0913, PLR0917 - what is kept, where, and why
     files.sync_directory(os.path.dirname(path))
     for name in names:
         source, target = os.path.join(path, name), os.path.join(directory, kept_name(name))
+        if is_directory(files, source):  # in the place of a cache: a missing one is made anew
+            files.rename(source, target)
+            files.sync_directory(path)
+        if is_directory(files, target):
+            continue  # also where a killed repair has moved it there
         remove_if_there(files, target)
         if name in _CHANGED_IN_PLACE or not is_linked(files, source, target):
             with contextlib.suppress(FileNotFoundError):  # a mark or manifest that is missing
