@@ -154,6 +154,11 @@ def keep(  # noqa: PLR0913, PLR0917 - what is kept, where, and why
     files.sync_directory(os.path.dirname(path))
     for name in names:
         source, target = os.path.join(path, name), os.path.join(directory, kept_name(name))
+        if is_directory(files, source):  # in the place of a cache: a missing one is made anew
+            files.rename(source, target)
+            files.sync_directory(path)
+        if is_directory(files, target):
+            continue  # also where a killed repair has moved it there
         remove_if_there(files, target)
         bytes_max = _BYTES_MAX_IN_PLACE.get(name)
         if bytes_max is not None or not is_linked(files, source, target):

@@ -26,6 +26,7 @@ from aurora_es.care.findings import (
     doctor_command,
     repair_command,
 )
+from aurora_es.care.neighbours import may_be_closed
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.files.layer import open_regular, read_exactly
 from aurora_es.format.frame import KIND_RECORDS
@@ -109,6 +110,13 @@ class Evidence:
     def names_of(self, segment_number: int) -> list[str]:
         """Files that have the name of this segment, the one as it was appended to first."""
         return [name for _, _, name in self._by_number.get(segment_number, ())]
+
+    def is_closed(self, segment_number: int) -> bool:
+        """Whether the segment has a file with an end frame, or one that cannot be asked."""
+        return any(
+            may_be_closed(self.files, os.path.join(self.path, name))
+            for name in self.names_of(segment_number)
+        )
 
     def base_behind(self, segment_number: int, *, is_missing: bool) -> int | None:
         """Base position of the next segment; behind a missing one, of the next that has a file."""

@@ -154,11 +154,11 @@ def is_mark_beyond(
     ``listed`` is the number of the last one in the manifest, which was closed; 0: there is none.
     """
     return mark.segment_number > newest > listed and not any(
-        _may_be_closed(files, path) for path in paths
+        may_be_closed(files, path) for path in paths
     )
 
 
-def _may_be_closed(files: Files, path: str) -> bool:
+def may_be_closed(files: Files, path: str) -> bool:
     """Whether a segment has an end frame, or cannot be asked."""
     try:
         file = SegmentFile(files, path, writable=False)

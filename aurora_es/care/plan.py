@@ -105,10 +105,21 @@ class Plan(NamedTuple):
         """Position behind which more may be lost, without anything to tell; None: none is."""
         found, tail = self.found, self.tail
         if tail is not None:
-            return None if tail.is_end_known else tail.position
+            return None if tail.is_end_known and not self._is_mark_old else tail.position
         newest = self.segments[found.tail_number]
         assert isinstance(newest, SegmentPlan)
         return None if newest.is_end_known else newest.end.position
+
+    @property
+    def _is_mark_old(self) -> bool:
+        """Whether the mark names a place in a segment that was longer, and is written again."""
+        mark = self.found.mark
+        named = None if mark is None else self.segments.get(mark.segment_number)
+        return (
+            mark is not None
+            and isinstance(named, SegmentPlan)
+            and mark.visible_position < named.end.position
+        )
 
     @property
     def mark_problem(self) -> str:
@@ -446,7 +457,7 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
         for candidate in found.candidates.get(number, []):
             if isinstance(segment, SegmentPlan):
                 removed[candidate.name] = candidate.problem or segment.problem
-            elif _is_replaced(candidate, segment, listed):
+            elif _is_replaced(found, candidate, segment):
                 kept = segment_name(number, segment.base_position, segment.revision)
                 reason = "it is damaged, and " if listed else ""
                 removed[candidate.name] = f"{reason}{kept} is whole and takes its place"
@@ -465,13 +476,13 @@ def _is_misnamed(candidate: Candidate) -> bool:
     )
 
 
-def _is_replaced(
-    candidate: Candidate, segment: SealedSegment, listed: SealedSegment | None
-) -> bool:
-    """Whether a file is the one that was used before; all of them, where none is listed yet."""
-    if listed is not None:
-        return candidate.revision == listed.revision != segment.revision
-    return candidate.revision != segment.revision
+def _is_replaced(found: Survey, candidate: Candidate, segment: SealedSegment) -> bool:
+    """Whether a file is the one that readers found before; all of them, where nothing was listed."""
+    if found.manifest is None:
+        return candidate.revision != segment.revision
+    listed = found.listed(segment.segment_number)
+    before = 0 if listed is None else listed.revision  # no reader finds a cooled copy by itself
+    return candidate.revision == before != segment.revision
 
 
 def _assumptions(found: Survey) -> tuple[str, ...]:

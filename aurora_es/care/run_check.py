@@ -20,6 +20,7 @@ from aurora_es.care.findings import (
     RUN_WRONG,
     Finding,
     rebuild_command,
+    repair_command,
 )
 from aurora_es.errors import ForeignDirectoryError
 from aurora_es.format.run import BLOCK_BYTES, RUN_HEADER_BYTES
@@ -67,8 +68,11 @@ def check_run(  # noqa: PLR0913 - what a run is compared with
     """
     path = os.path.join(directory, file_name_of(entry))
 
+    is_foreign = False
+
     def finding(kind: str, offset: int | None, expected: str, found: str) -> Finding:
-        cure = rebuild_command(directory)
+        # What is no file of ours is moved aside; a rebuild replaces files only.
+        cure = repair_command(directory) if is_foreign else rebuild_command(directory)
         return Finding(
             kind=kind, path=path, offset=offset, expected=expected, found=found, cure=cure
         )
@@ -81,7 +85,10 @@ def check_run(  # noqa: PLR0913 - what a run is compared with
             _compare(run, entry, found, facts, postings_of)
     except FileNotFoundError:
         return finding(RUN_MISSING, None, "an index run", "no file")
-    except (ForeignDirectoryError, OSError) as error:
+    except ForeignDirectoryError as error:
+        is_foreign = True
+        return finding(RUN_DAMAGED, None, "an index run", str(error))
+    except OSError as error:
         return finding(RUN_DAMAGED, None, "an index run", str(error))
     except RunDamagedError as error:
         kind = RUN_WRONG if error.expected.startswith("genesis id") else RUN_DAMAGED

@@ -153,7 +153,9 @@ def survey(files: Files, path: str) -> Survey:
     )
     for number, several in candidates.items():
         listed = found.listed(number)
-        preferred = None if listed is None else listed.revision
+        # Without a list of it, readers find a segment as it was appended to, and no cooled copy.
+        unlisted = None if manifest is None else 0
+        preferred = unlisted if listed is None else listed.revision
         several.sort(key=lambda one: (one.revision != preferred, bool(one.problem), -one.revision))
     return found
 

@@ -12,6 +12,7 @@ from aurora_es.care.findings import (
     TABLE_WRONG,
     Finding,
     rebuild_command,
+    repair_command,
 )
 from aurora_es.errors import ForeignDirectoryError
 from aurora_es.files.layer import open_regular, read_exactly
@@ -44,8 +45,11 @@ def check_table(
     name = frames_name(identity.segment_number, identity.base_position, identity.revision)
     path = os.path.join(directory, name)
 
+    is_foreign = False
+
     def finding(kind: str, offset: int | None, expected: str, found: str) -> Finding:
-        cure = rebuild_command(directory)
+        # What is no file of ours is moved aside; a rebuild replaces files only.
+        cure = repair_command(directory) if is_foreign else rebuild_command(directory)
         return Finding(
             kind=kind, path=path, offset=offset, expected=expected, found=found, cure=cure
         )
@@ -54,7 +58,10 @@ def check_table(
         fd = open_regular(files, path, os.O_RDONLY)
     except FileNotFoundError:
         return finding(TABLE_MISSING, None, "a table of frames", "no file")
-    except (ForeignDirectoryError, OSError) as error:
+    except ForeignDirectoryError as error:
+        is_foreign = True
+        return finding(TABLE_DAMAGED, None, "a table of frames", str(error))
+    except OSError as error:
         return finding(TABLE_DAMAGED, None, "a table of frames", str(error))
     try:
         size = files.fstat(fd).st_size

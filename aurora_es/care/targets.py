@@ -17,12 +17,14 @@ import msgspec
 from aurora_es.care.findings import (
     MARK_WRONG,
     RECOVERY_DUE,
+    SEGMENT_FOREIGN,
     SEGMENT_MISSING,
     UNCHECKED_KINDS,
 )
 from aurora_es.care.neighbours import is_mark_beyond
 from aurora_es.care.segment_facts import Target
 from aurora_es.format.names import MARK, segment_name
+from aurora_es.journal.mark_file import read_mark
 
 if TYPE_CHECKING:
     from aurora_es.care.evidence import Evidence
@@ -51,8 +53,8 @@ def targets_of(evidence: Evidence) -> Targets:
         listed = (numbers[0] if numbers else 1) - 1
         _tell_missing_before(evidence, listed)
     if mark is None or mark.segment_number <= listed:
-        # Behind the last listed segment there is always another.
-        last = max([listed + (manifest is not None), *numbers])
+        last = _newest(evidence, listed)
+        _name_strays(evidence, last)
         if mark is not None and manifest is not None:
             # A writer was killed before it synced the mark, or could not, and a power cut followed.
             evidence.finding(
@@ -107,7 +109,9 @@ def _unlisted(
     name = segment_name(number, base)
     if names:
         name = name if name in names else names[0]
-        base = evidence.segments[name][1]
+        base, revision = evidence.segments[name][1:]
+        if revision and evidence.manifest is not None:
+            name = segment_name(number, base)  # only a manifest that lists it leads to a cooled one
     last = evidence.base_behind(number, is_missing=not names)
     target = Target(
         genesis_id=evidence.genesis_id,
@@ -129,13 +133,50 @@ def _unlisted(
     )
 
 
+def _newest(evidence: Evidence, listed: int) -> int:
+    """The newest segment that there can be, where no mark names it.
+
+    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
+    """
+    # Behind the last listed segment there is always another.
+    newest = listed + (evidence.manifest is not None)
+    for header in evidence.headers().values():
+        if header.genesis_id == evidence.genesis_id:
+            newest = max(newest, header.segment_number)
+    if newest == listed or evidence.is_closed(newest):
+        while evidence.names_of(newest + 1):
+            newest += 1
+    return newest
+
+
+def _name_strays(evidence: Evidence, newest: int) -> None:
+    for name, (number, _, _) in sorted(evidence.segments.items()):
+        if number > newest:
+            expected = f"none behind segment {newest}"
+            evidence.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
+
+
 def _credible_mark(evidence: Evidence) -> Mark | None:
-    """The mark, unless it names a segment that cannot have been."""
+    """The mark, unless the segments contradict it: it is an old one, or names what cannot have been."""
     mark, manifest = evidence.mark, evidence.manifest
     if mark is None or not evidence.numbers:
         return mark
     newest = evidence.numbers[-1]
     listed = manifest.segments[-1].segment_number if manifest and manifest.segments else 0
+    if mark.segment_number <= newest:
+        if not listed < mark.segment_number < newest:
+            return mark
+        newest = _newest(evidence, listed)
+        if not _is_old(evidence, mark, newest) or read_mark(evidence.files, evidence.path) != mark:
+            return mark
+        evidence.finding(
+            MARK_WRONG,
+            MARK,
+            f"a mark in segment {newest}",
+            f"one in segment {mark.segment_number}",
+            None,
+        )
+        return None
     paths = [os.path.join(evidence.path, name) for name in evidence.names_of(newest)]
     if not is_mark_beyond(evidence.files, mark, newest, listed, paths):
         return mark
@@ -147,3 +188,17 @@ def _credible_mark(evidence: Evidence) -> Mark | None:
         None,
     )
     return None
+
+
+def _is_old(evidence: Evidence, mark: Mark, newest: int) -> bool:
+    """Whether there are segments that this mark cannot have been followed by."""
+    behind = mark.segment_number + 1
+    if newest != behind:
+        return newest > behind  # a roll makes the next segment before the mark names it: no two
+    # Nor does it before it has closed the one in front: an older file has taken the place of that.
+    begins_later = any(
+        header.segment_number == behind and header.base_position > mark.visible_position + 1
+        for header in evidence.headers().values()
+        if header.genesis_id == evidence.genesis_id
+    )
+    return begins_later and not evidence.is_closed(mark.segment_number)

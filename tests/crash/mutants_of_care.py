@@ -550,4 +550,59 @@ CARE_MUTANTS = (
         ),
         killed_by="journal/test_rotten_ends.py",
     ),
+    Mutant(
+        "verify takes a stray segment for the newest",
+        (
+            (
+                "care/targets.py",
+                "        last = _newest(evidence, listed)\n",
+                "        last = max([listed + (manifest is not None), *numbers[:60]])\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_stray_segment_where_no_mark_names_the_tail[missing-0000000050-00000000000000000999.segment]",
+    ),
+    Mutant(
+        "a cooled segment that nobody lists is whole for verify",
+        (
+            (
+                "care/targets.py",
+                "        if revision and evidence.manifest is not None:\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_manifest_of_before_the_sealing",
+    ),
+    Mutant(
+        "an old mark hides what lies behind it",
+        (
+            (
+                "care/targets.py",
+                "        if not _is_old(evidence, mark, newest) or read_mark(evidence.files, evidence.path) != mark:\n",
+                "        if True:\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_a_lost_segment_behind_an_older_mark",
+    ),
+    Mutant(
+        "repair knows the end behind an old mark of an old segment",
+        (
+            (
+                "care/plan.py",
+                "            return None if tail.is_end_known and not self._is_mark_old else tail.position\n",
+                "            return None if tail.is_end_known else tail.position\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_an_older_tail_and_its_mark_in_front_of_the_next_segment",
+    ),
+    Mutant(
+        "repair prefers a cooled segment that nobody lists",
+        (
+            (
+                "care/survey.py",
+                "        unlisted = None if manifest is None else 0\n",
+                "        unlisted = None\n",
+            ),
+        ),
+        killed_by="care/test_older_files.py::test_cooled_copies_of_a_newer_state",
+    ),
 )
