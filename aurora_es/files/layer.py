@@ -127,29 +127,33 @@ def open_regular(files: Files, path: str, flags: int, mode: int = FILE_MODE) -> 
         fd = files.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
-            message = (
-                f"{path}: expected a regular file, found a link, a FIFO or a directory; nothing was"
-                " changed. Give the journal a directory of its own: `aurora-es doctor` looks at it"
-            )
-            raise ForeignDirectoryError(message) from error
+            raise _not_regular(path, "a link, a FIFO or a directory") from error
         raise
     try:
         status = files.fstat(fd)
     except BaseException:
         files.close(fd)
         raise
+    if not stat.S_ISREG(status.st_mode):
+        files.close(fd)
+        raise _not_regular(path, f"another kind of file (mode {status.st_mode:o})")
     user = os.geteuid()
     # The superuser may look after anybody's journal; everybody else keeps to files of his own.
-    is_ours = user == 0 or status.st_uid in {user, 0}
-    if not stat.S_ISREG(status.st_mode) or not is_ours:
+    if user and status.st_uid not in {user, 0}:
         files.close(fd)
         message = (
-            f"{path}: expected a regular file of user {user}, found mode"
-            f" {status.st_mode:o} of user {status.st_uid}; nothing was changed. Run as its"
-            " owner: `aurora-es doctor` looks at rights"
+            f"{path}: expected a file of user {user}, found one of user {status.st_uid}; nothing was"
+            " changed. Run as its owner: `aurora-es doctor` looks at rights"
         )
         raise ForeignDirectoryError(message)
     return fd
+
+
+def _not_regular(path: str, found: str) -> ForeignDirectoryError:
+    return ForeignDirectoryError(
+        f"{path}: expected a regular file, found {found}; nothing was changed. Move it away, or give"
+        " the journal a directory of its own: `aurora-es doctor` looks at it"
+    )
 
 
 def read_exactly(files: Files, fd: int, length: int, offset: int) -> bytes:
