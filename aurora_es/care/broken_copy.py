@@ -34,7 +34,14 @@ from aurora_es.files.layer import (
 from aurora_es.format.limits import MANIFEST_BYTES_MAX
 from aurora_es.format.manifest import MANIFEST_HEADER_BYTES
 from aurora_es.format.mark import MARK_BYTES
-from aurora_es.format.names import MANIFEST, MARK, NEW_SUFFIX, is_sealed_file_name
+from aurora_es.format.names import (
+    MANIFEST,
+    MARK,
+    NEW_SUFFIX,
+    is_sealed_file_name,
+    parse_frames_name,
+    parse_run_name,
+)
 from aurora_es.segment.create import remove_if_there
 
 if TYPE_CHECKING:
@@ -105,12 +112,14 @@ def _read_begun(files: Files, path: str) -> Begun:
 def refuse_to_keep(files: Files, path: str, names: Iterable[str]) -> None:
     """Raise ForeignDirectoryError for what cannot be kept, or is somebody else's as well.
 
-    A directory has no second name and is no copy of a file. A mark with another name beside this one
+    A directory has no second name and is no copy of a file; in the place of a cache, which is made anew,
+    it is moved away by ``keep``. A mark with another name beside this one
     would be changed under that, too: it is the one file that is written in place.
     """
     for name in names:
         file = os.path.join(path, name)
-        if is_directory(files, file):
+        is_cache = parse_run_name(name) is not None or parse_frames_name(name) is not None
+        if is_directory(files, file) and not is_cache:
             raise _not_alone(file, "a directory", "Move it elsewhere")
         if name == MARK and exists(files, file) and files.stat(file).st_nlink > 1:
             cure = "Put a copy in its place (`cp`, then `mv`)"

@@ -134,7 +134,7 @@ def _rebuild_manifest(
         kept_in=broken_name(effects.files, path) if kept else None,
         assumptions=() if found.settings is not None else what_was_assumed(settings),
     )
-    refuse_to_keep(effects.files, path, kept + [MARK] * (MARK in found.names))
+    refuse_to_keep(effects.files, path, [*kept, MARK])
     if dry_run:
         return report
     if report.kept_in is not None:

@@ -115,7 +115,7 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         names = _changed_files(plan, caches) if report.repairs else []
         if names:
             refuse_to_keep(effects.files, text, names)
-            refuse_directories(effects.files, text, found.names)
+            refuse_directories(effects.files, text, {*found.names} - {*names})
             with manifest_locked(effects, text, timeout=lock_timeout):
                 pass  # what is in the place of its lock is refused before anything is changed
         if dry_run or (report.repairs and not confirm(report)):

@@ -151,6 +151,7 @@ def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere
     assert chain is not None
     with handle.index_lock:
         mark_file.publish(mark)
+        state.is_changing = True
         try:
             index = state.index
             offset = chain.offset
@@ -168,6 +169,7 @@ def _publish(  # noqa: PLR0913, PLR0917 - the results of the write, used nowhere
             chain.timestamp = timestamp
             if chain.first_timestamp is None:
                 chain.first_timestamp = timestamp
+            state.is_changing = False
         except BaseException:
             # Interrupted behind the publication: the index lacks what everybody sees.
             handle.forget_state()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import CorruptionError, LockTimeoutError
@@ -69,7 +70,9 @@ class AppendLock:
         "_deadline",
         "_descriptors",
         "_handle",
+        "_in_turn",
         "_may_hold",
+        "_notes",
         "_patience_ends",
         "_seen",
         "_still_since",
@@ -82,6 +85,8 @@ class AppendLock:
         self._deadline = deadline
         self._descriptors: Descriptors | None = None
         self._may_hold = False  # from before the locks are asked for until all are released
+        self._in_turn = False  # from before ``turn`` is asked for until it is released
+        self._notes = False  # whether this thread was noted by this lock, not by one around it
         self._waited_seconds = 0.0  # for others
         self._seen: Mark | None = None  # newest mark seen while waiting
         self._still_since = 0.0  # monotonic seconds; the mark has not changed since then
@@ -90,14 +95,13 @@ class AppendLock:
     def __enter__(self) -> Descriptors:
         """Take the locks, in order."""
         try:
+            self._notes = get_ident() not in self._handle.appending_threads
             begin_append(self._handle)
             return self._acquire()
         except BaseException:
-            # Interrupted perhaps behind the last lock; a nested append has not asked for any, and the
-            # one that it is in goes on.
+            # Interrupted perhaps behind the last lock; a nested append has not asked for any.
             self.release()
-            if not self._handle.append_mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as below
-                end_append(self._handle)
+            self._forget()
             raise
 
     def _acquire(self) -> Descriptors:
@@ -130,20 +134,40 @@ class AppendLock:
         """
         if not self._may_hold:
             return
-        handle = self._handle
-        mutex = handle.append_mutex
-        if mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as above
-            held = self._descriptors or handle.descriptors
+        mutex = self._handle.append_mutex
+        if not mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+            self._forget()
+            return
+        try:
+            self._unlock_held()
+        except BaseException:
+            # Interrupted perhaps in front of the call. What fails twice fails for good: the lock goes
+            # with its descriptor then, and this thread must not pass for one that holds it.
             try:
-                if held is not None and held.lock_fd >= 0:
-                    self._unlock(held.lock_fd)
-            except OSError:
+                self._unlock_held()
+            finally:
                 mutex.release()
-                raise
-            # Interrupted before: then this thread still has the mutex, and is called once more.
-            mutex.release()
+                self._forget()
+            raise
+        # Interrupted before: then this thread still has the mutex, and is called once more.
+        mutex.release()
+        self._forget()
+
+    def _unlock_held(self) -> None:
+        held = self._descriptors or self._handle.descriptors
+        if held is None or held.lock_fd < 0:
+            return
+        try:
+            self._unlock(held.lock_fd)
+        finally:
+            if self._in_turn:
+                self._unlock(held.turn_fd)
+                self._in_turn = False
+
+    def _forget(self) -> None:
         self._descriptors = None
-        end_append(handle)
+        if self._notes:
+            end_append(self._handle)
         self._may_hold = False
 
     def _wait_for_thread(self) -> None:
@@ -220,6 +244,7 @@ class AppendLock:
         effects, deadline = handle.effects, self._deadline
         begun = effects.monotonic()
         turn_fd = descriptors.turn_fd
+        self._in_turn = True
         try:
             acquire_flock(
                 effects,
@@ -230,7 +255,9 @@ class AppendLock:
                 meanwhile=self._catch_up,
             )
             self._seen = descriptors.mark.read()
-            self._patience_ends = min(effects.monotonic() + _TURN_SECONDS, deadline)
+            now = effects.monotonic()
+            # Who has little time left needs some of it to take what is free now and then.
+            self._patience_ends = now + min(_TURN_SECONDS, (deadline - now) / 2)
             acquire_flock(
                 effects,
                 descriptors.lock_fd,
@@ -243,6 +270,7 @@ class AppendLock:
             handle.turn_ends = now + _TURN_SECONDS
         finally:
             self._unlock(turn_fd)
+            self._in_turn = False
 
     def _leave_turn(self) -> bool:
         """Catch up; whether the owner of ``lock`` is at its turn: it appends one after the other.

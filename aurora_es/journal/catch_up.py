@@ -57,7 +57,11 @@ def refresh(handle: Handle) -> int:
         return 0
     mark = descriptors.mark.read()
     state = handle.state
-    if state.indexed_commit != mark.visible_commit or handle.epoch != mark.epoch:
+    if (
+        state.indexed_commit != mark.visible_commit
+        or handle.epoch != mark.epoch
+        or state.is_changing
+    ):
         catch_up(handle, mark)
         state = handle.state
     return state.index.position
@@ -114,7 +118,7 @@ def _advance_from_state(handle: Handle, mark: Mark) -> Stop | None:
             mark.visible_position,
         )
     with indexing(handle):
-        if handle.epoch != mark.epoch:
+        if handle.epoch != mark.epoch or handle.state.is_changing:
             handle.forget_state()
             handle.epoch = mark.epoch
         state = handle.state
@@ -123,8 +127,11 @@ def _advance_from_state(handle: Handle, mark: Mark) -> Stop | None:
             # Walks begin behind what the manifest lists with a run: its records are indexed there.
             state.chain = (sealed and sealed.end_chain()) or start_of(handle.segment(1, 1))
             state.indexed_commit = state.chain.commit_number
+        state.is_changing = True
         try:
-            return _advance(handle, state, state.chain, mark)
+            stop = _advance(handle, state, state.chain, mark)
+            state.is_changing = False
+            return stop
         except BaseException:
             # Stopped or interrupted in the middle of a commit: half an entry cannot be told apart.
             handle.forget_state()

@@ -255,13 +255,16 @@ class GroupCommit:
         """
         handle = self._handle
         if is_writing:
+            # Before the state is forgotten: who catches up anew then looks for them.
+            for member in group:
+                if member is not leader:
+                    handle.unresolved[member.commit_id] = 0
             handle.forget_state()
         with self._mutex:
             for member in group:
                 if member is leader:
                     member.done = True
                 elif is_writing:
-                    handle.unresolved[member.commit_id] = 0
                     self._unresolved.append(member)
                 else:
                     member.taken = False

@@ -106,6 +106,9 @@ class State:
     index: JournalIndex
     chain: Chain | None = None  # None before the first segment was looked at
     indexed_commit: int = 0
+    # Set while index and chain are changed. Found set it means that a change was left in the middle, by
+    # an exception behind which there was no memory even to forget the state.
+    is_changing: bool = False
 
 
 class Handle:
