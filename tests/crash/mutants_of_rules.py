@@ -145,4 +145,31 @@ RULE_MUTANTS = (
             "::test_a_medium_that_reads_differently_each_time_ends_recovery"
         ),
     ),
+    Mutant(
+        "a state that was left half changed is used",
+        (
+            (
+                "journal/catch_up.py",
+                "        if handle.epoch != mark.epoch or handle.state.is_changing:\n",
+                "        if handle.epoch != mark.epoch:\n",
+            ),
+        ),
+        killed_by="journal/test_foreign_commits.py::test_where_there_is_no_memory_to_forget",
+    ),
+    Mutant(
+        "an interrupt leaves the turn taken",
+        (("journal/append_lock.py", "            if self._in_turn:\n", "            if False:\n"),),
+        killed_by="journal/test_interrupted_locks.py",
+    ),
+    Mutant(
+        "a lock whose release fails twice stays with its thread",
+        (
+            (
+                "journal/append_lock.py",
+                "            finally:\n                mutex.release()\n                self._forget()\n",
+                "            finally:\n                pass\n",
+            ),
+        ),
+        killed_by="crash/test_histories.py",
+    ),
 )

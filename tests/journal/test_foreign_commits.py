@@ -187,3 +187,43 @@ def test_a_payload_that_is_no_commit(tmp_path: Path, wrong: dict[str, int], payl
         )
         with pytest.raises(CorruptionError):
             refresh(ours.handle)
+
+
+def test_where_there_is_no_memory_to_forget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left half indexed, and could not even be forgotten, is forgotten at the next call."""
+    path = tmp_path / "j"
+    with open_with(path) as theirs, open_with(path) as ours:
+        theirs.append(records_of("event", 1))
+        assert ours.last_position == 1
+        for version in range(2, 6):
+            theirs.append(records_of("event", version))
+        with monkeypatch.context() as patched:
+            for place, name in ((TailIndex, "add_commit"), (Handle, "forget_state")):
+                patched.setattr(place, name, _no_memory)
+            with pytest.raises(MemoryError):
+                refresh(ours.handle)
+        assert ours.last_position == 5
+        with pytest.raises(ConflictError):
+            ours.append(records_of("event", 2))
+
+
+def test_where_there_is_no_memory_behind_the_publication(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of a commit of one's own, which others see already."""
+    with open_with(tmp_path / "j") as journal:
+        journal.append(records_of("event", 1))
+        with monkeypatch.context() as patched:
+            for place, name in ((TailIndex, "add_commit"), (Handle, "forget_state")):
+                patched.setattr(place, name, _no_memory)
+            with pytest.raises(MemoryError):
+                journal.append(records_of("event", 2))
+        assert journal.last_position == 2
+        with pytest.raises(ConflictError):
+            journal.append(records_of("event", 2))
+
+
+def _no_memory(*_: Any, **__: Any) -> None:
+    raise MemoryError

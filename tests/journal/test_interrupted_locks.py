@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from aurora_es import Journal, Sync
-from aurora_es.format.names import LOCK
+from aurora_es.format.names import LOCK, TURN
 from aurora_es.journal import append_lock
 from aurora_es.journal.exclusive import ExclusiveAppend
 from tests.journal.support import message, open_with, run_threads
@@ -67,9 +67,9 @@ class Tracer:
         return self._stepped
 
 
-def is_free(path: Path) -> bool:
-    """Whether another process could take the lock."""
-    fd = os.open(path / LOCK, os.O_RDWR)
+def is_free(path: Path, name: str) -> bool:
+    """Whether another process could take a lock."""
+    fd = os.open(path / name, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -84,6 +84,13 @@ def append(journal: Journal) -> None:
     journal.append([message(b"interrupted, perhaps")])
 
 
+def append_in_turn(journal: Journal) -> None:
+    """By one that has met others, and whose turn is over."""
+    journal.handle.contended = 64
+    journal.handle.turn_ends = 0
+    append(journal)
+
+
 def append_exclusively(journal: Journal) -> None:
     """In a transaction of a view."""
     with ExclusiveAppend(journal.handle) as exclusive:
@@ -96,7 +103,7 @@ def sync(journal: Journal) -> None:
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="instructions are traced otherwise there")
-@pytest.mark.parametrize("act", [append, append_exclusively, sync])
+@pytest.mark.parametrize("act", [append, append_in_turn, append_exclusively, sync])
 def test_the_lock_is_free_behind_an_interrupt_at_any_instruction(
     tmp_path: Path, act: Callable[[Journal], None]
 ) -> None:
@@ -110,7 +117,8 @@ def test_the_lock_is_free_behind_an_interrupt_at_any_instruction(
             tracer = Tracer(at)
             tracer.run(partial(act, journal))
             count = max(count, tracer.count)
-            assert is_free(path), at
+            assert is_free(path, LOCK), at
+            assert is_free(path, TURN), at
             assert not journal.handle.append_mutex._is_owned(), at  # type: ignore[attr-defined]
             assert not journal.handle.appending_threads, at
             (found,) = run_threads([partial(journal.append, [message(b"behind")])])
