@@ -109,9 +109,8 @@ def _recover(handle: Handle, failed_at: tuple[int, int] | None) -> Mark:
             return renew_mark(handle, mark)
         if not _may_rewrite(handle, tail, failed_at):
             return _recover(handle, _place(tail))
-        if not zeros_only and not adopted and _may_lack_commits(handle, tail):
-            mark = _begin_epoch_of_doubt(handle, tail, mark)
-        mark = _raise_epoch(handle, tail, mark)
+        may_lack = not zeros_only and not adopted and _may_lack_commits(handle, tail)
+        mark = _raise_epoch(handle, tail, mark, may_lack=may_lack)
         if not _settle(handle, tail, mark, zeros_only=zeros_only):
             _refuse_change(tail, failed_at)
             return _recover(handle, _place(tail))
@@ -210,9 +209,12 @@ def _newest_epoch(handle: Handle, mark: Mark) -> int:
     return mark.epoch if manifest is None else max(mark.epoch, manifest.epoch)
 
 
-def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
-    """Under a weak sync mode a power cut may take back visible commits: say so by a new epoch."""
-    if tail.chain.offset >= tail.visible_offset:
+def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark, *, may_lack: bool) -> Mark:
+    """Say by a new epoch that visible commits are gone, or that nobody knows whether some are.
+
+    Under a weak sync mode a power cut may take them back. With ``may_lack`` see _may_lack_commits.
+    """
+    if tail.chain.offset >= tail.visible_offset and not may_lack:
         return mark
     epoch = mark.epoch + 1
     handle.manifest = change_manifest(
@@ -221,14 +223,23 @@ def _raise_epoch(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
         lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
         lock_timeout=handle.lock_timeout,
     )
-    logger.warning(
-        "%s: commits that were visible but not synced are gone, from position %d on (sync mode %s);"
-        " epoch %d",
-        handle.path,
-        tail.chain.position + 1,
-        handle.sync_mode,
-        epoch,
-    )
+    if may_lack:
+        logger.warning(
+            "%s: a slot of the mark is damaged, and what lies behind position %d is no commit:"
+            " whether it was one, nobody can tell; epoch %d",
+            handle.path,
+            tail.chain.position,
+            epoch,
+        )
+    else:
+        logger.warning(
+            "%s: commits that were visible but not synced are gone, from position %d on (sync mode"
+            " %s); epoch %d",
+            handle.path,
+            tail.chain.position + 1,
+            handle.sync_mode,
+            epoch,
+        )
     return mark._replace(epoch=epoch)
 
 
@@ -242,25 +253,6 @@ def _may_lack_commits(handle: Handle, tail: _Tail) -> bool:
     descriptors = handle.usable()
     assert descriptors is not None
     return tail.chain.offset == tail.visible_offset and descriptors.mark.is_damaged()
-
-
-def _begin_epoch_of_doubt(handle: Handle, tail: _Tail, mark: Mark) -> Mark:
-    """The positions behind X may have been seen, and are going to be used again: say so."""
-    epoch = mark.epoch + 1
-    handle.manifest = change_manifest(
-        handle.effects,
-        handle.path,
-        lambda current: begun_epoch(current, epoch, tail.chain.position + 1),
-        lock_timeout=handle.lock_timeout,
-    )
-    logger.warning(
-        "%s: a slot of the mark is damaged, and what lies behind position %d is no commit: whether it"
-        " was one, nobody can tell; epoch %d",
-        handle.path,
-        tail.chain.position,
-        epoch,
-    )
-    return mark._replace(epoch=epoch)
 
 
 def _settle(handle: Handle, tail: _Tail, mark: Mark, *, zeros_only: bool) -> bool:

@@ -544,8 +544,8 @@ CARE_MUTANTS = (
         (
             (
                 "journal/recovery.py",
-                "        if not zeros_only and not adopted and _may_lack_commits(handle, tail):\n",
-                "        if False:\n",
+                "        may_lack = not zeros_only and not adopted and _may_lack_commits(handle, tail)\n",
+                "        may_lack = False\n",
             ),
         ),
         killed_by="journal/test_rotten_ends.py",
