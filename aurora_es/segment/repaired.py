@@ -11,9 +11,11 @@ caller reads the copy back before anybody relies on it.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.codecs.compression import CODEC_LZ4
+from aurora_es.errors import CorruptionError
 from aurora_es.format.frame_table import SegmentIdentity
 from aurora_es.format.names import REVISION_MAX, segment_name
 from aurora_es.format.packed import LostPayload, SealedEndPayload
@@ -31,7 +33,7 @@ from aurora_es.segment.pack import PackedSegment
 from aurora_es.segment.packed_writer import PackedWriter, packed_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from aurora_es.files.layer import Effects
     from aurora_es.format.payload import CheckpointPayload
@@ -72,14 +74,44 @@ def write_repaired(  # noqa: PLR0913 - what a segment is made from
 ) -> RepairedSegment:
     """Write ``parts``, which follow each other without a gap, as ``<name>.new`` and sync it.
 
-    ``checkpoint`` is the tracking table of all that is before. Raises OSError; and whatever reading
-    ``parts`` raises, after which nothing is left.
+    ``checkpoint`` is the tracking table of all that is before. Raises CorruptionError where they do
+    not, OSError, and whatever reading ``parts`` raises, after which nothing is left.
     """
     assert 0 < revision <= REVISION_MAX
     name = segment_name(place.segment_number, place.base_position, revision)
     with packed_file(effects.files, directory, name) as fd:
         writer = PackedWriter(effects.files, fd, _header(effects, place))
-        return _write_parts(writer, place, parts, checkpoint, name, revision)
+        following = _following(os.path.join(directory, name), place, parts)
+        return _write_parts(writer, place, following, checkpoint, name, revision)
+
+
+def _following(
+    path: str, place: RepairedPlace, parts: Iterable[SegmentCommit | LostPayload]
+) -> Iterator[SegmentCommit | LostPayload]:
+    """The same parts; raises CorruptionError at one that does not follow the one before.
+
+    What damaged bytes seem to say decides of it, so that it is looked at in every run of Python: a
+    segment that nobody can read must not be listed.
+    """
+    commit, position = place.base_commit, place.base_position  # the next ones
+    for part in parts:
+        if isinstance(part, LostPayload):
+            first, behind = part.first_commit, (part.last_commit + 1, part.last_position + 1)
+        else:
+            first = part.commit_number
+            behind = (first + 1, part.first_position + len(part.records))
+        if (first, part.first_position) != (commit, position) or min(
+            behind[0] - commit, behind[1] - position
+        ) < 0:
+            raise CorruptionError(
+                path,
+                0,
+                expected=f"commit {commit} with position {position} next",
+                found=f"commits {first} to {behind[0] - 1}, positions {part.first_position} to"
+                f" {behind[1] - 1}",
+            )
+        commit, position = behind
+        yield part
 
 
 def _header(effects: Effects, place: RepairedPlace) -> SegmentHeader:
@@ -116,12 +148,10 @@ def _write_parts(  # noqa: PLR0913, PLR0917 - the parts of one file
     lost: list[tuple[int, int]] = []
     for part in parts:
         if isinstance(part, LostPayload):
-            assert part.first_commit == commit_number + 1
             writer.add_lost(part)
             lost.append(part.positions)
             position, commit_number = part.last_position, part.last_commit
             continue
-        assert (part.commit_number, part.first_position) == (commit_number + 1, position + 1)
         writer.add(part)
         digest.add(part)
         position, commit_number = position + len(part.records), part.commit_number

@@ -183,6 +183,8 @@ class Salvage:
             if failed is None:
                 return
             if walk.end is not None:
+                if gap is not None:
+                    yield from self._closed(gap, walk, None, is_rest=False)
                 yield self._overlong(failed)
                 return
             pending = walk.pending
@@ -299,7 +301,11 @@ class _OpenGap:
         data = read_exactly(file.files, file.fd, HEADER_BYTES, error.offset)
         decoded = decode_header(data, 0)
         self._header: FrameHeader | None = None
-        if decoded is not None and decoded[0].salt == file.salt:
+        if (
+            decoded is not None
+            and decoded[0].salt == file.salt
+            and _belongs(decoded[0], error.offset, walk.chain)
+        ):
             self._header = decoded[0]
 
     def whole_before(self, position: int | None) -> SegmentCommit | None:
@@ -326,6 +332,18 @@ class _OpenGap:
         end = self.error.offset + frame_bytes(header.stored_length)
         # The time of a packed frame is that of its last commit.
         return end != self.restart_offset or header.timestamp == commit.timestamp
+
+
+def _belongs(header: FrameHeader, offset: int, chain: Chain) -> bool:
+    """Whether a valid header at ``offset`` was written for there, and not for another place.
+
+    A write that went astray leaves the header of another frame, whose numbers prove nothing here.
+    """
+    # The chain is behind frames of which only the contents turned out to be wrong.
+    return offset < chain.offset or (header.previous_checksum, header.first_position) == (
+        chain.previous_checksum,
+        chain.position + 1,
+    )
 
 
 def _end_of(commit: SegmentCommit) -> int:

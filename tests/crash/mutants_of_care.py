@@ -583,26 +583,4 @@ CARE_MUTANTS = (
         ),
         killed_by="care/test_older_files.py::test_a_lost_segment_behind_an_older_mark",
     ),
-    Mutant(
-        "repair knows the end behind an old mark of an old segment",
-        (
-            (
-                "care/plan.py",
-                "            return None if tail.is_end_known and not self._is_mark_old else tail.position\n",
-                "            return None if tail.is_end_known else tail.position\n",
-            ),
-        ),
-        killed_by="care/test_older_files.py::test_an_older_tail_and_its_mark_in_front_of_the_next_segment",
-    ),
-    Mutant(
-        "repair prefers a cooled segment that nobody lists",
-        (
-            (
-                "care/survey.py",
-                "        unlisted = None if manifest is None else 0\n",
-                "        unlisted = None\n",
-            ),
-        ),
-        killed_by="care/test_older_files.py::test_cooled_copies_of_a_newer_state",
-    ),
 )

@@ -264,6 +264,57 @@ def test_bytes_behind_the_end_frame(tmp_path: Path) -> None:
     assert gap.last_position == gap.first_position - 1
 
 
+@pytest.mark.parametrize("write", [raw, cooled])
+def test_a_lost_end_and_bytes_behind_the_end_frame(tmp_path: Path, write: object) -> None:
+    """What is lost before the end frame is told, though there are bytes behind it, too."""
+    path = tmp_path / "segment"
+    whole = raw(path, SMALL) if write is raw else cooled(path, SMALL)
+    data = bytearray(whole.data)
+    data[whole.frames[-2][0] + HEADER_BYTES] ^= 1
+    path.write_bytes(data + b"more")
+    found = salvaged(path)
+    *commits, gap, overlong = found
+    kept = [one for one in whole.commits if one.commit_number not in whole.owners[-2]]
+    assert commits == kept
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.offset, gap.end) == (FRAME, whole.frames[-2][0], whole.frames[-1][0])
+    assert gap.first_commit == whole.owners[-2][0]
+    assert (gap.last_commit, gap.last_position) == whole.last
+    assert isinstance(overlong, Gap)
+    assert (overlong.reason, overlong.offset) == (OVERLONG, len(whole.data))
+    check_consistent(found)
+
+
+def test_the_header_of_another_frame_proves_nothing(tmp_path: Path) -> None:
+    """Where a later header lies over one of a commit's frames, no part of it passes for the whole."""
+    path = tmp_path / "segment"
+    whole = cooled(path, LARGE)
+    for at, (target, _) in enumerate(whole.frames[1:-1], 1):
+        for source, _ in whole.frames[1:-1]:
+            if source == target:
+                continue
+            data = bytearray(whole.data)
+            data[target : target + HEADER_BYTES] = whole.data[source : source + HEADER_BYTES]
+            path.write_bytes(data)
+            found = salvaged(path)
+            commits = [one for one in found if isinstance(one, SegmentCommit)]
+            untouched = [one for one in whole.commits if one.commit_number not in whole.owners[at]]
+            assert [one for one in commits if one not in untouched] == [], (target, source)
+            check_consistent(found)
+
+
+def test_a_header_in_its_place_proves_the_commit_before_it(tmp_path: Path) -> None:
+    """A frame whose payload alone is damaged takes no commit with it that lies before it."""
+    path = tmp_path / "segment"
+    whole = cooled(path, [Commit([row(at, b"%d" % at * 15_000)]) for at in range(1, 6)])
+    offset = whole.frames[2][0]
+    (lost,) = whole.owners[2]
+    data = bytearray(whole.data)
+    data[offset + HEADER_BYTES] ^= 1
+    path.write_bytes(data[: whole.frames[3][0]])
+    assert salvaged(path)[:-1] == [one for one in whole.commits if one.commit_number < lost]
+
+
 def test_a_header_and_its_checkpoint_damaged(tmp_path: Path) -> None:
     """The salt is found in the first frame that is left, and all commits come."""
     path = tmp_path / "segment"
