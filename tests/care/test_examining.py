@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from aurora_es.care import examiner, examining, verify
+from aurora_es.care.findings import SEGMENT_MISSING
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.layer import Effects, SystemFiles
 from tests.care.stores import segment, write_store
@@ -301,11 +302,16 @@ def test_an_order_that_cannot_be_made_is_examined_here(
     assert "ended with exit code -9" in caplog.text
 
 
-@pytest.mark.parametrize("suffix", [".segment", ".r1.segment", ".frames"])
-def test_a_position_that_no_message_can_hold(store: Path, suffix: str) -> None:
-    """A file whose name has one is none of the journal's, whoever examines it."""
-    (store / f"0000000003-99999999999999999999{suffix}").write_bytes(b"")
-    assert verify(str(store), processes=2).is_whole
+def test_a_position_that_no_message_can_hold(
+    store: Path, examiners: Examiners, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file whose name has one is none of the journal's: the segment is missing, for everybody."""
+    (store / segment(4)).rename(store / "0000000004-99999999999999999999.segment")
+    report = verify(str(store), processes=2)
+    assert examiners.answers >= 1
+    assert report == verify(str(store), processes=1)
+    assert [one.kind for one in report.findings] == [SEGMENT_MISSING]
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("program", ["exec sleep 600", "sleep 5", "echo no Python >&0", "exit 3"])
