@@ -1,11 +1,14 @@
-"""A process that examines segments for another one: ``python -m aurora_es.care.examiner``.
+"""A process that examines segments for another one; ``examining.py`` starts it.
 
+       ┌──────────────── length u64 | GREETING <─────┐
+       v                                             │
     verify ──> length u64 | order  ──> socket ──> examiner
        ^                                             │
        └────── length u64 | SegmentResult or nil <───┘
 
-Theory of operation: stdin is a socket. Orders come in, one at a time, and each is answered before the
-next is read; all is MessagePack. Where the other end is closed, as when whoever gave the orders was
+Theory of operation: stdin is a socket. The process greets: whoever started it may have started
+something else. Then orders come in, one at a time, and each is answered before the next is read; all
+of it is MessagePack. Where the other end is closed, as when whoever gave the orders was
 killed, the process ends. What ``examine`` raises ends it, too, for whoever gave the order examines
 that segment itself then, and sees the error. It is no child of multiprocessing, which would import
 the user's main module again.
@@ -28,7 +31,7 @@ from aurora_es.journal.gathering import Bound
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
 
-MODULE = "aurora_es.care.examiner"
+_GREETING = b"aurora_es.care.examiner"
 _LENGTH = Struct("<Q")  # of the message behind it, bytes
 # Findings are the longest: some hundred bytes for each damaged stretch of a segment.
 _MESSAGE_BYTES_MAX = 1 << 30
@@ -60,6 +63,14 @@ def examined(files: Files, directory: str, target: Target, bound: Bound) -> Segm
         return None
 
 
+def await_greeting(link: socket.socket, seconds: float) -> None:
+    """Wait until an examiner is there; raises EOFError, OSError if none is."""
+    link.settimeout(seconds)
+    if receive(link) != _GREETING:
+        raise EOFError
+    link.settimeout(None)
+
+
 def send(link: socket.socket, message: bytes) -> None:
     """Send one message; raises OSError if the other end is closed."""
     link.sendall(_LENGTH.pack(len(message)) + message, _NO_SIGNAL)
@@ -88,14 +99,11 @@ def main() -> None:
     """Examine until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all of a command: no traceback
     with socket.socket(fileno=0) as link:
-        while True:
-            try:
+        try:
+            send(link, _GREETING)
+            while True:
                 order = decode_order(receive(link))
                 result = examined(SYSTEM_EFFECTS.files, order.directory, order.target, order.bound)
                 send(link, encode(result))
-            except (EOFError, ConnectionError):
-                return
-
-
-if __name__ == "__main__":
-    main()
+        except (EOFError, ConnectionError):
+            return

@@ -14,6 +14,7 @@ METADATA_DEPTH_MAX = 64
 VERSION_MIN, VERSION_MAX = -(1 << 63), (1 << 63) - 1
 # The last microsecond of the year 9999: what a datetime can say.
 TIMESTAMP_MAX = 253_402_300_799_999_999
+POSITION_MAX = (1 << 64) - 1  # what a header can hold
 NOTIFICATION_ID_MAX = (1 << 63) - 1
 MANIFEST_BYTES_MAX = 1 << 26
 # A fence of this many blocks takes 128 MiB of memory, for a run of a thousand million entries.

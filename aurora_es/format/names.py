@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from aurora_es.format.limits import POSITION_MAX
+
 MANIFEST = "manifest"
 MARK = "mark"
 LOCK = "lock"
@@ -45,7 +47,7 @@ def parse_segment_name(name: str) -> tuple[int, int] | None:
     A cooled revision is another name: see ``parse_cooled_name``.
     """
     matched = _SEGMENT_PATTERN.fullmatch(name)
-    return (int(matched[1]), int(matched[2])) if matched else None
+    return _place_in(matched) if matched else None
 
 
 def run_name(*, level: int, first_segment: int, last_segment: int) -> str:
@@ -62,13 +64,15 @@ def parse_run_name(name: str) -> tuple[int, int, int] | None:
 def parse_cooled_name(name: str) -> tuple[int, int, int] | None:
     """Segment number, base position and revision (from 1) of a cooled segment's name, or None."""
     matched = _COOLED_PATTERN.fullmatch(name)
-    return (int(matched[1]), int(matched[2]), int(matched[3])) if matched else None
+    place = _place_in(matched) if matched else None
+    return (*place, int(matched[3])) if matched and place else None
 
 
 def parse_frames_name(name: str) -> tuple[int, int, int] | None:
     """Segment number, base position and revision (from 0) of a table of frames' name, or None."""
     matched = _FRAMES_PATTERN.fullmatch(name)
-    return (int(matched[1]), int(matched[2]), int(matched[3] or 0)) if matched else None
+    place = _place_in(matched) if matched else None
+    return (*place, int(matched[3] or 0)) if matched and place else None
 
 
 def is_sealed_file_name(name: str) -> bool:
@@ -77,6 +81,11 @@ def is_sealed_file_name(name: str) -> bool:
         parse(name) is not None
         for parse in (parse_segment_name, parse_cooled_name, parse_frames_name, parse_run_name)
     )
+
+
+def _place_in(matched: re.Match[str]) -> tuple[int, int] | None:
+    segment_number, base_position = int(matched[1]), int(matched[2])
+    return (segment_number, base_position) if base_position <= POSITION_MAX else None
 
 
 def _stem(segment_number: int, base_position: int, revision: int) -> str:

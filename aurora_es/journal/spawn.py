@@ -48,8 +48,12 @@ def start_background_run(path: str) -> bool:
 
 def import_path() -> str:
     """PYTHONPATH by which a child finds this very package."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.pathsep.join([import_root(), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def import_root() -> str:
+    """The directory from which this very package is imported."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def _is_running(path: str) -> bool:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aurora_es.care import examining, verify
-from aurora_es.care.examiner import MODULE, Order, decode_result, encode, receive, send
+from aurora_es.care.examiner import (
+    Order,
+    await_greeting,
+    decode_result,
+    encode,
+    receive,
+    send,
+)
 from aurora_es.care.findings import UNCHECKED_KINDS
 from aurora_es.care.segment_check import SegmentResult
 from aurora_es.care.segment_facts import Target
@@ -21,7 +27,6 @@ from aurora_es.journal.gathering import Bound
 from tests.care.damages import CATALOGUE
 from tests.care.harms import Damage
 from tests.care.stores import KINDS, write_store
-from tests.cli.support import ROOT
 from tests.journal.support import snapshot
 
 
@@ -37,8 +42,9 @@ def examiner() -> Iterator[socket.socket]:
     """Start a process that examines segments; yield the way to it."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([sys.executable, "-m", MODULE], stdin=theirs.fileno(), cwd=ROOT)
+        process = subprocess.Popen(examining.examiner_command(), stdin=theirs.fileno())
     with ours:
+        await_greeting(ours, 60)
         yield ours
     assert process.wait(60) == 0
 

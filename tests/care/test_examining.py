@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from aurora_es.care import examiner, examining, verify
+from aurora_es.care.findings import SEGMENT_MISSING
 from aurora_es.errors import AuroraConfigurationError
 from aurora_es.files.layer import Effects, SystemFiles
 from tests.care.stores import segment, write_store
@@ -40,7 +41,7 @@ print(verify(sys.argv[1], processes=2).is_whole)
 # Found by every Python that is started with this directory in PYTHONPATH.
 HANGING_EXAMINER = f"""
 import os, pathlib, signal, sys
-if "{examiner.MODULE}" in sys.orig_argv:
+if any("{examiner.__name__}" in argument for argument in sys.orig_argv):
     place = pathlib.Path(os.environ["EXAMINER_PLACE"])
     place.with_suffix(".new").write_text(str(os.getpid()))
     place.with_suffix(".new").rename(place)
@@ -177,9 +178,7 @@ def test_an_examiner_ends_with_whoever_started_it() -> None:
     """Where that was killed, the socket is closed, and nothing is left."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", examiner.MODULE], stdin=theirs.fileno(), cwd=ROOT
-        )
+        process = subprocess.Popen(examining.examiner_command(), stdin=theirs.fileno())
     ours.close()
     assert process.wait(WAIT_SECONDS) == 0
 
@@ -270,3 +269,181 @@ def test_no_process_is_refused(store: Path) -> None:
         AuroraConfigurationError, match=r"expected 1 or more, .*, found 0; pass `processes=1`"
     ):
         verify(str(store), processes=0)
+
+
+def hand_out_threads() -> list[threading.Thread]:
+    """Threads that hand out segments."""
+    return [one for one in threading.enumerate() if one.name == "examiner"]
+
+
+@pytest.mark.parametrize("error", [OverflowError, RecursionError, RuntimeError])
+def test_an_order_that_cannot_be_made_is_examined_here(
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+) -> None:
+    """A thread that meets an error which nobody foresaw gives back what it has taken."""
+    examined, refused = examiner.examined, threading.Event()
+
+    def refuse(_: object) -> bytes:
+        refused.set()
+        raise error
+
+    def late(*arguments: Any) -> Any:
+        assert refused.wait(WAIT_SECONDS)
+        return examined(*arguments)
+
+    monkeypatch.setattr(examining, "encode", refuse)
+    monkeypatch.setattr(examining, "examined", late)
+    report = verify(str(store), processes=2)
+    assert report == verify(str(store), processes=1)
+    assert report.is_whole
+    assert "ended with exit code -9" in caplog.text
+
+
+def test_a_position_that_no_message_can_hold(
+    store: Path, examiners: Examiners, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file whose name has one is none of the journal's: the segment is missing, for everybody."""
+    (store / segment(4)).rename(store / "0000000004-99999999999999999999.segment")
+    report = verify(str(store), processes=2)
+    assert examiners.answers >= 1
+    assert report == verify(str(store), processes=1)
+    assert [one.kind for one in report.findings] == [SEGMENT_MISSING]
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("program", ["exec sleep 600", "sleep 5", "echo no Python >&0", "exit 3"])
+def test_an_executable_that_is_no_python(
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    program: str,
+) -> None:
+    """Nothing is handed to it; one that says nothing for some seconds is ended, and logged."""
+    executable = tmp_path / "program"
+    executable.write_text(f"#!/bin/sh\n{program}\n")
+    executable.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(executable))
+    monkeypatch.setattr(examining, "_GREETING_SECONDS", 0.3)
+    examined = examiner.examined
+
+    def late(*arguments: Any) -> Any:
+        for thread in hand_out_threads():
+            thread.join(WAIT_SECONDS)
+        return examined(*arguments)
+
+    monkeypatch.setattr(examining, "examined", late)
+    assert verify(str(store), processes=2).is_whole
+    assert "a process that was to examine segments ended with exit code" in caplog.text
+    assert not hand_out_threads()
+
+
+def test_a_check_does_not_wait_for_an_executable_that_is_no_python(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is examined here before the other one is given up; what that had started is left."""
+    executable = tmp_path / "program"
+    executable.write_text("#!/bin/sh\nsleep 90\n")
+    executable.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(executable))
+    monkeypatch.setattr(examining, "_GREETING_SECONDS", 600.0)
+    assert verify(str(store), processes=2).is_whole
+    assert not hand_out_threads()
+
+
+# What an examiner is told of how it was started, seen by itself.
+FLAGS = """
+import sys
+print([getattr(sys.flags, name) for name in
+    ("isolated", "ignore_environment", "no_user_site", "optimize", "utf8_mode", "safe_path")],
+    "error" in sys.warnoptions, sys.argv[0])
+"""
+
+
+@pytest.mark.parametrize(
+    "flags", [["-I"], ["-E"], ["-s"], ["-O"], ["-X", "utf8"], ["-W", "error"], ["-P"]], ids=str
+)
+def test_an_examiner_is_started_as_whoever_starts_it(flags: list[str]) -> None:
+    """Isolated, optimized and so on: what the user kept out of one is kept out of all."""
+    script = f"""
+import subprocess, sys
+sys.path.insert(0, {str(ROOT)!r})
+from aurora_es.care import examining
+{FLAGS}
+examining._PROGRAM = {FLAGS!r}
+subprocess.run(examining.examiner_command(), check=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", *flags, "-c", script],
+        env=environment(PYTHONUNBUFFERED="1"),
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=WAIT_SECONDS,
+    )
+    of_parent, of_examiner = done.stdout.splitlines()
+    assert of_examiner == of_parent
+
+
+@pytest.mark.parametrize(
+    ("flags", "more"), [(["-I"], {}), (["-E"], {}), ([], {"PYTHONWARNINGS": "error"})], ids=str
+)
+def test_flags_keep_no_examiner_from_its_work(
+    store: Path, tmp_path: Path, flags: list[str], more: dict[str, str]
+) -> None:
+    """It finds the package where PYTHONPATH is ignored, and warns of nothing."""
+    script = tmp_path / "script.py"
+    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{SCRIPT}")
+    done = subprocess.run(
+        [sys.executable, *flags, str(script), str(store)],
+        env=environment(**more),
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=WAIT_SECONDS,
+    )
+    assert (done.stdout, done.stderr) == ("runs\nTrue\n", "")
+
+
+def test_a_fork_keeps_no_examiner_alive(store: Path, examiners: Examiners) -> None:
+    """A child of this process that lives on has no end of a socket to an examiner."""
+    links: list[tuple[int, int]] = []
+
+    def forked(done: int, of: int) -> None:
+        if not examiners.processes or links:
+            return
+        reading, writing = os.pipe()
+        if (child := os.fork()) == 0:
+            sockets = [one for one in os.listdir("/proc/self/fd") if _is_link(int(one))]
+            os.write(writing, str(len(sockets)).encode())
+            os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        with os.fdopen(reading) as answer:
+            links.append((int(answer.read()), len(examining._links)))
+
+    inodes = set[int]()
+
+    def _is_link(descriptor: int) -> bool:
+        try:
+            return os.fstat(descriptor).st_ino in inodes
+        except OSError:
+            return False
+
+    start = examining._linked_pair
+
+    def noted() -> tuple[socket.socket, socket.socket]:
+        pair = start()
+        inodes.update(os.fstat(one.fileno()).st_ino for one in pair)
+        return pair
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examining, "_linked_pair", noted)
+        assert verify(str(store), processes=2, progress=forked).is_whole
+    assert inodes
+    assert links == [(0, 1)]
+    assert not examining._links

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aurora_es.format.limits import POSITION_MAX
 from aurora_es.format.names import (
     NAME_BYTES_MAX,
     REVISION_MAX,
@@ -73,17 +74,17 @@ def test_a_directory_tells_its_name(name: str) -> None:
         assert unquote(directory, errors="surrogatepass") == name
 
 
-@given(st.integers(0, 10**10 - 1), st.integers(0, 10**20 - 1))
+@given(st.integers(0, 10**10 - 1), st.integers(0, POSITION_MAX))
 def test_segment_name_round_trip(segment_number: int, base_position: int) -> None:
     """A segment's name gives number and base position back, and names sort by number."""
     name = segment_name(segment_number, base_position)
     assert len(name) == 39
     assert parse_segment_name(name) == (segment_number, base_position)
     if segment_number:
-        assert segment_name(segment_number - 1, 10**20 - 1) < name
+        assert segment_name(segment_number - 1, POSITION_MAX) < name
 
 
-@given(st.integers(0, 10**10 - 1), st.integers(0, 10**20 - 1), st.integers(1, REVISION_MAX))
+@given(st.integers(0, 10**10 - 1), st.integers(0, POSITION_MAX), st.integers(1, REVISION_MAX))
 def test_names_of_revisions_round_trip(
     segment_number: int, base_position: int, revision: int
 ) -> None:
@@ -138,6 +139,20 @@ def test_other_revisions_are_none(suffix: str) -> None:
 def test_other_names_are_no_segments(name: str) -> None:
     """Only an exact name is taken for a segment: no suffix, prefix, path or line end."""
     assert parse_segment_name(name) is None
+
+
+def test_what_is_no_position_is_no_name() -> None:
+    """A number that no header can hold is no position."""
+    for position, expected in (
+        (POSITION_MAX, True),
+        (POSITION_MAX + 1, False),
+        (10**20 - 1, False),
+    ):
+        place = (3, position)
+        assert (parse_segment_name(segment_name(*place)) == place) is expected
+        assert (parse_cooled_name(segment_name(*place, 1)) == (*place, 1)) is expected
+        assert (parse_frames_name(frames_name(*place, 1)) == (*place, 1)) is expected
+        assert (parse_frames_name(frames_name(*place)) == (*place, 0)) is expected
 
 
 @given(st.text(max_size=50))
