@@ -112,11 +112,10 @@ def refuse_full(files: Files, place: str, needed_bytes: int, *, command: str) ->
         return  # the writing itself tells what is wrong
     if free_bytes is None or needed_bytes <= free_bytes:
         return
-    elsewhere = "" if command == "repair" else ", or name a target on another file system"
     message = (
         f"{place}: expected {needed_bytes:,} bytes free, which {command} has to write, found"
         f" {free_bytes:,}; nothing was written. Make room first (`aurora-es doctor` shows what is"
-        f" free){elsewhere}"
+        " free), or name a target on another file system"
     )
     raise StorageFullError(message)
 

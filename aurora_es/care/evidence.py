@@ -128,6 +128,19 @@ class Evidence:
             return None
         return self._by_number[number][0][1]
 
+    def commit_before(self, segment_number: int) -> int | None:
+        """Number of the last commit in front of a segment, by its header; None: that is not valid."""
+        for name in self.names_of(segment_number):
+            try:
+                header = SegmentFile(
+                    self.files, os.path.join(self.path, name), writable=False
+                ).header
+            except _UNREADABLE:
+                continue
+            if (header.genesis_id, header.segment_number) == (self.genesis_id, segment_number):
+                return header.base_commit - 1
+        return None
+
     def finding(self, kind: str, name: str, expected: str, found: str, offset: int | None) -> None:
         """Add a finding about one of the two small files."""
         command = doctor_command if kind in UNCHECKED_KINDS else repair_command

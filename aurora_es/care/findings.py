@@ -109,6 +109,15 @@ def newly_lost(
     return joined(piece for first, last in lost for piece in holes.pieces(first, last))
 
 
+def bare_count(lost: Iterable[PositionRange], told: Iterable[PositionRange] = ()) -> int:
+    """Number of commits that held a tracking record only and are lost now.
+
+    ``lost`` are the stretches of commits in which no position is missing, from the first to the last
+    one; ``told`` are those that the segment itself says an earlier repair has found lost.
+    """
+    return count_of(newly_lost(lost, told))
+
+
 def count_of(ranges: Iterable[PositionRange]) -> int:
     """Number of positions in ranges that do not overlap."""
     return sum(last + 1 - first for first, last in ranges)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from aurora_es.care.findings import count_of, joined, newly_lost
+from aurora_es.care.findings import bare_count, count_of, joined, newly_lost
 from aurora_es.care.manifest_anew import newest_epoch
 from aurora_es.care.survey import (
     Boundary,
@@ -54,7 +54,12 @@ class SegmentPlan(NamedTuple):
     lost: tuple[PositionRange, ...]  # new ones, and those lost before
     is_end_known: bool  # whether nothing behind ``end`` can have been acknowledged
     told: tuple[PositionRange, ...] = ()  # those of the latter that its own frames tell
-    lost_commits: int = 0  # that held a tracking record only
+    lost_commits: int = 0  # that held a tracking record only, and are lost now
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """How much is lost: the less, the better."""
+        return count_of(self.lost), self.lost_commits
 
 
 class Plan(NamedTuple):
@@ -245,7 +250,7 @@ def _plan_segment(
     best: SegmentPlan | None = None
     for candidate in found.candidates.get(number, []):
         planned = _salvaged(files, found, candidate, place, before, told)
-        if planned is not None and (best is None or count_of(planned.lost) < count_of(best.lost)):
+        if planned is not None and (best is None or planned.cost < best.cost):
             best = planned
     if best is None:
         end = told or before
@@ -256,6 +261,7 @@ def _plan_segment(
         assert begin.commit_number is not None
         assert end.commit_number is not None
         lost = [(begin.position + 1, end.position)] if end != begin else []
+        bare = [] if joined(lost) else [(begin.commit_number + 1, end.commit_number)]
         several = found.candidates.get(number, [])
         missing = "nothing of it can be read" if several else "the file is missing"
         if any(one.header is not None for one in several):
@@ -271,7 +277,7 @@ def _plan_segment(
             missing,
             joined(lost),
             is_end_known,
-            lost_commits=0 if joined(lost) else end.commit_number - begin.commit_number,
+            lost_commits=bare_count(bare),
         )
     return best._replace(revision=next_revision(found, number), problem=problem or best.problem)
 
@@ -335,14 +341,14 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     begin = before
     if begin.commit_number is None:
         begin = begin._replace(commit_number=salvage.file.header.base_commit - 1)
-    problem, lost, lost_commits = candidate.problem, [], 0
+    problem, lost, bare = candidate.problem, [], []
     if gap is not None:
         problem = f"offset 0: expected {gap.expected}, found {gap.found}"
     position, number = begin.position, begin.commit_number or 0
     for part in parts_of(noted := _Noted(salvage), begin, None):
         if isinstance(part, LostPayload):
             lost.append(part.positions)
-            lost_commits += part.bare_commits
+            bare.append(part.bare_commits)
             position, number = part.last_position, part.last_commit
         else:
             position = part.first_position + len(part.records) - 1
@@ -356,7 +362,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
     if end.position > position:
         lost.append((position + 1, end.position))
     elif end.commit_number is not None:
-        lost_commits += end.commit_number - number
+        bare.append((number + 1, end.commit_number))
     return SegmentPlan(
         place.segment_number,
         candidate.name,
@@ -368,7 +374,7 @@ def _salvaged(  # noqa: PLR0913, PLR0917 - one file, and what is known of it
         joined(lost),
         is_end_known,
         joined(salvage.lost),
-        lost_commits,
+        bare_count(bare, salvage.bare_lost),
     )
 
 

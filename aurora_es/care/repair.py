@@ -23,8 +23,9 @@ from aurora_es.care.broken_copy import (
     refuse_directories,
     refuse_to_keep,
 )
+from aurora_es.care.care_logs import logger
 from aurora_es.care.checked import checked
-from aurora_es.care.copying import refuse_full, stored_bytes
+from aurora_es.care.copying import stored_bytes
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
 from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
@@ -33,6 +34,7 @@ from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
 from aurora_es.care.survey import survey
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.files.surroundings import space_of
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.sealed_index import file_name_of
 
@@ -99,8 +101,8 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     run. Killed anywhere, start it again.
 
     Raises UnsupportedFormatError, ForeignDirectoryError, ArgumentError, LockTimeoutError while
-    somebody appends, CorruptionError where nothing says which journal it is, StorageFullError with
-    nothing written, where there is no room for the segments that are written again, OSError.
+    somebody appends, CorruptionError where nothing says which journal it is, StorageFullError where
+    the disk gets full: the journal is as it was then, and what is kept of it beside it stays. OSError.
     """
     text = os.path.abspath(os.fspath(path))
     refuse_no_journal(effects.files, text)
@@ -118,12 +120,12 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
             refuse_directories(effects.files, text, {*found.names} - {*names})
             with manifest_locked(effects, text, timeout=lock_timeout):
                 pass  # what is in the place of its lock is refused before anything is changed
+        _warn_of_little_room(effects, plan)
         if dry_run or (report.repairs and not confirm(report)):
             return report
         if report.repairs:
             report = msgspec.structs.replace(report, dry_run=False)
             assert report.kept_in is not None
-            refuse_full(effects.files, text, _bytes_to_write(effects, plan), command="repair")
             lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
             keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)
             steps.add(len(plan.repaired) + len(plan.segments))
@@ -133,17 +135,27 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
         return report
 
 
-def _bytes_to_write(effects: Effects, plan: Plan) -> int:
-    """Bytes of the segments that are written again, as they are now.
+def _warn_of_little_room(effects: Effects, plan: Plan) -> None:
+    """Warn where the segments that are written again, as they are now, would not fit.
 
-    What else is kept beside the journal is linked, or small.
+    They are packed, and what is no frame is left out: how much it will be, nobody knows before. What
+    else is kept beside the journal is linked, or small.
     """
-    paths = [
-        os.path.join(plan.found.path, segment.source)
-        for segment in plan.repaired
-        if segment.source is not None
-    ]
-    return sum(stored_bytes(effects.files, path) for path in paths)
+    files, path = effects.files, plan.found.path
+    sources = [segment.source for segment in plan.repaired if segment.source is not None]
+    needed = sum(stored_bytes(files, os.path.join(path, source)) for source in sources)
+    try:
+        free = space_of(files, path).free_bytes
+    except OSError:
+        return  # the writing itself tells what is wrong
+    if free is not None and needed > free:
+        logger.warning(
+            "%s: repair may have to write up to %d bytes, and %d are free: it may end with a full"
+            " disk, and can be started again then",
+            path,
+            needed,
+            free,
+        )
 
 
 def _report(

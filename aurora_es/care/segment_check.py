@@ -8,7 +8,7 @@ itself; what it says is compared with its neighbours, manifest and index by othe
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,10 +20,12 @@ from aurora_es.care.findings import (
     SEGMENT_FRAME_DAMAGED,
     SEGMENT_HEADER_DAMAGED,
     SEGMENT_OVERLONG,
+    UNCHECKED_KINDS,
     UNREADABLE,
     UNSUPPORTED,
     Finding,
     PositionRange,
+    bare_count,
     doctor_command,
     joined,
     newly_lost,
@@ -34,6 +36,7 @@ from aurora_es.care.segment_facts import (
     Target,
     facts_of,
     known_holes,
+    whole_count,
     whole_range,
 )
 from aurora_es.care.table_check import check_table
@@ -76,6 +79,17 @@ class SegmentResult(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     # Whether nothing can have been behind that: the file says so, or its neighbours or the mark.
     is_end_known: bool
+    last_commit: int | None = None  # of its last commit, lost or not
+    is_unread: bool = False  # not one of its frames is valid, or they are another segment's
+
+
+class _End(NamedTuple):
+    """How a damaged segment ends, the same as in the result."""
+
+    last_position: int | None
+    is_end_known: bool
+    last_commit: int | None
+    is_unread: bool = False
 
 
 def examine(files: Files, directory: str, target: Target, bound: Bound) -> SegmentResult:
@@ -84,8 +98,7 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     findings: list[Finding] = []
     facts: SegmentFacts | None = None
     places: FramePlaces | None = None
-    last = target.last_position
-    is_end_known = last is not None
+    end = _unread(target)
     size = 0
     try:
         size = files.stat(path).st_size
@@ -93,14 +106,14 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)
             facts, places = facts_of(file, target, bound)
-            last = facts.last_position
             # A closed segment has a successor, unless a roll was killed: that is for the mark to say.
             is_end_known = not target.is_tail or target.visible_offset is not None
+            end = _End(facts.last_position, is_end_known, facts.last_commit)
         except CorruptionError as error:
             if _is_foreign(files, path, target):
                 findings.append(_foreign(path, directory, target, error))
             else:
-                last, is_end_known = _damages(files, path, directory, target, findings)
+                end = _damages(files, path, directory, target, findings)
     except FileNotFoundError:
         raise
     except UnsupportedFormatError as error:
@@ -115,10 +128,18 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     return SegmentResult(
         facts=facts,
         findings=findings,
-        last_position=last,
+        last_position=end.last_position,
         size_bytes=size,
-        is_end_known=is_end_known,
+        is_end_known=end.is_end_known,
+        last_commit=end.last_commit,
+        is_unread=end.is_unread and bool(findings) and findings[0].kind not in UNCHECKED_KINDS,
     )
+
+
+def _unread(target: Target) -> _End:
+    """The end of a segment of which nothing can be read, as others tell it."""
+    last = target.last_position
+    return _End(last, last is not None, target.place.last_commit, is_unread=True)
 
 
 def _is_foreign(files: Files, path: str, target: Target) -> bool:
@@ -156,21 +177,21 @@ def _unchecked(kind: str, path: str, directory: str, error: Exception) -> Findin
 
 def _damages(
     files: Files, path: str, directory: str, target: Target, findings: list[Finding]
-) -> tuple[int | None, bool]:
-    """Add a finding for each gap of a damaged segment; returns its end, and whether it is known."""
+) -> _End:
+    """Add a finding for each gap of a damaged segment; returns its end."""
     file, header_gap = open_damaged(files, path, target.place)
     if header_gap is not None:
         lost = () if file is not None else whole_range(target)
         findings.append(_finding(path, directory, target, header_gap, lost))
     if file is None:
-        return target.last_position, target.last_position is not None
+        return _unread(target)
     if target.is_tail and _mark_is_inside_a_frame(file, target):
         findings.append(_inside_a_frame(file, directory, target))
-        return None, True
+        return _End(None, True, None)
     salvage = Salvage(file, target.place)
     last = file.header.base_position - 1
     is_end_known = True
-    gaps: list[Finding] = []
+    gaps: list[tuple[Finding, PositionRange]] = []
     for found in salvage:
         if not isinstance(found, Gap):
             last = found.first_position + len(found.records) - 1
@@ -183,12 +204,19 @@ def _damages(
         if found.last_position is not None:
             last = found.last_position
             lost = joined([(found.first_position, last)])
-        finding = _finding(path, directory, target, found, lost)
-        gaps.append(msgspec.structs.replace(finding, lost_commits=found.bare_commits))
+        gaps.append((_finding(path, directory, target, found, lost), found.bare_commits))
     # Without the manifest it is the segment's own frames that tell which holes were known.
     known = known_holes(target) if target.has_manifest else salvage.lost
-    findings += [msgspec.structs.replace(one, lost=newly_lost(one.lost, known)) for one in gaps]
-    return last, is_end_known
+    findings += [
+        msgspec.structs.replace(
+            one,
+            lost=newly_lost(one.lost, known),
+            lost_commits=bare_count([commits], salvage.bare_lost),
+        )
+        for one, commits in gaps
+    ]
+    told = target.place.last_commit
+    return _End(last, is_end_known, max(salvage.last_commit, told or 0))
 
 
 def _finding(
@@ -230,11 +258,15 @@ def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Findin
     )
 
 
-def lost_of(files: Files, directory: str, target: Target) -> tuple[PositionRange, ...]:
-    """The positions of a segment that its file does not hold."""
+def lost_of(files: Files, directory: str, target: Target) -> tuple[tuple[PositionRange, ...], int]:
+    """The positions of a segment that its file does not hold, and how many commits without any."""
     findings: list[Finding] = []
     try:
-        _damages(files, os.path.join(directory, target.file_name), directory, target, findings)
+        path = os.path.join(directory, target.file_name)
+        is_unread = _damages(files, path, directory, target, findings).is_unread
     except (OSError, UnsupportedFormatError, ForeignDirectoryError):
-        return whole_range(target)
-    return joined(one for finding in findings for one in finding.lost)
+        is_unread = True
+    if is_unread:
+        return whole_range(target), whole_count(target)
+    lost = joined(one for finding in findings for one in finding.lost)
+    return lost, sum(finding.lost_commits for finding in findings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.findings import PositionRange, newly_lost
+from aurora_es.care.findings import PositionRange, bare_count, newly_lost
 from aurora_es.errors import CorruptionError
 from aurora_es.format.manifest import SealedSegment
 from aurora_es.format.payload import decode_record
@@ -41,6 +41,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     base_commit: int | None = None
     last_position: int | None = None
     last_commit: int | None = None
+    # The same by the header of its successor, where nobody else tells: it may be another's.
+    told_commit: int | None = None
     entry: SealedSegment | None = None  # as the manifest lists it
     has_manifest: bool = True  # else only its own frames say what is lost in it
     is_tail: bool = False
@@ -57,7 +59,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             self.base_position,
             self.base_commit,
             self.last_position,
-            self.last_commit,
+            self.told_commit if self.last_commit is None else self.last_commit,
             self.visible_offset,
         )
 
@@ -72,6 +74,15 @@ def whole_range(target: Target) -> tuple[PositionRange, ...]:
     if target.last_position is None:
         return ()
     return newly_lost([(target.base_position, target.last_position)], known_holes(target))
+
+
+def whole_count(target: Target) -> int:
+    """Number of all commits of a segment, if it had no position; 0 where its bounds are not known."""
+    place = target.place
+    if place.base_commit is None or place.last_commit is None or place.last_position is None:
+        return 0
+    is_bare = place.last_position < place.base_position
+    return bare_count([(place.base_commit, place.last_commit)]) if is_bare else 0
 
 
 class IndexFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,6 +121,7 @@ def _unlisted(
         last_position=None if last is None else last - 1,
         has_manifest=evidence.manifest is not None,
         is_tail=is_tail,
+        told_commit=None if is_tail else evidence.commit_before(number + 1),
     )
     if not is_tail or mark is None:
         return target if not is_tail else msgspec.structs.replace(target, last_position=None)

@@ -52,6 +52,7 @@ from aurora_es.care.segment_facts import (
     SegmentFacts,
     Target,
     postings_of,
+    whole_count,
     whole_range,
 )
 from aurora_es.care.targets import listed_target, targets_of
@@ -164,6 +165,7 @@ class _Verification:
         self.checked: list[tuple[Target, SegmentResult]] = []
         self.done_bytes = self.total_bytes = 0
         self.last_position: int | None = None
+        self.last_commit: int | None = None  # of what was checked; None: not known
 
     def run(self) -> None:
         """Check everything."""
@@ -205,12 +207,14 @@ class _Verification:
         if result is None:
             target = self._placed(target)
             result = self._missing(target)
-        elif any(one.lost or one.kind == SEGMENT_FOREIGN for one in result.findings):
-            result = self._looked_for_elsewhere(target, result)
+        if result.is_unread or any(one.lost or one.lost_commits for one in result.findings):
+            result = self._looked_for_elsewhere(self._begun(target), result)
         self.checked.append((target, result))
         self.findings.extend(result.findings)
         if result.last_position is not None:
             self.last_position = result.last_position
+        if result.last_commit is not None:
+            self.last_commit = result.last_commit
         self._advance(result.size_bytes)
 
     def _newer(self, target: Target) -> Target | None:
@@ -239,6 +243,13 @@ class _Verification:
         name = segment_name(target.segment_number, base)
         return msgspec.structs.replace(target, base_position=base, file_name=name)
 
+    def _begun(self, target: Target) -> Target:
+        """A segment whose first commit nobody tells begins where the one before it ends."""
+        before = 0 if target.segment_number == 1 else self.last_commit
+        if target.base_commit is not None or before is None:
+            return target
+        return msgspec.structs.replace(target, base_commit=before + 1)
+
     def _missing(self, target: Target) -> SegmentResult:
         finding = Finding(
             kind=SEGMENT_MISSING,
@@ -249,14 +260,15 @@ class _Verification:
             lost=whole_range(target),
             cure=repair_command(self.path),
         )
-        result = SegmentResult(
+        return SegmentResult(
             facts=None,
             findings=[finding],
             last_position=target.last_position,
             size_bytes=0,
             is_end_known=target.last_position is not None,
+            last_commit=target.place.last_commit,
+            is_unread=True,
         )
-        return self._looked_for_elsewhere(target, result)
 
     def _looked_for_elsewhere(self, target: Target, result: SegmentResult) -> SegmentResult:
         """The same, if another file holds more of the segment: then less is lost, or nothing.
@@ -264,7 +276,11 @@ class _Verification:
         The raw file of a cooled segment is there for a while, and a repair takes what holds most.
         """
         wanted = (target.genesis_id, target.segment_number, target.base_position)
+        if result.is_unread:
+            whole = msgspec.structs.replace(result.findings[0], lost_commits=whole_count(target))
+            result = msgspec.structs.replace(result, findings=[whole, *result.findings[1:]])
         lost = joined(one for finding in result.findings for one in finding.lost)
+        commits = sum(finding.lost_commits for finding in result.findings)
         is_missing = any(one.kind in _NOT_THERE for one in result.findings)
         holder = ""
         for name, header in self.evidence.headers().items():
@@ -272,17 +288,25 @@ class _Verification:
             if name == target.file_name or found != wanted:
                 continue
             other = msgspec.structs.replace(target, file_name=name)
-            held = lost_of(self.files, self.path, other)
-            if count_of(held) < count_of(lost) or (is_missing and not holder):
-                holder, lost = name, held
+            held, bare = lost_of(self.files, self.path, other)
+            is_more = (count_of(held), bare) < (count_of(lost), commits)
+            if is_more or (is_missing and not holder):
+                holder, lost, commits = name, held, bare
         if not holder:
             return result
         findings = []
         for one in result.findings:
-            if one.lost or one.kind in _NOT_THERE:
-                found_there = f"{one.found}; {holder} holds {'more of it' if lost else 'it'}"
-                findings.append(msgspec.structs.replace(one, lost=lost, found=found_there))
-                lost = ()  # told once
+            if one.lost or one.lost_commits or one.kind in _NOT_THERE:
+                held_there = "more of it" if lost or commits else "it"
+                findings.append(
+                    msgspec.structs.replace(
+                        one,
+                        lost=lost,
+                        lost_commits=commits,
+                        found=f"{one.found}; {holder} holds {held_there}",
+                    )
+                )
+                lost, commits = (), 0  # told once
             else:
                 findings.append(one)
         return msgspec.structs.replace(result, findings=findings)

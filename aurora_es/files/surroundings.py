@@ -56,8 +56,10 @@ def nearest_directory(path: str) -> str:
 def space_of(files: Files, path: str) -> Space:
     """What is free on the file system of a directory; raises OSError."""
     found = files.statvfs(path)
+    # A file system may keep a reserve that only root may use.
+    blocks = found.f_bavail if os.geteuid() else found.f_bfree
     return Space(
-        free_bytes=found.f_bavail * found.f_frsize if found.f_blocks else None,
+        free_bytes=blocks * found.f_frsize if found.f_blocks else None,
         free_inodes=found.f_favail if found.f_files else None,
         is_read_only=bool(found.f_flag & os.ST_RDONLY),
     )

@@ -129,9 +129,9 @@ class LostPayload(msgspec.Struct, array_like=True, frozen=True):
         return self.last_position + 1 - self.first_position
 
     @property
-    def bare_commits(self) -> int:
-        """Number of commits that are gone and held a tracking record only; 0 if they cannot be told."""
-        return 0 if self.record_count else self.last_commit + 1 - self.first_commit
+    def bare_commits(self) -> tuple[int, int]:
+        """First and last of the commits, if all held a tracking record only; else the last is below."""
+        return self.first_commit, self.first_commit - 1 if self.record_count else self.last_commit
 
 
 NIL = msgspec.Raw(b"\xc0")  # a tracking field that holds none

@@ -18,6 +18,7 @@ known from outside.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,8 @@ from aurora_es.format.frame import (
     frame_bytes,
 )
 from aurora_es.format.limits import FRAME_RAW_BYTES_MAX, TAIL_SLACK_BYTES_MAX
+from aurora_es.format.packed import decode_lost
+from aurora_es.format.payload import UNDECODABLE
 from aurora_es.format.segment_header import (
     FORMAT_VERSION,
     NO_KEY,
@@ -81,12 +84,11 @@ class Gap(NamedTuple):
     last_position: int | None
 
     @property
-    def bare_commits(self) -> int:
-        """Number of lost commits that held a tracking record only; 0 where that cannot be told."""
-        if self.last_commit is None or self.last_position is None:
-            return 0
-        has_records = self.last_position >= self.first_position
-        return 0 if has_records else self.last_commit + 1 - self.first_commit
+    def bare_commits(self) -> tuple[int, int]:
+        """First and last lost commit, if all held a tracking record only; else the last is below."""
+        is_bare = self.last_position is not None and self.last_position < self.first_position
+        last = self.last_commit if is_bare else None
+        return self.first_commit, self.first_commit - 1 if last is None else last
 
 
 class Place(NamedTuple):
@@ -140,6 +142,7 @@ class Salvage:
         self.checkpoint: WalkedFrame | None = None  # set behind the first commit, if it is valid
         self.end: SegmentEnd | None = None  # set at the end, if the end frame is valid
         self.lost: list[tuple[int, int]] = []  # positions that an earlier repair has found lost
+        self.bare_lost: list[tuple[int, int]] = []  # commits without positions that it has found so
         self.last_commit = file.header.base_commit - 1  # of what was read, lost or not
         self.last_position = file.header.base_position - 1
         self._size = file.size_bytes()
@@ -179,6 +182,7 @@ class Salvage:
                 yield commit
             self.checkpoint = self.checkpoint or walk.checkpoint
             self.lost += [one.positions for one in walk.lost]
+            self.bare_lost += [one.bare_commits for one in walk.lost]
             self.end = walk.end
             if failed is None:
                 return
@@ -196,6 +200,13 @@ class Salvage:
             start = self._next_start(max(failed.offset, begin + ALIGNMENT), gap)
         assert gap is not None
         yield from self._last(gap)
+
+    def _note_bare(self, offset: int, header: FrameHeader) -> None:
+        """Note the commits of a lost frame from which reading does not go on."""
+        file, length = self.file, header.stored_length
+        payload = read_exactly(file.files, file.fd, length, offset + HEADER_BYTES)
+        with contextlib.suppress(*UNDECODABLE):
+            self.bare_lost.append(decode_lost(payload).bare_commits)
 
     def _pass(self, commit: SegmentCommit) -> None:
         self.last_commit = commit.commit_number
@@ -264,6 +275,7 @@ class Salvage:
                 # Nothing can be read on from it, but what it says holds.
                 first = header.first_position
                 self.lost.append((first, first + header.record_count - 1))
+                self._note_bare(offset, header)
             if (
                 header.kind in _RESTARTS
                 and header.frame_number == 1

@@ -12,6 +12,7 @@ import pytest
 
 from aurora_es import Journal, RollCycle, StorageFullError, Sync
 from aurora_es.care import backup, fork, repair, restore, verify
+from aurora_es.care.copying import stored_bytes
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.files.surroundings import space_of
 from aurora_es.journal import background
@@ -137,16 +138,41 @@ def test_a_fork_needs_room_for_what_is_not_linked(tmp_path: Path) -> None:
     assert needed == _sizes(file for file in copied.iterdir() if file.suffix)
 
 
-def test_a_repair_needs_room_for_what_it_writes_again(tmp_path: Path) -> None:
-    """A dry run needs none."""
+def test_a_repair_warns_where_there_may_be_no_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody knows before how much it writes: bytes that are no frames are not written again."""
     path = write_store(tmp_path / "journal", SEALED)
     damaged = path / segment(2)
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 1
-    damaged.write_bytes(data)
-    assert repair(path, dry_run=True, effects=Effects(_Free(0))).repairs
-    assert _needed(tmp_path, lambda effects: repair(path, effects=effects)) == len(data)
+    junk = damaged.read_bytes() + bytes(range(256)) * 1000
+    damaged.write_bytes(junk)
+    stored = stored_bytes(SystemFiles(), str(damaged))
+    with caplog.at_level("WARNING", "aurora_es.care"):
+        assert repair(path, dry_run=True, effects=Effects(_Free(stored))).repairs
+        assert not caplog.messages
+        assert repair(path, dry_run=True, effects=Effects(_Free(stored - 1))).repairs
+        assert not repair(path, effects=Effects(_Free(stored - 1))).dry_run
+    assert len(caplog.messages) == 2
+    assert f"up to {stored} bytes, and {stored - 1} are free" in caplog.messages[0]
+    assert sum(one.stat().st_size for one in path.glob("0000000002-*.r*.segment")) < stored - 1
     assert verify(path).is_whole
+
+
+@pytest.mark.parametrize(("user", "free"), [(0, 9), (1000, 7)])
+def test_root_may_use_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, free: int
+) -> None:
+    """What a file system keeps back is free for root, and for nobody else."""
+
+    class Reserving(SystemFiles):
+        """Nine blocks are free, two of them for root only."""
+
+        def statvfs(self, path: str) -> os.statvfs_result:  # type: ignore[override]
+            """Tell so."""
+            return os.statvfs_result((1, 1, 1 << 40, 9, 7, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert space_of(Reserving(), str(tmp_path)).free_bytes == free
 
 
 @pytest.mark.parametrize("found", [_UNBOUNDED, None])
