@@ -82,7 +82,7 @@ CARE_MUTANTS = (
         (
             (
                 _BACKUP,
-                '        damage = damage_of(self.files, before, self.recorded[cut.path]) if before else ""\n',
+                "        damage = damage_of(self.files, before, recorded)\n",
                 '        damage = ""\n',
             ),
         ),
