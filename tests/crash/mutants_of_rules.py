@@ -172,4 +172,20 @@ RULE_MUTANTS = (
         ),
         killed_by="crash/test_histories.py",
     ),
+    Mutant(
+        "who reads in the middle of an interrupted group is not told which commits to look for",
+        (
+            (
+                "journal/group.py",
+                "                    handle.unresolved[member.commit_id] = 0\n            handle.forget_state()\n",
+                (
+                    "                    pass\n            handle.forget_state()\n"
+                    "            for member in group:\n"
+                    "                if member is not leader:\n"
+                    "                    handle.unresolved[member.commit_id] = 0\n"
+                ),
+            ),
+        ),
+        killed_by="journal/test_interrupts.py::test_a_reader_that_catches_up_with_an_interrupted_group",
+    ),
 )

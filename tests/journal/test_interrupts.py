@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from aurora_es import Journal, StorageError
+from aurora_es.format.mark import Mark
+from aurora_es.journal import group as group_module
+from aurora_es.journal.append import write_group
 from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_data
 from aurora_es.journal.group import GroupCommit
+from aurora_es.journal.handle import Handle
 from tests.journal.support import (
     PATIENCE_SECONDS,
     Call,
@@ -41,6 +45,34 @@ def test_a_leader_interrupted_before_it_wakes_its_group(
         wake(self, group)
 
     monkeypatch.setattr(GroupCommit, "_wake", wake_or_be_interrupted)
+    crowd = Crowd(ScriptedFiles(), lambda: None)
+    with open_with(tmp_path / "journal", crowd.effects()) as journal:
+        given = crowd.append(journal, COMMITS)
+        interrupted = [one for one in given if isinstance(one, KeyboardInterrupt)]
+        acknowledged = [one for one in given if isinstance(one, range)]
+        assert (len(interrupted), len(acknowledged)) == (1, 3)
+        assert len(states(journal)) == 4
+
+
+def test_a_reader_that_catches_up_with_an_interrupted_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that reads in the middle of it does not take from the others what was published."""
+    forget, interrupts = Handle.forget_state, itertools.count()
+
+    def write_and_be_interrupted(handle: Handle, mark: Mark, commits: Any, timestamp: int) -> Mark:
+        published = write_group(handle, mark, commits, timestamp)
+        if len(commits) > 1 and next(interrupts) == 0:
+            monkeypatch.setattr(Handle, "forget_state", forget_and_let_read)
+            raise KeyboardInterrupt
+        return published
+
+    def forget_and_let_read(handle: Handle) -> None:
+        monkeypatch.setattr(Handle, "forget_state", forget)
+        forget(handle)
+        run_threads([lambda: journal.last_position])
+
+    monkeypatch.setattr(group_module, "write_group", write_and_be_interrupted)
     crowd = Crowd(ScriptedFiles(), lambda: None)
     with open_with(tmp_path / "journal", crowd.effects()) as journal:
         given = crowd.append(journal, COMMITS)
