@@ -32,6 +32,14 @@ from tests.journal.support import (
 COMMITS = [[message(b"%d" % number)] for number in range(4)]
 
 
+def check_all_but_one_acknowledged(given: list[Any], journal: Journal) -> None:
+    """One caller was interrupted, the others got their positions, and all commits are there."""
+    interrupted = [one for one in given if isinstance(one, KeyboardInterrupt)]
+    acknowledged = [one for one in given if isinstance(one, range)]
+    assert (len(interrupted), len(acknowledged)) == (1, 3)
+    assert len(states(journal)) == 4
+
+
 def test_a_leader_interrupted_before_it_wakes_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,11 +55,7 @@ def test_a_leader_interrupted_before_it_wakes_its_group(
     monkeypatch.setattr(GroupCommit, "_wake", wake_or_be_interrupted)
     crowd = Crowd(ScriptedFiles(), lambda: None)
     with open_with(tmp_path / "journal", crowd.effects()) as journal:
-        given = crowd.append(journal, COMMITS)
-        interrupted = [one for one in given if isinstance(one, KeyboardInterrupt)]
-        acknowledged = [one for one in given if isinstance(one, range)]
-        assert (len(interrupted), len(acknowledged)) == (1, 3)
-        assert len(states(journal)) == 4
+        check_all_but_one_acknowledged(crowd.append(journal, COMMITS), journal)
 
 
 def test_a_reader_that_catches_up_with_an_interrupted_group(
@@ -75,11 +79,7 @@ def test_a_reader_that_catches_up_with_an_interrupted_group(
     monkeypatch.setattr(group_module, "write_group", write_and_be_interrupted)
     crowd = Crowd(ScriptedFiles(), lambda: None)
     with open_with(tmp_path / "journal", crowd.effects()) as journal:
-        given = crowd.append(journal, COMMITS)
-        interrupted = [one for one in given if isinstance(one, KeyboardInterrupt)]
-        acknowledged = [one for one in given if isinstance(one, range)]
-        assert (len(interrupted), len(acknowledged)) == (1, 3)
-        assert len(states(journal)) == 4
+        check_all_but_one_acknowledged(crowd.append(journal, COMMITS), journal)
 
 
 def test_a_waiter_that_is_interrupted_leaves_the_queue(tmp_path: Path) -> None:
