@@ -100,16 +100,21 @@ def stored_bytes(files: Files, path: str) -> int:
     return min(status.st_size, blocks * _STATUS_BLOCK_BYTES) if blocks else status.st_size
 
 
+def free_bytes_at(files: Files, place: str) -> int | None:
+    """How much is free at ``place``; None where that is not told: the writing itself tells then."""
+    try:
+        return space_of(files, place).free_bytes
+    except OSError:
+        return None
+
+
 def refuse_full(files: Files, place: str, needed_bytes: int, *, command: str) -> None:
     """Raise StorageFullError if less is free at ``place``, which exists, than is going to be written.
 
     An early warning, no promise: others may write meanwhile, and what cannot be known beforehand is
     not counted. A file system that does not tell is taken for large enough.
     """
-    try:
-        free_bytes = space_of(files, place).free_bytes
-    except OSError:
-        return  # the writing itself tells what is wrong
+    free_bytes = free_bytes_at(files, place)
     if free_bytes is None or needed_bytes <= free_bytes:
         return
     message = (

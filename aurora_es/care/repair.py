@@ -25,7 +25,7 @@ from aurora_es.care.broken_copy import (
 )
 from aurora_es.care.care_logs import logger
 from aurora_es.care.checked import checked
-from aurora_es.care.copying import stored_bytes
+from aurora_es.care.copying import free_bytes_at, stored_bytes
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
 from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
@@ -34,7 +34,6 @@ from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
 from aurora_es.care.survey import survey
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.files.surroundings import space_of
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.sealed_index import file_name_of
 
@@ -144,10 +143,7 @@ def _warn_of_little_room(effects: Effects, plan: Plan) -> None:
     files, path = effects.files, plan.found.path
     sources = [segment.source for segment in plan.repaired if segment.source is not None]
     needed = sum(stored_bytes(files, os.path.join(path, source)) for source in sources)
-    try:
-        free = space_of(files, path).free_bytes
-    except OSError:
-        return  # the writing itself tells what is wrong
+    free = free_bytes_at(files, path)
     if free is not None and needed > free:
         logger.warning(
             "%s: repair may have to write up to %d bytes, and %d are free: it may end with a full"

@@ -6,21 +6,19 @@ rot in what it does not vouch for looks like a torn tail.
 """
 
 import logging
-import random
 from collections.abc import Iterator
 
 import pytest
 
 from aurora_es import CorruptionError, Journal, Record, RollCycle, Sync
-from aurora_es.files.layer import Effects
 from aurora_es.format.mark import Mark, decode_mark
 from aurora_es.format.names import MARK, segment_name
 from aurora_es.journal.creation import Settings
-from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
-from aurora_es.testing.disk import CrashableDisk, FileNode
+from aurora_es.testing.crashable import SimulatedKill
+from aurora_es.testing.disk import FileNode
 from aurora_es.testing.faulty import Fault, FaultyFiles
+from tests.crash.one_disk import PATH, OneDisk
 
-_PATH = "/data/journal"
 _MODES = [Sync.ALWAYS, Sync.NEVER, Sync.interval(60_000)]
 
 
@@ -31,30 +29,22 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-class Machine:
+class Machine(OneDisk):
     """One disk, and a clock that moves when told."""
 
     def __init__(self) -> None:
         """Prepare an empty disk."""
-        self.disk = CrashableDisk()
-        self.disk.make_directories("/data")
+        super().__init__()
         self.seconds = 0.0
-        self._rng = random.Random(0)
 
     def open(self, sync: Sync) -> tuple[Journal, FaultyFiles]:
-        """Open the journal in a process of its own; returns it and its files, to arm faults."""
-        files = FaultyFiles(CrashableFiles(self.disk), self._rng)
-        effects = Effects(
-            files,
-            monotonic=lambda: self.seconds,
-            random_bytes=self._rng.randbytes,
-            reserve_bytes=4096,
-        )
-        return Journal(effects, _PATH, Settings(sync, RollCycle.events(2))), files
+        """Open the journal in a process of its own."""
+        settings = Settings(sync, RollCycle.events(2))
+        return self.open_with(settings, monotonic=lambda: self.seconds)
 
     def file(self, name: str) -> FileNode:
         """A file of the journal."""
-        node = self.disk.find(f"{_PATH}/{name}")
+        node = self.disk.find(f"{PATH}/{name}")
         assert isinstance(node, FileNode)
         return node
 
@@ -74,7 +64,7 @@ class Machine:
                 node.dirty.clear()
                 node.cut_at = None
                 node.cached = bytearray(node.durable[: node.durable_size])
-        self.disk.crash(self._rng)
+        self.disk.crash(self.rng)
 
 
 def record(state: bytes = b"a") -> Record:

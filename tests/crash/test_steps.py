@@ -4,19 +4,17 @@ The histories meet these crashes late or never, see ``mutants.py``.
 """
 
 import logging
-import random
 from collections.abc import Iterator
 
 import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
-from aurora_es.files.layer import Effects
 from aurora_es.journal.creation import Settings
-from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
-from aurora_es.testing.disk import CrashableDisk, DirectoryNode
+from aurora_es.testing.crashable import SimulatedKill
+from aurora_es.testing.disk import DirectoryNode
 from aurora_es.testing.faulty import Fault, FaultyFiles
+from tests.crash.one_disk import OneDisk
 
-_PATH = "/data/journal"
 _SETTINGS = Settings(Sync.ALWAYS, RollCycle.events(2))
 
 
@@ -27,20 +25,12 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-class Machine:
-    """One disk; each opening is a process of its own."""
-
-    def __init__(self) -> None:
-        """Prepare an empty disk."""
-        self.disk = CrashableDisk()
-        self.disk.make_directories("/data")
-        self._rng = random.Random(0)
+class Machine(OneDisk):
+    """One disk, of which a power cut takes names only."""
 
     def open(self) -> tuple[Journal, FaultyFiles]:
-        """Open the journal; returns it and its files, to arm faults."""
-        files = FaultyFiles(CrashableFiles(self.disk), self._rng)
-        effects = Effects(files, random_bytes=self._rng.randbytes, reserve_bytes=4096)
-        return Journal(effects, _PATH, _SETTINGS), files
+        """Open the journal in a process of its own."""
+        return self.open_with(_SETTINGS)
 
     def lose_names(self) -> None:
         """Cut the power: all bytes are on the disk, and no name that was not synced."""
@@ -49,7 +39,7 @@ class Machine:
                 node.pending.clear()
             else:
                 node.sync()
-        self.disk.crash(self._rng)
+        self.disk.crash(self.rng)
 
 
 def record(state: bytes) -> Record:
