@@ -188,4 +188,9 @@ RULE_MUTANTS = (
         ),
         killed_by="journal/test_interrupts.py::test_a_reader_that_catches_up_with_an_interrupted_group",
     ),
+    Mutant(
+        "a nested append ends the note of the one around it",
+        (("journal/append_lock.py", "        if self._notes:\n", "        if True:\n"),),
+        killed_by="journal/test_interrupted_locks.py::test_a_nested_append_ends_its_own_note_only",
+    ),
 )

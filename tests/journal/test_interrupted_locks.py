@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from aurora_es import Journal, Sync
 from aurora_es.format.names import LOCK, TURN
 from aurora_es.journal import append_lock
+from aurora_es.journal.closing import begin_append, end_append
 from aurora_es.journal.exclusive import ExclusiveAppend
 from tests.journal.support import message, open_with, run_threads
 
@@ -124,3 +126,18 @@ def test_the_lock_is_free_behind_an_interrupt_at_any_instruction(
             (found,) = run_threads([partial(journal.append, [message(b"behind")])])
             assert isinstance(found, range), (at, found)
     assert count > 50
+
+
+def test_a_nested_append_ends_its_own_note_only(tmp_path: Path) -> None:
+    """A handler appends while its thread waits for the lock: the thread stays noted for that one."""
+    with open_with(tmp_path / "journal") as journal:
+        journal.append([message(b"before")])
+        noted, thread = journal.handle.appending_threads, threading.get_ident()
+        begin_append(journal.handle)
+        try:
+            append_exclusively(journal)
+            assert thread in noted
+        finally:
+            end_append(journal.handle)
+        append_exclusively(journal)
+        assert thread not in noted
