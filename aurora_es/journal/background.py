@@ -59,7 +59,7 @@ def seal(
     lock_timeout: float = LOCK_TIMEOUT_SECONDS_DEFAULT,
     progress: Progress | None = None,
 ) -> int:
-    """Seal every closed segment of the journal in ``path``; returns how many were sealed.
+    """Seal every segment of the journal in ``path`` that is closed by now; returns how many.
 
     Raises LockTimeoutError while another process works on it, CorruptionError.
     """
@@ -106,7 +106,7 @@ def cool(  # noqa: PLR0913 - a user's choices, all by name
 
 
 def work(path: str, *, effects: Effects = SYSTEM_EFFECTS, lock_timeout: float = 0.0) -> WorkDone:
-    """Do what is due: seal, merge, cool by the journal's policy, clear away."""
+    """Do what is due by now: seal, merge, cool by the journal's policy, clear away."""
     if not _exists(effects, path):
         return WorkDone()
     with BackgroundLock(effects, path, timeout=lock_timeout):
@@ -136,12 +136,13 @@ def _seal_all(effects: Effects, path: str, progress: Progress | None) -> int:
     if manifest is None:
         return 0
     listed = manifest.segments[-1].segment_number if manifest.segments else 0
-    total = max(read_mark(effects.files, path).segment_number - 1 - listed, 0)
+    # Not what is closed meanwhile: writers that close segments faster would never be caught up with.
+    total = read_mark(effects.files, path).segment_number - 1 - listed
     done = 0
-    while seal_next(effects, path) is not None:
+    while done < total and seal_next(effects, path) is not None:
         done += 1
         if progress is not None:
-            progress(done, max(total, done))
+            progress(done, total)
         # Between two: a long way is walked with few runs to ask, and few files to keep open.
         _merge_all(effects, path, None)
     return done
@@ -179,7 +180,8 @@ def main() -> int:
     """Work on the journal named on the command line, in the background of everything else."""
     os.nice(_NICENESS)
     try:
-        work(sys.argv[1])
+        while work(sys.argv[1]).sealed_segments:
+            pass  # meanwhile more may have been closed, by writers that saw somebody at work
     except LockTimeoutError:
         return 0  # another process is at it
     return 0

@@ -38,15 +38,22 @@ def late(*arguments):
 examining.decode_result, examining.examined = noted, late
 print(verify(sys.argv[1], processes=2).is_whole)
 """
-# Found by every Python that is started with this directory in PYTHONPATH.
-HANGING_EXAMINER = f"""
+# Found by every Python that is started with this directory in PYTHONPATH: neither the examiner nor
+# the command that started it gets anything done.
+HANGING = f"""
 import os, pathlib, signal, sys
+
+def hang(*_):
+    while True:
+        signal.pause()
+
 if any("{examiner.__name__}" in argument for argument in sys.orig_argv):
     place = pathlib.Path(os.environ["EXAMINER_PLACE"])
     place.with_suffix(".new").write_text(str(os.getpid()))
     place.with_suffix(".new").rename(place)
-    while True:
-        signal.pause()
+    hang()
+from aurora_es.care import examining
+examining.examined = hang
 """
 
 
@@ -207,7 +214,7 @@ def test_control_c_ends_command_and_examiners(
     """At once, without a traceback, and no process is left; a terminal signals both."""
     site, place = tmp_path / "site", tmp_path / "examiner"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(HANGING_EXAMINER)
+    (site / "sitecustomize.py").write_text(HANGING)
     with subprocess.Popen(
         [*COMMAND, "verify", str(store), "--processes", "2"],
         env=environment(PYTHONPATH=f"{ROOT}:{site}", EXAMINER_PLACE=str(place)),

@@ -24,6 +24,22 @@ TENDING_MUTANTS = (
         killed_by="journal/test_key_collisions.py::test_events_of_other_ids_are_left_out",
     ),
     Mutant(
+        "sealing follows writers that are faster",
+        (("journal/background.py", "    while done < total and seal_next", "    while seal_next"),),
+        killed_by="journal/test_background.py::test_sealing_ends_beside_a_writer_that_is_faster",
+    ),
+    Mutant(
+        "a background run leaves what was closed meanwhile",
+        (
+            (
+                "journal/background.py",
+                "        while work(sys.argv[1]).sealed_segments:\n            pass",
+                "        if work(sys.argv[1]).sealed_segments:\n            pass",
+            ),
+        ),
+        killed_by="journal/test_background.py::test_a_background_run_takes_what_was_closed_meanwhile",
+    ),
+    Mutant(
         "every run is taken for one that rises",
         ((_SEAL, "rises=header.is_monotone == 1 and rises(columns)", "rises=True"),),
         killed_by="journal/test_disorder.py",
