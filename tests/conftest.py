@@ -1,6 +1,8 @@
 """Settings that hold for every test."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,8 +23,27 @@ _RELIABILITY_FACTORS = {"short": 1, "normal": 5, "long": 100}
 _RELIABILITY = os.environ.get("AURORA_RELIABILITY", "normal")
 
 
-def pytest_configure() -> None:
-    """Refuse an unknown AURORA_RELIABILITY: a typing error must not shorten a run unseen."""
+# Where Linux keeps files in memory; a user of containers may have made it small.
+_MEMORY = "/dev/shm"  # noqa: S108 - private directories are made in it
+_MEMORY_BYTES_MIN = 4 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where the files of tests lie, and refuse an unknown AURORA_RELIABILITY."""
+    # Thousands of small journals, each with its syncs, would make a test wait for whatever else
+    # the disk does. What is tested for long, and with real faults, is tested on the disk.
+    if "TMPDIR" not in os.environ and "not reliability" in config.option.markexpr and _has_memory():
+        os.environ["TMPDIR"] = _MEMORY
+        tempfile.tempdir = None  # it is looked up once
+    _check_reliability()
+
+
+def _has_memory() -> bool:
+    return os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN
+
+
+def _check_reliability() -> None:
+    """A typing error must not shorten a run unseen."""
     if _RELIABILITY not in _RELIABILITY_FACTORS and not _is_factor(_RELIABILITY):
         allowed = ", ".join(_RELIABILITY_FACTORS)
         raise pytest.UsageError(

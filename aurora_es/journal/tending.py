@@ -24,21 +24,23 @@ _UNSEALED_MAX = 3  # the tail and two closed segments
 
 
 def tend(handle: Handle) -> None:
-    """Start a background run, and seal a segment here if two are waiting; never raises for it."""
+    """Seal a segment here if two are waiting, and start a background run; never raises for it."""
     try:
-        if len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
+        # Not while another process is at it: it takes what is closed meanwhile, too. Writers that
+        # all roll would start a crowd of processes that find nothing to do.
+        with BackgroundLock(handle.effects, handle.path, timeout=0.0):
             _seal_oldest(handle)
         start_background_run(handle.path)
     except LockTimeoutError:
-        return  # another process is at it
+        return
     except (AuroraError, OSError) as error:
         # No affair of the append that it comes after; the next segment is the next occasion.
         logger.warning("%s: what is sealed could not be tended: %s", handle.path, error)
 
 
 def _seal_oldest(handle: Handle) -> None:
-    renew_manifest(handle)
     if len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
-        with BackgroundLock(handle.effects, handle.path, timeout=0.0):
-            seal_next(handle.effects, handle.path)
+        renew_manifest(handle)  # others may have sealed it
+    if len(handle.state.index.parts[1]) >= _UNSEALED_MAX:
+        seal_next(handle.effects, handle.path)
         renew_manifest(handle)

@@ -40,6 +40,20 @@ TENDING_MUTANTS = (
         killed_by="journal/test_background.py::test_a_background_run_takes_what_was_closed_meanwhile",
     ),
     Mutant(
+        "runs are started beside one that is at work",
+        (
+            (
+                "journal/tending.py",
+                "            _seal_oldest(handle)\n        start_background_run",
+                (
+                    "            _seal_oldest(handle)\n    except LockTimeoutError:\n        pass\n"
+                    "    try:\n        start_background_run"
+                ),
+            ),
+        ),
+        killed_by="journal/test_background.py::test_no_run_is_started_while_another_works",
+    ),
+    Mutant(
         "every run is taken for one that rises",
         ((_SEAL, "rises=header.is_monotone == 1 and rises(columns)", "rises=True"),),
         killed_by="journal/test_disorder.py",

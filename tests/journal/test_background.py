@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from aurora_es import RollCycle
-from aurora_es.journal import background
+from aurora_es.journal import background, tending
+from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.manifest_file import read_manifest
 from tests.journal.support import QuickFiles, effects_with, message, open_with
 
@@ -70,3 +71,15 @@ def test_a_background_run_takes_what_was_closed_meanwhile(
     monkeypatch.setattr(sys, "argv", ["background", path])
     assert background.main() == 0
     assert sealed_count(path) == SEGMENTS + 3
+
+
+def test_no_run_is_started_while_another_works(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That one takes what is closed meanwhile; many writers do not start many that find nothing."""
+    started: list[str] = []
+    monkeypatch.setattr(tending, "start_background_run", started.append)
+    with open_with(path) as journal:
+        with BackgroundLock(effects_with(), path, timeout=0):
+            tending.tend(journal.handle)
+            assert started == []
+        tending.tend(journal.handle)
+        assert started == [path]
