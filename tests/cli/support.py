@@ -15,10 +15,10 @@ import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.cli.commands import app
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "aurora_es.cli")
-TIMEOUT_SECONDS = 60
 OWNER = UUID("6f1c2f6e-89ab-4cde-8f01-23456789abcd")
 
 # Appends one record per line of its input, and answers with the position.
@@ -54,7 +54,7 @@ def run(
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
 
 

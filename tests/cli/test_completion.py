@@ -13,7 +13,8 @@ import pytest
 from aurora_es import Sync
 from aurora_es.cli import completing
 from aurora_es.queue.blocking import open_queue
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment, make_journal
+from tests.cli.support import COMMAND, environment, make_journal
+from tests.patience import PATIENCE_SECONDS
 
 # Each prints what the shell offers for the words typed so far, the last one unfinished.
 BASH = """
@@ -87,7 +88,7 @@ def offered(request: pytest.FixtureRequest, command: Path, place: Path) -> Compl
             capture_output=True,
             text=True,
             check=False,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.stderr == ""
         return sorted(line for line in done.stdout.splitlines() if line)
@@ -133,7 +134,7 @@ def test_a_shell_is_told_its_own_script(command: Path, shell: str, tmp_path: Pat
         capture_output=True,
         text=True,
         check=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert f"complete_{shell}" in done.stdout
 

@@ -14,8 +14,9 @@ from threading import Condition, Thread
 import httpx2
 import pytest
 
-from tests.cli.support import TIMEOUT_SECONDS, environment, opened, refused, run, started
+from tests.cli.support import environment, opened, refused, run, started
 from tests.cli.test_endings import ALL_COMMANDS
+from tests.patience import PATIENCE_SECONDS
 
 ROUNDS = 3
 ID = "cargo-3"
@@ -85,7 +86,7 @@ class Owner:
         """Last position; waits until it has gone on."""
         with self._told:
             before = self._position
-            went_on = self._told.wait_for(lambda: self._position != before, TIMEOUT_SECONDS)
+            went_on = self._told.wait_for(lambda: self._position != before, PATIENCE_SECONDS)
             if not went_on or self._position < 0:
                 self.process.kill()
                 raise AssertionError(opened(self.process.stderr).read())
@@ -223,7 +224,7 @@ def test_the_page_shows_a_live_store(owner: Owner) -> None:
                 found = httpx2.get(
                     f"{address}api/{path}",
                     params={"journal": "Ship/events"},
-                    timeout=TIMEOUT_SECONDS,
+                    timeout=PATIENCE_SECONDS,
                 )
                 assert found.status_code in {200, 404}, (path, found.text)
                 assert path not in {"journals", "events"} or found.status_code == 200

@@ -15,9 +15,9 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import Environment
 
 from aurora_es import AuroraFactory
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30.0  # for what happens at once; only a failing test waits that long
 UUID_1 = UUID("5fa9b1de-52a6-4ae1-9c0f-3d7e2b8c4a01")
 UUID_2 = UUID("c0ffee00-1d2e-4f3a-8b4c-5d6e7f809a0b")
 # Where syncs cost nothing, for tests that are not about them.

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_SECONDS = 60.0
 
 
 class Worker:

@@ -13,7 +13,8 @@ import uvloop
 
 from aurora_es.files.layer import Effects
 from aurora_es.queue import Queue, QueueBuilder, Sync
-from tests.journal.support import PATIENCE_SECONDS, effects_with
+from tests.journal.support import effects_with
+from tests.patience import PATIENCE_SECONDS
 
 _T = TypeVar("_T")
 
