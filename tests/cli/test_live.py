@@ -14,7 +14,7 @@ from threading import Condition, Thread
 import httpx2
 import pytest
 
-from tests.cli.support import environment, opened, refused, run, started
+from tests.cli.support import environment, opened, refused, run_anew, started
 from tests.cli.test_endings import ALL_COMMANDS
 from tests.patience import PATIENCE_SECONDS
 
@@ -31,14 +31,14 @@ from aurora_es.queue.blocking import open_queue
 from itertools import count
 from threading import Event
 root = sys.argv[1]
-cycle = RollCycle.events(40)
+cycle, options = RollCycle.events(40), {'sync': Sync.NEVER, 'lock_timeout': 180}
 def record(topic, at):
     state = b'{"at":%d}' % at
     return Record(topic=topic, state=state, originator_id=f"cargo-{at % 7}", originator_version=at // 7)
 with (
-    Journal.open(f"{root}/Ship/events", roll_cycle=cycle, sync=Sync.NEVER) as events,
-    Journal.open(f"{root}/Ship/snapshots", roll_cycle=cycle, sync=Sync.NEVER) as snapshots,
-    open_queue(f"{root}/orders", roll_cycle=RollCycle.events(20), sync=Sync.NEVER) as queue,
+    Journal.open(f"{root}/Ship/events", roll_cycle=cycle, **options) as events,
+    Journal.open(f"{root}/Ship/snapshots", roll_cycle=cycle, **options) as snapshots,
+    open_queue(f"{root}/orders", roll_cycle=RollCycle.events(20), **options) as queue,
 ):
     sender, receiver = queue.acquire_sender(), queue.subscribe("audit")
     group = queue.join("billing")
@@ -120,7 +120,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
 
 
 def _lines(*arguments: object) -> list[str]:
-    done = run(*arguments)
+    done = run_anew(*arguments)
     good = {0, 5} if arguments[0] == "doctor" else {0}  # 5: there is something to do
     assert done.returncode in good, (arguments, done.stdout[-500:], done.stderr)
     assert not done.stderr, (arguments, done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -31,7 +32,11 @@ OpenFactory = Callable[..., AuroraFactory]
 
 def factory_on(root: str | os.PathLike[str], name: str = "App", **settings: str) -> AuroraFactory:
     """Construct a factory on the store below ``root``."""
-    fixed = {"AURORA_PATH": str(root), "AURORA_BACKGROUND": "n"}  # see tests/conftest.py
+    fixed = {
+        "AURORA_PATH": str(root),
+        "AURORA_BACKGROUND": "n",  # see tests/conftest.py
+        "AURORA_LOCK_TIMEOUT": str(PATIENCE_SECONDS),  # a disk may stall under who has the lock
+    }
     return AuroraFactory(Environment(name, fixed | settings))
 
 
@@ -131,7 +136,8 @@ class Script:
 
 
 def descriptors_open() -> int:
-    """Count the descriptors of this process."""
+    """Count the descriptors of this process, without those of earlier tests' garbage."""
+    gc.collect()
     return len(os.listdir("/dev/fd"))
 
 

@@ -48,6 +48,7 @@ def builder(
 ) -> QueueBuilder:
     """Make a builder with quick files, unless ``effects`` are given."""
     made = QueueBuilder(path).with_effects(effects_with() if effects is None else effects)
+    made.with_lock_timeout(PATIENCE_SECONDS)
     for name, value in choices.items():
         getattr(made, f"with_{name}")(value)
     return made
