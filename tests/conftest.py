@@ -1,5 +1,6 @@
 """Settings that hold for every test."""
 
+import gc
 import os
 
 import pytest
@@ -28,6 +29,12 @@ def pytest_configure() -> None:
         raise pytest.UsageError(
             f"AURORA_RELIABILITY is {_RELIABILITY!r}, expected one of {allowed}, or a factor from 1 on"
         )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_factor(text: str) -> bool:

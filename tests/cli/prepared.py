@@ -58,7 +58,11 @@ class Prepared:
         atexit.register(self.close)
 
     def run(
-        self, arguments: Sequence[str], environment: dict[str, str], stdout: str | None = None
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        stdout: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; what it writes to a file of the caller's is not returned."""
         kept = [Path(self._directory.name) / name for name in ("stdout", "stderr")]
@@ -66,7 +70,7 @@ class Prepared:
         order = {
             "arguments": list(arguments),
             "environment": environment,
-            "directory": os.getcwd(),
+            "directory": str(directory or os.getcwd()),
             "outputs": [str(output) for output in outputs],
         }
         with self._lock:

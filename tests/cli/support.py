@@ -46,15 +46,19 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: object, prefix: Sequence[str] = (), **more: str
+    *arguments: object,
+    prefix: Sequence[str] = (),
+    directory: Path | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aurora-es`` to its end, not at a terminal; ``prefix`` is a command that starts it.
 
     In a process of its own that was forked from a prepared one, if nothing asks for a new Python.
     """
     if prefix or not can_run(more):
-        return run_anew(*arguments, prefix=prefix, **more)
-    return _prepared().run([str(argument) for argument in arguments], environment(**more))
+        return run_anew(*arguments, prefix=prefix, directory=directory, **more)
+    words = [str(argument) for argument in arguments]
+    return _prepared().run(words, environment(**more), directory=directory)
 
 
 def run_into(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -68,11 +72,15 @@ def _prepared() -> Prepared:
 
 
 def run_anew(
-    *arguments: object, prefix: Sequence[str] = (), **more: str
+    *arguments: object,
+    prefix: Sequence[str] = (),
+    directory: Path | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """The same as its user does, with the start of Python, behind pipes."""
     return subprocess.run(
         [*prefix, *COMMAND, *map(str, arguments)],
+        cwd=directory,
         env=environment(**more),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -145,8 +145,9 @@ WRONG: tuple[tuple[int, tuple[str, ...], str], ...] = (
 def test_what_cannot_be_meant_is_told(bank: Path) -> None:
     """A form that is none is a wrong argument; what is not there is named; nothing is changed."""
     (bank / "other.py").write_text("from bank import Balances\nclass Projected(Balances): pass\n")
+    settings = SETTINGS | {"AURORA_PATH": str(bank / "store")}
     for code, arguments, said in WRONG:
-        done = rebuild(bank, *arguments)
+        done = run("projection", "rebuild", *arguments, directory=bank, **settings)
         assert done.returncode == code, done.stderr
         assert said in " ".join(re.sub(r"[│╭╮╰╯─]", "", done.stderr).split())
         assert "Traceback" not in done.stderr
