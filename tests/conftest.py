@@ -1,5 +1,6 @@
 """Settings that hold for every test."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -49,6 +50,12 @@ def _check_reliability() -> None:
         raise pytest.UsageError(
             f"AURORA_RELIABILITY is {_RELIABILITY!r}, expected one of {allowed}, or a factor from 1 on"
         )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_factor(text: str) -> bool:

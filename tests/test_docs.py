@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.postgres import open_server
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +129,7 @@ def run(
         env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -22,8 +22,8 @@ from examples.git_history.commits import Commit
 from examples.git_history.source import THIS_CLONE, choose_source
 from examples.git_history.store_directory import bytes_on_disk, fresh_store
 
-FOLLOWER_START_SECONDS_MAX = 30.0
-FOLLOWER_END_SECONDS_MAX = 90.0
+FOLLOWER_START_SECONDS_MAX = 120.0
+FOLLOWER_END_SECONDS_MAX = 180.0
 FAILURES_SHOWN_MAX = 10
 
 

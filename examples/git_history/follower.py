@@ -25,7 +25,7 @@ from eventsourcing.projection import ProjectionRunner
 from examples.git_history.application import GitHistory, SourceFile
 from examples.git_history.churn import ChurnProjection, ChurnView
 
-CATCH_UP_SECONDS_MAX = 60.0
+CATCH_UP_SECONDS_MAX = 150.0
 
 
 class TimedChurnProjection(ChurnProjection):

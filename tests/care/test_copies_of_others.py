@@ -22,6 +22,7 @@ from aurora_es.care.findings import RECOVERY_DUE
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.journal import background
 from tests.journal.support import message
+from tests.patience import PATIENCE_SECONDS
 
 
 def made(tmp_path: Path) -> Path:
@@ -198,7 +199,7 @@ class _Held(SystemFiles):
         """Wait, then rename."""
         if source.endswith(".restoring"):
             self.reached.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(PATIENCE_SECONDS)
         os.rename(source, target)
 
 
@@ -211,7 +212,7 @@ def test_restores_and_backups_wait_for_each_other(tmp_path: Path) -> None:
         target=restore, args=(target, place), kwargs={"effects": Effects(files)}
     )
     thread.start()
-    assert files.reached.wait(30)
+    assert files.reached.wait(PATIENCE_SECONDS)
     try:
         with pytest.raises(
             LockTimeoutError,

@@ -28,6 +28,7 @@ from tests.care.damages import CATALOGUE
 from tests.care.harms import Damage
 from tests.care.stores import KINDS, write_store
 from tests.journal.support import snapshot
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,9 @@ def examiner() -> Iterator[socket.socket]:
     with theirs:
         process = subprocess.Popen(examining.examiner_command(), stdin=theirs.fileno())
     with ours:
-        await_greeting(ours, 60)
+        await_greeting(ours, PATIENCE_SECONDS)
         yield ours
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
 
 
 @pytest.mark.parametrize("damage", CATALOGUE, ids=lambda damage: damage.name)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 from uuid import UUID
@@ -15,10 +16,11 @@ import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.cli.commands import app
+from tests.cli.prepared import Prepared, can_run
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "aurora_es.cli")
-TIMEOUT_SECONDS = 60
 OWNER = UUID("6f1c2f6e-89ab-4cde-8f01-23456789abcd")
 
 # Appends one record per line of its input, and answers with the position.
@@ -44,17 +46,47 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: object, prefix: Sequence[str] = (), **more: str
+    *arguments: object,
+    prefix: Sequence[str] = (),
+    directory: Path | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``aurora-es`` to its end, behind a pipe; ``prefix`` is a command that starts it."""
+    """Run ``aurora-es`` to its end, not at a terminal; ``prefix`` is a command that starts it.
+
+    In a process of its own that was forked from a prepared one, if nothing asks for a new Python.
+    """
+    if prefix or not can_run(more):
+        return run_anew(*arguments, prefix=prefix, directory=directory, **more)
+    words = [str(argument) for argument in arguments]
+    return _prepared().run(words, environment(**more), directory=directory)
+
+
+def run_into(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same with standard output into the file ``path``."""
+    return _prepared().run([str(argument) for argument in arguments], environment(), stdout=path)
+
+
+@cache
+def _prepared() -> Prepared:
+    return Prepared()
+
+
+def run_anew(
+    *arguments: object,
+    prefix: Sequence[str] = (),
+    directory: Path | None = None,
+    **more: str,
+) -> subprocess.CompletedProcess[str]:
+    """The same as its user does, with the start of Python, behind pipes."""
     return subprocess.run(
         [*prefix, *COMMAND, *map(str, arguments)],
+        cwd=directory,
         env=environment(**more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -9,7 +9,8 @@ import struct
 import subprocess
 import termios
 
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment
+from tests.cli.support import COMMAND, environment
+from tests.patience import PATIENCE_SECONDS
 
 ROWS = 24
 
@@ -35,7 +36,7 @@ def answer_at_terminal(keys: str, *arguments: object, columns: int = 80, **more:
             terminal = -1
             os.write(controller, keys.encode())
             shown = _read_all(controller)
-            process.wait(TIMEOUT_SECONDS)
+            process.wait(PATIENCE_SECONDS)
     finally:
         os.close(controller)
         if terminal >= 0:

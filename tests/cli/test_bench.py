@@ -15,7 +15,8 @@ from aurora_es import ArgumentError, StorageFullError
 from aurora_es.care import bench
 from aurora_es.files import surroundings
 from aurora_es.journal.discovery import journals_below
-from tests.cli.support import TIMEOUT_SECONDS, make_journal, refused, run, started
+from tests.cli.support import make_journal, refused, run, started
+from tests.patience import PATIENCE_SECONDS
 
 ROWS = [
     "floor",
@@ -81,11 +82,11 @@ def test_it_is_removed_when_it_is_stopped(tmp_path: Path) -> None:
         bench(tmp_path, seconds=0.1, progress=interrupt)
     assert os.listdir(tmp_path) == []
     with started("bench", tmp_path, "--seconds", 60) as process:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not list(tmp_path.glob(".aurora-es-bench-*/journals/read/*.segment")):
             assert time.monotonic() < deadline
         process.terminate()
-        assert process.wait(TIMEOUT_SECONDS) == 143
+        assert process.wait(PATIENCE_SECONDS) == 143
     assert os.listdir(tmp_path) == []
 
 
@@ -98,17 +99,17 @@ def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path) -> None:
         started("bench", tmp_path, "--seconds", 60) as killed,
         started("bench", tmp_path, "--seconds", 60) as alive,
     ):
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while len(list(tmp_path.glob(".aurora-es-bench-*/journals/read/*.segment"))) < 2:
             assert time.monotonic() < deadline
         killed.kill()
-        killed.wait(TIMEOUT_SECONDS)
+        killed.wait(PATIENCE_SECONDS)
         assert len(os.listdir(tmp_path)) == 3
         bench(tmp_path, seconds=0.1)
         left = set(tmp_path.iterdir()) - {foreign}
         assert len(left) == 1
         alive.terminate()
-        assert alive.wait(TIMEOUT_SECONDS) == 143
+        assert alive.wait(PATIENCE_SECONDS) == 143
     assert os.listdir(tmp_path) == [foreign.name]
     assert (foreign / "letter").read_text() == "dear"
 

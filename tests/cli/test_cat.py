@@ -13,6 +13,7 @@ import pytest
 from aurora_es import Journal, Record, Sync
 from tests.cli.support import COMMAND, OWNER, call, make_journal, opened, run, started
 from tests.cli.terminal import run_at_terminal
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
             assert opened(process.stdout).readline()
             opened(process.stdout).close()
             assert opened(process.stderr).read() == ""
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_full_disk_behind_the_output_is_told(journal_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 from aurora_es import Sync
 from aurora_es.cli import completing
 from aurora_es.queue.blocking import open_queue
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment, make_journal
+from tests.cli.support import COMMAND, environment, make_journal, run
+from tests.patience import PATIENCE_SECONDS
 
 # Each prints what the shell offers for the words typed so far, the last one unfinished.
 BASH = """
-source <(_AURORA_ES_COMPLETE=source_bash aurora-es)
+source {sourced}
 COMP_WORDS=("$@")
 COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
 $(complete -p aurora-es | sed 's/.* -F //; s/ .*//') aurora-es
@@ -27,13 +28,13 @@ ZSH = """
 compdef() {{ completer=$1 }}
 _files() {{ }}
 _arguments() {{ print -r -- "$@" | grep -oE '"[^"]*"(:"[^"]*")?' | sed 's/^"//; s/".*//' }}
-eval "$(_AURORA_ES_COMPLETE=source_zsh aurora-es)"
+source {sourced}
 words=("$@")
 CURRENT=$#words
 $completer
 """
 FISH = """
-_AURORA_ES_COMPLETE=source_fish aurora-es | source
+source {sourced}
 complete -C {line} | string split -f1 \\t
 """
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
@@ -74,10 +75,15 @@ def offered(request: pytest.FixtureRequest, command: Path, place: Path) -> Compl
     if found is None:
         pytest.skip(f"{shell} is not installed")
 
+    sourced = place.parent / f"sourced.{shell}"  # as users do who want it fast
+    printed = run(_AURORA_ES_COMPLETE=f"source_{shell}")
+    assert printed.returncode == 0
+    sourced.write_text(printed.stdout)
+
     def complete(*words: str) -> list[str]:
         line = shlex.quote(" ".join(["aurora-es", *words]))
         options = ("-f",) if shell == "zsh" else ()
-        script = SCRIPTS[shell].format(line=line)
+        script = SCRIPTS[shell].format(line=line, sourced=shlex.quote(str(sourced)))
         arguments = () if shell == "fish" else (shell, "aurora-es", *words)
         env = environment(HOME=str(place.parent))
         done = subprocess.run(
@@ -87,7 +93,7 @@ def offered(request: pytest.FixtureRequest, command: Path, place: Path) -> Compl
             capture_output=True,
             text=True,
             check=False,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.stderr == ""
         return sorted(line for line in done.stdout.splitlines() if line)
@@ -133,7 +139,7 @@ def test_a_shell_is_told_its_own_script(command: Path, shell: str, tmp_path: Pat
         capture_output=True,
         text=True,
         check=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert f"complete_{shell}" in done.stdout
 

@@ -27,6 +27,7 @@ from tests.cli.support import (
     opened,
     refused,
     run,
+    run_into,
     started,
     writer,
 )
@@ -277,18 +278,15 @@ def _outputs(path: Path) -> list[tuple[object, ...]]:
     ]
 
 
+def _some_outputs(path: Path) -> list[tuple[object, ...]]:
+    """One of records, of tables, of JSON, and of what was done: each is a start of Python."""
+    return [("cat", path), ("ls", path), ("stats", path, "--json"), ("seal", path)]
+
+
 def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """As on a full disk: exit code 1 and one paragraph, also where a command only prints."""
     for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run(
-                [*COMMAND, *map(str, arguments)],
-                env=environment(),
-                stdout=full,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
+        done = run_into("/dev/full", *arguments)
         assert (done.returncode, done.stderr) == (
             1,
             "aurora-es: output: No space left on device\n",
@@ -298,7 +296,7 @@ def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_streams_are_no_failure(tmp_path: Path, closed: str) -> None:
     """Whoever closes an output does not want it; files do not get its number either."""
-    for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
+    for arguments in _some_outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
         line = f"{shlex.join([*COMMAND, *map(str, arguments)])} {closed}"
         done = subprocess.run(
             ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
@@ -309,7 +307,7 @@ def test_closed_streams_are_no_failure(tmp_path: Path, closed: str) -> None:
 
 def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     """As with ``| head -0``: nothing is said, and the exit code is 0, tables included."""
-    for arguments in _outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
+    for arguments in _some_outputs(make_journal(tmp_path / "store" / "Bank" / "events")):
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 
 from aurora_es import Journal, Sync
 from aurora_es.care import backup
-from tests.cli.support import COMMAND, environment, make_journal, refused, run
+from tests.cli.support import COMMAND, environment, make_journal, refused, run, run_anew
 from tests.cli.test_endings import snapshot
 
 APPLICATION = """
@@ -47,7 +47,7 @@ def test_what_is_printed_can_be_evaluated(tmp_path: Path) -> None:
 
 def test_a_directory_is_made_and_nothing_else(tmp_path: Path) -> None:
     """Without applications it is empty; the defaults are not put into the environment."""
-    done = run("init", tmp_path / "store")
+    done = run_anew("init", tmp_path / "store")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"# {tmp_path}/store: made",

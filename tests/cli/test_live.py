@@ -14,8 +14,9 @@ from threading import Condition, Thread
 import httpx2
 import pytest
 
-from tests.cli.support import TIMEOUT_SECONDS, environment, opened, refused, run, started
+from tests.cli.support import environment, opened, refused, run_anew, started
 from tests.cli.test_endings import ALL_COMMANDS
+from tests.patience import PATIENCE_SECONDS
 
 ROUNDS = 3
 ID = "cargo-3"
@@ -30,14 +31,14 @@ from aurora_es.queue.blocking import open_queue
 from itertools import count
 from threading import Event
 root = sys.argv[1]
-cycle = RollCycle.events(40)
+cycle, options = RollCycle.events(40), {'sync': Sync.NEVER, 'lock_timeout': 180}
 def record(topic, at):
     state = b'{"at":%d}' % at
     return Record(topic=topic, state=state, originator_id=f"cargo-{at % 7}", originator_version=at // 7)
 with (
-    Journal.open(f"{root}/Ship/events", roll_cycle=cycle, sync=Sync.NEVER) as events,
-    Journal.open(f"{root}/Ship/snapshots", roll_cycle=cycle, sync=Sync.NEVER) as snapshots,
-    open_queue(f"{root}/orders", roll_cycle=RollCycle.events(20), sync=Sync.NEVER) as queue,
+    Journal.open(f"{root}/Ship/events", roll_cycle=cycle, **options) as events,
+    Journal.open(f"{root}/Ship/snapshots", roll_cycle=cycle, **options) as snapshots,
+    open_queue(f"{root}/orders", roll_cycle=RollCycle.events(20), **options) as queue,
 ):
     sender, receiver = queue.acquire_sender(), queue.subscribe("audit")
     group = queue.join("billing")
@@ -85,7 +86,7 @@ class Owner:
         """Last position; waits until it has gone on."""
         with self._told:
             before = self._position
-            went_on = self._told.wait_for(lambda: self._position != before, TIMEOUT_SECONDS)
+            went_on = self._told.wait_for(lambda: self._position != before, PATIENCE_SECONDS)
             if not went_on or self._position < 0:
                 self.process.kill()
                 raise AssertionError(opened(self.process.stderr).read())
@@ -119,7 +120,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
 
 
 def _lines(*arguments: object) -> list[str]:
-    done = run(*arguments)
+    done = run_anew(*arguments)
     good = {0, 5} if arguments[0] == "doctor" else {0}  # 5: there is something to do
     assert done.returncode in good, (arguments, done.stdout[-500:], done.stderr)
     assert not done.stderr, (arguments, done.stderr)
@@ -223,7 +224,7 @@ def test_the_page_shows_a_live_store(owner: Owner) -> None:
                 found = httpx2.get(
                     f"{address}api/{path}",
                     params={"journal": "Ship/events"},
-                    timeout=TIMEOUT_SECONDS,
+                    timeout=PATIENCE_SECONDS,
                 )
                 assert found.status_code in {200, 404}, (path, found.text)
                 assert path not in {"journals", "events"} or found.status_code == 200

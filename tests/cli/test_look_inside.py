@@ -17,6 +17,7 @@ from aurora_es.journal import background
 from tests.cli.support import OWNER, call, make_journal, opened, refused, run, started, writer
 from tests.cli.terminal import run_at_terminal
 from tests.inspection.bank import make_bank, make_counters
+from tests.patience import PATIENCE_SECONDS
 
 APP = "tests.inspection.bank:Bank"
 
@@ -230,7 +231,7 @@ def test_tail_follows_what_is_chosen_and_decodes_it(tmp_path: Path) -> None:
             assert "yes" in line
         assert line.startswith(f"{last}\t")
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 # ls and stats
@@ -347,7 +348,7 @@ def test_a_pipe_that_closes_early_is_no_failure(tmp_path: Path, look: tuple[str,
     with started(*arguments(look, tmp_path / "Bank", account)) as process:
         opened(process.stdout).readline()
         opened(process.stdout).close()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert opened(process.stderr).read() == ""
 
 

@@ -6,9 +6,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment, refused, run
+from tests.cli.support import COMMAND, environment, refused, run
 from tests.cli.terminal import run_at_terminal
 from tests.moving.sides import delete_events, events, make_sqlite, read_sqlite, read_store
+from tests.patience import PATIENCE_SECONDS
 
 
 def _database(tmp_path: Path) -> Path:
@@ -57,7 +58,7 @@ def test_pipes_carry_a_store(tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         check=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert json.loads(imported.stdout)["verified"]
     assert read_store(tmp_path / "again") == read_sqlite(path)
@@ -74,7 +75,7 @@ def test_a_pipe_that_breaks_is_no_whole_import(tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         check=False,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert imported.returncode == 1
     assert b"expected a line of the format" in imported.stderr

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment, run
+from tests.cli.support import COMMAND, environment, run
 from tests.cli.terminal import run_at_terminal
+from tests.patience import PATIENCE_SECONDS
 
 BANK = """
 from uuid import UUID
@@ -57,7 +58,7 @@ def main(count):
         application_class=Bank, projection_class=Balances, view_class=BalancesView
     ) as runner:
         for _ in range(count):
-            runner.wait(runner.app.open(), timeout=30)
+            runner.wait(runner.app.open(), timeout=180)
         print(runner.view.totals.get("all"))
 """
 SETTINGS = {"PERSISTENCE_MODULE": "aurora_es", "AURORA_SYNC": "never"}
@@ -72,7 +73,7 @@ def start(directory: Path, *command: object) -> subprocess.CompletedProcess[str]
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -144,8 +145,9 @@ WRONG: tuple[tuple[int, tuple[str, ...], str], ...] = (
 def test_what_cannot_be_meant_is_told(bank: Path) -> None:
     """A form that is none is a wrong argument; what is not there is named; nothing is changed."""
     (bank / "other.py").write_text("from bank import Balances\nclass Projected(Balances): pass\n")
+    settings = SETTINGS | {"AURORA_PATH": str(bank / "store")}
     for code, arguments, said in WRONG:
-        done = rebuild(bank, *arguments)
+        done = run("projection", "rebuild", *arguments, directory=bank, **settings)
         assert done.returncode == code, done.stderr
         assert said in " ".join(re.sub(r"[│╭╮╰╯─]", "", done.stderr).split())
         assert "Traceback" not in done.stderr

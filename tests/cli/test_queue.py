@@ -17,6 +17,7 @@ from aurora_es.queue.blocking import Queue, open_queue
 from tests.cli.support import refused, run
 from tests.cli.terminal import answer_at_terminal
 from tests.cli.test_endings import snapshot
+from tests.patience import PATIENCE_SECONDS
 
 
 class Order(msgspec.Struct):
@@ -126,7 +127,7 @@ def test_parked_messages_are_handed_out_again(path: Path) -> None:
     assert lines(*chosen, "--yes") == [["did redeliver 1 parked message of 'billing'"]]
     assert [line[1] for line in lines("parked", path)] == ["5"]
     with open_queue(path) as queue:
-        message = queue.join("billing").receive(timeout=30)
+        message = queue.join("billing").receive(timeout=PATIENCE_SECONDS)
         assert (message.position, message.attempts) == (4, 1)
     found = told("redeliver", path, "billing", "--all", "--yes")
     assert found == {

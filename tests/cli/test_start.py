@@ -8,6 +8,7 @@ import sys
 import typer
 
 from aurora_es.cli.commands import app
+from tests.patience import PATIENCE_SECONDS
 
 # Needed by some commands only, and slow to import.
 LATE = ("aurora_es.care", "aurora_es.moving", "asyncio", "numpy", "multiprocessing", "sqlite3")
@@ -17,7 +18,11 @@ def test_what_only_some_commands_need_is_imported_by_them() -> None:
     """Who looks at a store does not wait for what repairs and moves stores."""
     code = f"import sys, aurora_es.cli.commands; print(*(set(sys.modules) & set({LATE!r})))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.stdout.split() == []
 

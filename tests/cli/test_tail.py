@@ -11,6 +11,7 @@ import pytest
 
 from aurora_es import Journal, Record
 from tests.cli.support import call, make_journal, opened, run, started, writer
+from tests.patience import PATIENCE_SECONDS
 
 
 def positions(printed: str) -> list[int]:
@@ -64,7 +65,7 @@ def test_what_another_process_appends_is_shown_at_once(tmp_path: Path) -> None:
             fields = shown.readline().rstrip("\n").split("\t")
             assert (fields[0], fields[4:]) == (str(at), ["live", f"state {at}"])
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert (shown.read(), opened(process.stderr).read()) == ("", "")
     assert len(list(path.glob("*.segment"))) > 4
 
@@ -102,4 +103,4 @@ def test_a_follower_whose_reader_leaves_ends(tmp_path: Path) -> None:
         opened(process.stdout).close()
         other.append("one", "more")
         assert opened(process.stderr).read() == ""
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import TIMEOUT_SECONDS, environment
+from tests.cli.support import environment
+from tests.patience import PATIENCE_SECONDS
 from tests.test_docs import PAGES, parse
 
 # Elsewhere, for ever, or with questions; what they do has tests of its own.
@@ -86,7 +87,7 @@ for amount in range(9):
 with ProjectionRunner(
     application_class=Bank, projection_class=Balances, view_class=BalancesView
 ) as runner:
-    runner.wait(runner.app.save(again)[-1].notification.id, timeout=30)
+    runner.wait(runner.app.save(again)[-1].notification.id, timeout=180)
 os.makedirs("store/Workshop", exist_ok=True)
 for name in ("Workshop", "Bank"):
     with Journal.open(f"store/{name}/events") as journal:
@@ -172,7 +173,7 @@ def test_all_lines_of_a_page_work(prepared: Path, tmp_path: Path, page: Path) ->
             capture_output=True,
             text=True,
             check=False,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         good = {0, 5} if "doctor" in line else {0}
         if done.returncode not in good:

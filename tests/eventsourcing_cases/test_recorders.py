@@ -33,6 +33,7 @@ from aurora_es import (
     AuroraProcessRecorder,
     AuroraTrackingRecorder,
 )
+from tests.patience import PATIENCE_SECONDS
 
 # Opens every journal below the store for appending, which takes the lock and recovers, reads it
 # whole, closes it, and starts again until its standard input is closed.
@@ -81,7 +82,7 @@ class StoreCase(TestCase):
             assert intruder.stdin is not None
             assert intruder.stdout is not None
             intruder.stdin.close()
-            code = intruder.wait(20)
+            code = intruder.wait(PATIENCE_SECONDS)
             intruder.stdout.close()
             self.assertEqual(code, 0)
 

@@ -20,6 +20,7 @@ from examples.git_history import demo, report
 from examples.git_history.churn import ChurnTotals
 from examples.git_history.source import read_sample
 from examples.git_history.store_directory import MARKER
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMMIT_COUNT = 150
@@ -35,7 +36,7 @@ def run_module(module: str, *arguments: str, **more: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from aurora_es.queue import open_queue
 from examples.messaging.chat import Said, chat, follow
 from examples.messaging.work_queue import FATAL, INVOICES, UNPAYABLE
+from tests.patience import PATIENCE_SECONDS
 from tests.queue.support import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,7 +22,13 @@ def run_example(name: str, *arguments: str, typed: str = "", logged: str = "") -
     """Run an example as a user does; returns what it printed. ``logged`` is a pattern of stderr."""
     command = [sys.executable, "-W", "error", "-m", f"examples.messaging.{name}", *arguments]
     finished = subprocess.run(
-        command, cwd=ROOT, input=typed, capture_output=True, text=True, check=False, timeout=100
+        command,
+        cwd=ROOT,
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert finished.returncode == 0
     assert re.fullmatch(logged, finished.stderr)

@@ -14,9 +14,9 @@ import pytest
 
 from aurora_es import Journal, Record, Sync
 from examples.prometheus_endpoint.endpoint import Endpoint
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_SECONDS = 30.0
 
 
 def fetched(url: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import Environment
 
 from aurora_es import AuroraFactory
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30.0  # for what happens at once; only a failing test waits that long
 UUID_1 = UUID("5fa9b1de-52a6-4ae1-9c0f-3d7e2b8c4a01")
 UUID_2 = UUID("c0ffee00-1d2e-4f3a-8b4c-5d6e7f809a0b")
 # Where syncs cost nothing, for tests that are not about them.
@@ -31,7 +32,11 @@ OpenFactory = Callable[..., AuroraFactory]
 
 def factory_on(root: str | os.PathLike[str], name: str = "App", **settings: str) -> AuroraFactory:
     """Construct a factory on the store below ``root``."""
-    fixed = {"AURORA_PATH": str(root), "AURORA_BACKGROUND": "n"}  # see tests/conftest.py
+    fixed = {
+        "AURORA_PATH": str(root),
+        "AURORA_BACKGROUND": "n",  # see tests/conftest.py
+        "AURORA_LOCK_TIMEOUT": str(PATIENCE_SECONDS),  # a disk may stall under who has the lock
+    }
     return AuroraFactory(Environment(name, fixed | settings))
 
 
@@ -131,7 +136,8 @@ class Script:
 
 
 def descriptors_open() -> int:
-    """Count the descriptors of this process."""
+    """Count the descriptors of this process, without those of earlier tests' garbage."""
+    gc.collect()
     return len(os.listdir("/dev/fd"))
 
 

@@ -14,7 +14,8 @@ from eventsourcing.utils import get_topic
 
 from aurora_es import AsyncApplicationSubscription
 from tests.face.domain import Counter, Counters
-from tests.face.support import PATIENCE_SECONDS, Script, Task, descriptors_open
+from tests.face.support import Script, Task, descriptors_open
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 Received = list[tuple[str, int]]

@@ -177,7 +177,7 @@ def test_settings_reach_the_journal(open_factory: OpenFactory) -> None:
 
 def test_defaults(open_factory: OpenFactory) -> None:
     """Without settings commits are durable, segments are a day's, nothing is compressed."""
-    recorder = open_factory().application_recorder()
+    recorder = open_factory(AURORA_LOCK_TIMEOUT="").application_recorder()
     recorder.insert_events([event()])
     statistics = recorder.journal.statistics()
     assert (statistics.sync, statistics.roll_cycle, statistics.compression) == (

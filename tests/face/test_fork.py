@@ -124,16 +124,16 @@ def child():
     while next(mine).originator_id != "child":
         pass
     mine.stop()
-    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=30))
+    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=180))
     waiting.start()
     recorder.insert_tracking(Tracking("up", 1))
-    waiting.join(30)
+    waiting.join(180)
     assert not waiting.is_alive()
 
 wait = in_child(child)
 wait()
 recorder.insert_events([StoredEvent("parent", 2, "end", b"")])
-thread.join(30)
+thread.join(180)
 assert not thread.is_alive()
 assert seen == ([0] if sys.argv[2] == "existing" else []) + [1, 2], seen
 factory.close()
@@ -142,7 +142,7 @@ factory.close()
 _BUSY_FORKS = 8
 # Forks while other threads are in the middle of appends, openings and closings.
 _BUSY = """
-factory = factory_of(AURORA_LOCK_TIMEOUT="60")
+factory = factory_of(AURORA_LOCK_TIMEOUT="180")
 recorder = factory.application_recorder()
 recorder.insert_events([event("first", 0)])
 stopping = threading.Event()
@@ -330,15 +330,15 @@ def child():
     recorder.insert_events([StoredEvent("child", 0, "t", bytes(1000))])
     subscription = recorder.subscribe()
     assert {next(subscription).originator_id for _ in range(2)} == {"parent", "child"}
-    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=30))
+    waiting = threading.Thread(target=lambda: recorder.wait("up", 1, timeout=180))
     waiting.start()
     recorder.insert_tracking(Tracking("up", 1))
-    waiting.join(30)
+    waiting.join(180)
     assert not waiting.is_alive()
 
 thread = threading.Thread(target=use)
 thread.start()
-assert importing.wait(30)
+assert importing.wait(180)
 wait = in_child(child)
 thread.join()
 wait()

@@ -29,6 +29,7 @@ from aurora_es.testing.faulty import FaultyFiles
 from tests.face.domain import Counters, ProjectedTotals
 from tests.face.support import Task, descriptors_open, event, events, factory_on
 from tests.face.watching import NO_POLLING, SleepWatcher
+from tests.patience import PATIENCE_SECONDS
 
 # Whoever waits for a lock waits longer than the test does.
 _PATIENT = {"AURORA_LOCK_TIMEOUT": "600"}
@@ -174,13 +175,13 @@ def test_nothing_needs_to_be_closed(tmp_path: Path, sync: str) -> None:
     collect(drop_everything(tmp_path / "first", sync))  # opens what the process keeps
     for thread in threading.enumerate():
         if thread.name == "aurora-sync":
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     before = descriptors_open()
     for _ in range(3):
         collect(drop_everything(tmp_path / "second", sync)[:1])
     for thread in threading.enumerate():
         if thread.name == "aurora-sync":
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     assert descriptors_open() == before
     with Counters(env_of(tmp_path / "second", AURORA_SYNC=sync)) as application:
         assert application.recorder.max_notification_id() == 9
@@ -238,7 +239,7 @@ def test_collecting_while_another_thread_closes(
     def act() -> None:
         monkeypatch.setattr(Journal, "close", watched)
         closing.append(Task(recorder.close))
-        assert closes.wait(30)
+        assert closes.wait(PATIENCE_SECONDS)
         collect(things)
 
     closing: list[Task[None]] = []
@@ -262,7 +263,7 @@ def test_collecting_while_another_thread_opens(
 
         def pause() -> None:
             opens.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE_SECONDS)
 
         def open_slowly() -> None:
             # In the middle of opening, until the append below is done.
@@ -271,7 +272,7 @@ def test_collecting_while_another_thread_opens(
             factory.close()
 
         opening.append(Task(open_slowly))
-        assert opens.wait(30)
+        assert opens.wait(PATIENCE_SECONDS)
         collect(things)
 
     opening: list[Task[None]] = []
@@ -323,7 +324,7 @@ def test_an_application_collected_in_its_own_append(tmp_path: Path, hook: Hook) 
     things: list[weakref.ref[Any]] = [weakref.ref(application)]
     del application
     hook.arm("pwrite", lambda: collect(things))
-    assert Task(lambda: recorder.insert_events([event(1)])).result(timeout=5) == [2]
+    assert Task(lambda: recorder.insert_events([event(1)])).result() == [2]
     assert hook.called.is_set()
 
 
@@ -402,7 +403,7 @@ def test_closing_crosswise(tmp_path: Path, hook: Hook, sync: str) -> None:
     def close_the_other() -> None:
         other = closing.pop(threading.get_ident(), None)
         if other is not None:
-            both_append.wait(30)
+            both_append.wait(PATIENCE_SECONDS)
             other.close()
 
     def append(own: AuroraApplicationRecorder, other: AuroraRecorder) -> object:
@@ -451,7 +452,7 @@ def test_automatic_collections_during_appends(tmp_path: Path) -> None:
 
     try:
         tasks = [Task(work, at) for at in range(3)]
-        assert [task.result(timeout=60) for task in tasks] == [15, 15, 15]
+        assert [task.result() for task in tasks] == [15, 15, 15]
     finally:
         gc.set_threshold(*thresholds)
     factory = factory_on(tmp_path / "own")

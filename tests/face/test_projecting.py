@@ -26,7 +26,8 @@ from aurora_es import (
 )
 from aurora_es.rebuilding import rebuild_projection
 from tests.face.domain import Counters, SeenProjection, SeenView, SumsProjection, SumsView
-from tests.face.support import PATIENCE_SECONDS, Script, Task, factory_on
+from tests.face.support import Script, Task, factory_on
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 
@@ -107,8 +108,11 @@ def commits_of(view: AuroraTrackingRecorder) -> int:
     return chain.commit_number
 
 
-def test_a_backlog_becomes_few_commits(env: Environment, tmp_path: Path) -> None:
+def test_a_backlog_becomes_few_commits(
+    env: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The view is the one that the library's runner makes, event by event."""
+    monkeypatch.setattr(projecting, "_PAGE_SECONDS", PATIENCE_SECONDS)
     last = record(env, 1234)
     with running(env) as runner:
         runner.wait(last, timeout=PATIENCE_SECONDS)
@@ -216,6 +220,7 @@ def test_a_projection_sees_what_its_page_has_changed(
         for n in range(1, last + 1)
     ]
     meanwhile(monkeypatch, look)
+    monkeypatch.setattr(projecting, "_PAGE_SECONDS", PATIENCE_SECONDS)
     with running(env) as runner:
         runner.wait(last, timeout=PATIENCE_SECONDS)
         assert found == expected
@@ -354,6 +359,7 @@ def test_insert_tracking_alone_is_taken_into_the_page(
 ) -> None:
     """A projection may track an event that changes nothing."""
     last = record(env, 20)
+    monkeypatch.setattr(projecting, "_PAGE_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(LogView, "see", LogView.insert_tracking)
     with running(env) as runner:
         runner.wait(last, timeout=PATIENCE_SECONDS)
@@ -381,9 +387,9 @@ env = {"PERSISTENCE_MODULE": "aurora_es", "AURORA_PATH": sys.argv[1], "AURORA_SY
 with AuroraProjectionRunner(
     application_class=Counters, projection_class=SumsProjection, view_class=SumsView, env=env
 ) as runner:
-    runner.wait(int(sys.argv[2]), timeout=60)
+    runner.wait(int(sys.argv[2]), timeout=180)
     print("there", flush=True)
-    runner.wait(1 << 40, timeout=60)
+    runner.wait(1 << 40, timeout=180)
 """
 
 

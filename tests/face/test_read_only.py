@@ -10,6 +10,7 @@ from eventsourcing.persistence import NotSupportedError, Tracking
 
 from aurora_es import ReadOnlyError
 from tests.face.support import OpenFactory, Task, event, events, names_below
+from tests.patience import PATIENCE_SECONDS
 
 
 def contents(path: Path) -> dict[str, tuple[int, bytes]]:
@@ -76,7 +77,7 @@ def test_an_absent_store_reads_as_empty_until_it_appears(
     process, tracking = reader.process_recorder(), reader.tracking_recorder()
     subscription = process.subscribe()
     following = Task(lambda: [next(subscription).id for _ in range(3)])
-    waiting = Task(lambda: tracking.wait("up", 7, timeout=60))
+    waiting = Task(lambda: tracking.wait("up", 7, timeout=PATIENCE_SECONDS))
     assert process.max_notification_id() is None
     assert process.select_notifications(1, 10) == []
     assert process.select_events("a") == []

@@ -27,7 +27,8 @@ from aurora_es import (
 )
 from aurora_es.care import backup, restore, verify
 from tests.face.domain import Counter, Counters, SeenView
-from tests.face.support import PATIENCE_SECONDS, ROOT, Script, factory_on
+from tests.face.support import ROOT, Script, factory_on
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 

@@ -17,7 +17,7 @@ from eventsourcing.utils import get_topic
 from aurora_es import HistoryChangedError, JournaledView, ViewTable, rebuild_projection
 from aurora_es.care import backup, restore
 from tests.cli.support import run
-from tests.face.support import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 

@@ -30,6 +30,7 @@ from tests.face.support import (
     UUID_2,
     OpenFactory,
     Script,
+    descriptors_open,
     event,
     events,
     factory_on,
@@ -353,8 +354,8 @@ def test_a_failing_constructor_leaves_nothing_open(
     factory.application_recorder().insert_events([event()])
     factory.close()
     (tmp_path / "App").rename(tmp_path / "Other")
-    before = len(os.listdir("/dev/fd"))
+    before = descriptors_open()
     for _ in range(3):
         with raises_both(errors.ForeignDirectoryError, library.OperationalError):
             open_factory("Other").application_recorder()
-    assert len(os.listdir("/dev/fd")) == before
+    assert descriptors_open() == before

@@ -17,8 +17,8 @@ from eventsourcing.utils import Environment
 from aurora_es import AuroraFactory, HistoryChangedError, JournaledView, ViewTable
 from aurora_es.care import backup, restore
 from tests.face.domain import Counters
-from tests.face.support import PATIENCE_SECONDS
 from tests.face.test_runners import project, project_events
+from tests.patience import PATIENCE_SECONDS
 
 
 class _View(JournaledView):

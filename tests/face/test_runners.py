@@ -32,7 +32,8 @@ from tests.face.domain import (
     SumsView,
     Totals,
 )
-from tests.face.support import PATIENCE_SECONDS, Task
+from tests.face.support import Task
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 _PENDING = 1000
@@ -203,7 +204,7 @@ def leave_often(env: Environment, leave: Callable[[Environment], None], rounds: 
             f"{name}_AURORA_PATH": str(root)
             for name in ("SEEN", "SUMS", "PROJECTEDTOTALS", "TOTALS")
         }
-        Task(leave, env | followers).result(timeout=60)
+        Task(leave, env | followers).result()
     with Counters(env) as reader:
         last = reader.recorder.max_notification_id()
         assert last is not None

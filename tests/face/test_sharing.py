@@ -22,6 +22,7 @@ from tests.face.support import (
     events,
     factory_on,
 )
+from tests.patience import PATIENCE_SECONDS
 
 
 def test_recorders_of_one_directory_share_a_journal(open_factory: OpenFactory) -> None:
@@ -103,7 +104,7 @@ def test_dropping_counts_as_closing(tmp_path: Path) -> None:
     # The thread that syncs every ten milliseconds may be looking just now.
     for thread in threading.enumerate():
         if thread.name == "aurora-sync":
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     assert descriptors_open() == before
 
 
@@ -178,7 +179,7 @@ def test_threads_open_append_and_close_in_any_order(tmp_path: Path) -> None:
                 recorder.max_notification_id()
 
     for task in [Task(work, at) for at in range(threads)]:
-        task.result(timeout=60)
+        task.result()
     assert descriptors_open() == before
     factory = factory_on(tmp_path)
     assert factory.application_recorder().max_notification_id() == rounds * threads
@@ -197,12 +198,12 @@ def test_closing_waits_for_an_append_in_flight(
 
     def slow(fd: int) -> None:
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE_SECONDS)
         fdatasync(fd)
 
     monkeypatch.setattr("aurora_es.files.layer.SystemFiles.fdatasync", staticmethod(slow))
     appending = Task(lambda: recorder.insert_events([event(2)]))
-    assert inside.wait(30)
+    assert inside.wait(PATIENCE_SECONDS)
     closing = Task(factory.close)
     handle = recorder._lease._journal.handle
     assert not handle.closed

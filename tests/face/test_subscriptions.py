@@ -155,7 +155,7 @@ def test_stop_wakes_a_sleeper(open_factory: OpenFactory, sleepers: SleepWatcher)
     following = Task(all_ids_of, subscription)
     sleepers.await_sleep()
     subscription.stop()
-    assert following.result(timeout=5) == [1, 2]
+    assert following.result() == [1, 2]
     subscription.stop()
     assert list(subscription) == []
     recorder.insert_events([event(3)])
@@ -192,7 +192,7 @@ def test_leaving_the_context_ends_it(open_factory: OpenFactory, sleepers: SleepW
     with recorder.subscribe() as subscription:
         following = Task(all_ids_of, subscription)
         sleepers.await_sleep()
-    assert following.result(timeout=5) == [1]
+    assert following.result() == [1]
 
 
 def test_the_context_is_entered_once(open_factory: OpenFactory) -> None:
@@ -231,7 +231,7 @@ def test_closing_ends_a_sleeper(
     following = Task(all_ids_of, subscription)
     sleepers.await_sleep()
     CLOSINGS[closing](factory, recorder)
-    assert following.result(timeout=5) == ([1, 2] if state == "existing" else [])
+    assert following.result() == ([1, 2] if state == "existing" else [])
     if other is not None:
         assert len(other.insert_events(events(1, first=3)) or ()) == 1
 

@@ -14,7 +14,8 @@ from eventsourcing.system import ProcessApplication, System
 
 from aurora_es.runner import SystemProcess
 from tests.face.domain import Counters, Totals
-from tests.face.support import PATIENCE_SECONDS, Script
+from tests.face.support import Script
+from tests.patience import PATIENCE_SECONDS
 
 Environment = dict[str, str]
 SYSTEM = System(pipes=[[Counters, Totals]])

@@ -12,6 +12,7 @@ from aurora_es import AuroraTrackingRecorder
 from aurora_es.files.mounts import file_system_type, needs_polling
 from tests.face.support import OpenFactory, Script, Task, descriptors_open, event
 from tests.face.watching import NO_POLLING, SleepWatcher
+from tests.patience import PATIENCE_SECONDS
 
 _TRACKER = """
 import sys
@@ -52,7 +53,7 @@ def test_another_thread_tracks(
 ) -> None:
     """The wait goes on over what is not enough, and ends with what is."""
     recorder = recorder_of(open_factory, kind)
-    waiting = Task(recorder.wait, "up", 3, 60.0)
+    waiting = Task(recorder.wait, "up", 3, PATIENCE_SECONDS)
     sleepers.await_sleep()
     recorder.insert_tracking(Tracking("up", 2))
     sleepers.await_sleep()
@@ -60,7 +61,7 @@ def test_another_thread_tracks(
     sleepers.await_sleep()
     assert waiting.is_running
     recorder.insert_tracking(Tracking("up", 4))
-    waiting.result(timeout=10)
+    waiting.result()
 
 
 def test_it_sleeps_until_it_is_woken(
@@ -70,22 +71,22 @@ def test_it_sleeps_until_it_is_woken(
     if needs_polling(file_system_type(str(tmp_path))):
         pytest.skip("the kernel does not tell of all changes on this file system")
     recorder = recorder_of(open_factory, "tracking")
-    waiting = Task(recorder.wait, "up", 3, 60.0)
+    waiting = Task(recorder.wait, "up", 3, PATIENCE_SECONDS)
     sleepers.await_sleep()
     recorder.insert_tracking(Tracking("up", 3))
-    waiting.result(timeout=10)
+    waiting.result()
     assert not sleepers.polling
 
 
 def test_events_track_as_well(open_factory: OpenFactory, sleepers: SleepWatcher) -> None:
     """Tracking recorded with events ends the wait of another factory's recorder."""
     recorder = recorder_of(open_factory, "process", AURORA_ROLL_CYCLE="1events")
-    waiting = Task(recorder.wait, "up", 2, 60.0)
+    waiting = Task(recorder.wait, "up", 2, PATIENCE_SECONDS)
     sleepers.await_sleep()
     process = open_factory(**NO_POLLING).process_recorder()
     process.insert_events([event(1)], tracking=Tracking("up", 1))
     process.insert_events([event(2)], tracking=Tracking("up", 2))
-    waiting.result(timeout=10)
+    waiting.result()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,10 +98,10 @@ def test_another_process_tracks(
     with Script(_TRACKER, str(tmp_path), kind) as script:
         assert script.hear() == "ready"
         for notification_id in (1, 5, 6):
-            waiting = Task(recorder.wait, "up", notification_id, 60.0)
+            waiting = Task(recorder.wait, "up", notification_id, PATIENCE_SECONDS)
             sleepers.await_sleep()
             script.tell(str(notification_id))
-            waiting.result(timeout=10)
+            waiting.result()
         script.end()
     assert recorder.max_tracking_id("up") == 6
 
@@ -109,10 +110,10 @@ def test_a_store_that_does_not_exist_yet(open_factory: OpenFactory, sleepers: Sl
     """The first append of somebody else is noticed by polling."""
     factory = open_factory(**NO_POLLING)
     recorder = factory.tracking_recorder()
-    waiting = Task(recorder.wait, "up", 1, 60.0)
+    waiting = Task(recorder.wait, "up", 1, PATIENCE_SECONDS)
     sleepers.await_sleep()
     open_factory().tracking_recorder().insert_tracking(Tracking("up", 1))
-    waiting.result(timeout=10)
+    waiting.result()
 
 
 @pytest.mark.parametrize("timeout", [-1, 0, 0.05])
@@ -135,13 +136,13 @@ def test_an_interrupt_ends_it(
         recorder_of(open_factory, "tracking")
     recorder = open_factory(**NO_POLLING).tracking_recorder()
     interrupt = threading.Event()
-    waiting = Task(lambda: recorder.wait("up", 3, timeout=60, interrupt=interrupt))
+    waiting = Task(lambda: recorder.wait("up", 3, timeout=PATIENCE_SECONDS, interrupt=interrupt))
     sleepers.await_sleep()
     interrupt.set()
     with pytest.raises(WaitInterruptedError):
-        waiting.result(timeout=5)
+        waiting.result()
     with pytest.raises(WaitInterruptedError):
-        recorder.wait("up", 3, timeout=60, interrupt=interrupt)
+        recorder.wait("up", 3, timeout=PATIENCE_SECONDS, interrupt=interrupt)
 
 
 def test_tracking_beats_an_interrupt(open_factory: OpenFactory) -> None:
@@ -165,11 +166,11 @@ def test_closing_ends_it(
         if other is None
         else open_factory(**NO_POLLING).tracking_recorder()
     )
-    waiting = Task(recorder.wait, "up", 3, 60.0)
+    waiting = Task(recorder.wait, "up", 3, PATIENCE_SECONDS)
     sleepers.await_sleep()
     recorder.close()
     with pytest.raises(InterfaceError):
-        waiting.result(timeout=5)
+        waiting.result()
 
 
 def test_a_wait_leaves_no_descriptor_behind(open_factory: OpenFactory) -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from aurora_es.journal.following import Follower
-from tests.face.support import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS
 
 # Longer than any test's patience: who sleeps is woken by a signal, or the test fails.
 NO_POLLING = {"AURORA_POLL_INTERVAL": "3600"}

@@ -24,7 +24,7 @@ from tests.fault.workload import tell_output
 APPENDERS = 4
 FOLLOWERS = 2
 CYCLE = RollCycle.events(40)
-_LOCK_SECONDS = 30.0
+_LOCK_SECONDS = 120.0
 
 
 def append_for_ever(path: str, name: str) -> None:

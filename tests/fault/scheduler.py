@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from aurora_es.files.layer import Effects
 from aurora_es.testing.crashable import CrashableFiles, SimulatedKill
 from aurora_es.testing.disk import CrashableDisk
+from tests.patience import PATIENCE_SECONDS
 
 KILL = -1
 _STEPS_MAX = 20_000  # of one run: more means that actors wait for each other for ever
 _SECONDS_PER_STEP = 1e-5
-_PATIENCE_SECONDS = 20.0
 
 
 class Switch(NamedTuple):
@@ -114,7 +114,7 @@ class Scheduler:
         for thread in threads:
             thread.start()
         self.actors[0].baton.release()
-        if not self._is_over.wait(_PATIENCE_SECONDS):
+        if not self._is_over.wait(PATIENCE_SECONDS):
             raise StuckError(f"nobody has moved since step {self.steps}: {self.trace[-20:]}")
         for thread in threads:
             thread.join()

@@ -13,7 +13,7 @@ from aurora_es.errors import AuroraError
 from aurora_es.journal import background
 from tests.journal.support import message, snapshot
 
-SECONDS_MAX = 5.0
+SECONDS_MAX = 90.0  # a terabyte takes longer, a machine that stalls does not
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do that")
 
 

@@ -16,8 +16,7 @@ from tests.fault.herd import CYCLE, FOLLOWERS
 from tests.fault.told import Told, ViolationError, records_of
 from tests.fault.trace import ROOT
 from tests.journal.support import effects_with, message, open_with
-
-_SECONDS_MAX = 20.0
+from tests.patience import PATIENCE_SECONDS
 
 
 class Herd:
@@ -100,12 +99,12 @@ def follow(directory: Path, rounds: int, figures: Figures) -> None:
     for number in range(rounds):
         herd.send(f"start {number}")
         herd.listen(rng.uniform(0.5, 1.5))
-        until = time.monotonic() + _SECONDS_MAX
+        until = time.monotonic() + PATIENCE_SECONDS
         while len(followed := herd.followed(number)) < FOLLOWERS:  # a busy machine starts them late
             assert time.monotonic() < until
             herd.listen(0.1)
         herd.send("reap")
-        assert herd.listen(_SECONDS_MAX)
+        assert herd.listen(PATIENCE_SECONDS)
         followed = herd.followed(number)
         figures.trials += sum(followed)
     herd.close()

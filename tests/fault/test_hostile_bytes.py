@@ -14,7 +14,7 @@ from tests.fault.figures import Figures
 from tests.fault.hostile import ask, original
 from tests.fault.targets import FOUND, TARGETS
 
-_SECONDS_MAX = 2.0  # of one execution: some milliseconds are usual, but a machine may be busy
+_SECONDS_MAX = 10.0  # of a processor, for one execution: some milliseconds are usual
 _GROWTH_BYTES_MAX = 256 << 20
 
 edits = st.binary(max_size=64) | st.builds(
@@ -53,9 +53,9 @@ def test_chosen_bytes(name: str) -> None:
 
     @given(edits)
     def attack(data: bytes) -> None:
-        began = time.monotonic()
+        began = time.thread_time()
         target(data)
-        assert time.monotonic() - began < _SECONDS_MAX
+        assert time.thread_time() - began < _SECONDS_MAX
 
     attack()
     assert resident_peak() - before < _GROWTH_BYTES_MAX
@@ -77,13 +77,13 @@ def test_many_random_bytes(name: str, reliability_factor: int) -> None:
     with Figures("E12", name, "execution") as figures:
         for _ in range(reliability_factor * 200):
             data = rng.randbytes(rng.choice((6, 6, 8, 12, 40)))
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 target(data)
             except BaseException as error:
                 error.add_note(f"TARGETS[{name!r}]({data!r})")
                 raise
-            slowest = max(slowest, time.monotonic() - began)
+            slowest = max(slowest, time.thread_time() - began)
             figures.trials += 1
         figures.counts["slowest ms"] = round(slowest * 1000, 1)
         figures.counts["growth MiB"] = (resident_peak() - before) >> 20

@@ -25,7 +25,7 @@ from aurora_es.journal.manifest_file import read_manifest
 from tests.fault.told import records_of
 
 THREADS = 3
-LOCK_SECONDS = 20.0
+LOCK_SECONDS = 120.0
 _BACKGROUND = {"seal", "merge", "cool", "clear"}
 # A small reserve, so that the tail grows and is written into as often as it would be in a day.
 EFFECTS = replace(SYSTEM_EFFECTS, reserve_bytes=2048)

@@ -16,8 +16,8 @@ from aurora_es.files._bell import Bell
 from aurora_es.files.wakeups import Waiter, Wakeups
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 5.0  # a wait that lasts this long was not woken
-JOIN_S = 60.0
+PATIENCE_S = 90.0  # a wait that lasts this long was not woken
+JOIN_S = 180.0
 ROUNDS = 2_000
 
 Result = TypeVar("Result")

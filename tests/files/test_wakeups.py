@@ -198,7 +198,7 @@ def test_file_systems_that_raise_no_events_are_polled(mark: Mark, file_system: s
     """On network, stacked and unknown file systems no kernel watcher is even tried."""
     waiter = Wakeups(file_system_type=lambda path: file_system).waiter(mark.path)
     assert waiter.polling
-    assert waited_s(waiter, 60.0) < PATIENCE_S
+    assert waited_s(waiter, JOIN_S) < PATIENCE_S
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSYS])
@@ -257,8 +257,8 @@ def test_a_file_that_is_not_there_yet_is_polled_for() -> None:
     """A waiter without a file is woken and closed like any other."""
     waiter = kernel_wakeups().unwatched_waiter()
     assert waiter.polling
-    assert waited_s(waiter, 60.0) < PATIENCE_S
+    assert waited_s(waiter, JOIN_S) < PATIENCE_S
     waiter.wake()
-    assert waited_s(waiter, 60.0) < PATIENCE_S
+    assert waited_s(waiter, JOIN_S) < PATIENCE_S
     waiter.close()
     assert waiter.closed

@@ -175,9 +175,9 @@ started = threading.Event()
 def wait():
     own = process_wakeups().waiter(sys.argv[1])
     started.set()
-    own.wait(60)
+    own.wait(180)
 threading.Thread(target=wait, daemon=True).start()
-started.wait(60)
+started.wait(180)
 """
     assert output_of(script, mark.path) == ""
 

@@ -16,11 +16,11 @@ from aurora_es import CompressionFormat, Journal, Record, RollCycle, Sync
 from aurora_es.files.layer import Effects, Files, SystemFiles
 from aurora_es.format.names import MARK
 from aurora_es.journal.creation import Settings
+from tests.patience import PATIENCE_SECONDS
 
 START = 1_700_000_000_000_000  # 2023-11-14 22:13:20 UTC, a Tuesday
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
-PATIENCE_SECONDS = 30.0  # for what happens at once; only a failing test waits that long
 
 Call = Callable[[], Any]
 Reaction = Callable[..., Any]

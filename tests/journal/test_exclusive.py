@@ -21,6 +21,7 @@ from aurora_es.format.payload import TrackingData
 from aurora_es.testing.faulty import Fault, FaultyFiles, SimulatedInterrupt
 from tests.face.support import Task
 from tests.journal.support import QuickFiles, effects_with, open_with
+from tests.patience import PATIENCE_SECONDS
 
 ROW = (None, None, "topic", b"state")
 
@@ -64,7 +65,7 @@ def test_others_wait(tmp_path: Path) -> None:
 
         with journal.exclusive() as held:
             task = Task(append)
-            entered.wait(10)
+            entered.wait(PATIENCE_SECONDS)
             assert held.append([ROW], [(None, None)], None) == 3
         assert task.result() == range(4, 5)
 

@@ -23,7 +23,6 @@ from aurora_es import (
     Sync,
 )
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     Call,
     Crowd,
     ScriptedFiles,
@@ -36,6 +35,7 @@ from tests.journal.support import (
     segment_paths,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 THREADS = 8
 

@@ -23,13 +23,13 @@ from aurora_es import (
 )
 from aurora_es.format.names import LOCK
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     event,
     message,
     open_with,
     run_threads,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 CALLS: list[Callable[[Journal], Any]] = [
     lambda journal: journal.append([message()]),

@@ -18,7 +18,6 @@ from aurora_es.journal.commit import PreparedCommit, prepare_commit, tracking_da
 from aurora_es.journal.group import GroupCommit
 from aurora_es.journal.handle import Handle
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     Call,
     Crowd,
     ScriptedFiles,
@@ -28,6 +27,7 @@ from tests.journal.support import (
     run_threads,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 COMMITS = [[message(b"%d" % number)] for number in range(4)]
 

@@ -12,7 +12,6 @@ from aurora_es.journal.catch_up import advance, refresh
 from aurora_es.journal.reading import read_positions, read_records
 from aurora_es.segment.walk import start_of
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     event,
     message,
     open_with,
@@ -20,6 +19,7 @@ from tests.journal.support import (
     segment_paths,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 LARGE = 20_000  # more than a frame takes, so that each such record has one of its own
 

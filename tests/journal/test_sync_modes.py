@@ -15,7 +15,6 @@ from aurora_es import Journal, PoisonedHandleError, RollCycle, Sync
 from aurora_es.format.names import LOCK, TURN
 from aurora_es.journal.logs import logger
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     Call,
     ScriptedFiles,
     effects_with,
@@ -25,6 +24,7 @@ from tests.journal.support import (
     run_threads,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 SYNCS = {"fsync", "fdatasync"}
 

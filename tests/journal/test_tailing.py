@@ -9,12 +9,12 @@ import pytest
 
 from aurora_es import Journal, RollCycle, Tailer
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     event,
     message,
     open_with,
     run_threads,
 )
+from tests.patience import PATIENCE_SECONDS
 
 
 def take(tailer: Tailer, count: int) -> list[tuple[int, bytes]]:

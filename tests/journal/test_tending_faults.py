@@ -15,7 +15,6 @@ from aurora_es.journal import background
 from aurora_es.journal.manifest_file import read_manifest, update_manifest
 from tests.format.test_golden_journal import constant_bytes
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     Call,
     ScriptedFiles,
     effects_with,
@@ -27,6 +26,7 @@ from tests.journal.support import (
     snapshot,
     states,
 )
+from tests.patience import PATIENCE_SECONDS
 
 EFFECTS = effects_with()
 

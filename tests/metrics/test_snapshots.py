@@ -21,6 +21,7 @@ from aurora_es.metrics import (
 from tests.face.domain import Counter, Counters
 from tests.face.support import Script, events, factory_on
 from tests.journal.support import message, open_with, patch, segment_paths
+from tests.patience import PATIENCE_SECONDS
 
 
 def lags(root: Path) -> dict[str, tuple[int, int]]:
@@ -101,7 +102,10 @@ def test_names_of_a_queue_lag_whoever_receives(tmp_path: Path) -> None:
         with receiver.take_batch(4):
             pass
         member = queue.join("workers")
-        held, parked = member.receive(timeout=5), member.receive(timeout=5)
+        held, parked = (
+            member.receive(timeout=PATIENCE_SECONDS),
+            member.receive(timeout=PATIENCE_SECONDS),
+        )
         member.park(parked, "unreadable")
         expected = [
             ReceiverMetrics(

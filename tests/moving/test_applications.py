@@ -15,6 +15,7 @@ from eventsourcing.system import SingleThreadedRunner, System
 from aurora_es.moving import SqliteFile, export_events, import_events
 from tests.face.domain import Counters, ProjectedTotals, Totals
 from tests.moving.sides import execute
+from tests.patience import PATIENCE_SECONDS
 
 
 def _env(path: Path, module: str) -> dict[str, str]:
@@ -100,7 +101,7 @@ def test_a_projection_goes_on_where_it_was(tmp_path: Path) -> None:
         env=_env(store, "aurora_es"),
     ) as runner:
         last = runner.app.tick(counter_id)
-        runner.wait(last, timeout=30)
+        runner.wait(last, timeout=PATIENCE_SECONDS)
         assert runner.projection.total == 4
 
 

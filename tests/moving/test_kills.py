@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from tests.cli.support import COMMAND, TIMEOUT_SECONDS, environment, run
+from tests.cli.support import COMMAND, environment, run
 from tests.moving.sides import (
     ORDER,
     OTHER,
@@ -29,6 +29,7 @@ from tests.moving.sides import (
     read_sqlite,
     read_store,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.postgres import Server, open_server
 
 SNAPSHOTS = [StoredEvent(ORDER, 7, "s", b"7"), StoredEvent(OTHER, 3, "s", b"\xff")]
@@ -78,7 +79,7 @@ def _kill_at_random(seed: int, arguments: list[object], **env: str) -> dict[str,
                 assert process.returncode == 0
                 longest = time.monotonic() - begin
     done = subprocess.run(
-        command, env=environment(**env), capture_output=True, check=False, timeout=TIMEOUT_SECONDS
+        command, env=environment(**env), capture_output=True, check=False, timeout=PATIENCE_SECONDS
     )
     assert done.returncode == 0, done.stderr.decode()
     report: dict[str, Any] = json.loads(done.stdout)

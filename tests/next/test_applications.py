@@ -26,6 +26,7 @@ from aurora_es.decoding import ReplayError, load_decoder
 from aurora_es.runner import SystemProcess
 from aurora_es.ui.app import create_app
 from tests.cli.support import run
+from tests.patience import PATIENCE_SECONDS
 
 if not IS_10:
     pytest.skip("needs eventsourcing 10.0: make test-next", allow_module_level=True)
@@ -136,16 +137,18 @@ if not TYPE_CHECKING:
                 with runner_class(system) as runner:
                     last = runner.get(Orders).place("book")
                     shipping = runner.get(Shipping)
-                    shipping.recorder.wait("Orders", last, timeout=10)
+                    shipping.recorder.wait("Orders", last, timeout=PATIENCE_SECONDS)
                     assert shipping.recorder.max_notification_id() == position
 
         def test_a_system_process(self) -> None:
             """One application of a system in a process of its own; metadata follows its events."""
             with SystemProcess(system, "Shipping") as process:
-                assert process.wait_until_working(timeout=10)
+                assert process.wait_until_working(timeout=PATIENCE_SECONDS)
                 with Orders() as orders:
                     last = orders.place("book")
-                process.app.recorder.wait(context_name="Orders", notification_id=last, timeout=10)
+                process.app.recorder.wait(
+                    context_name="Orders", notification_id=last, timeout=PATIENCE_SECONDS
+                )
                 assert process.app.recorder.max_tracking_id(context_name="Orders") == 1
                 assert process.app.recorder.max_notification_id() == 1
 
@@ -154,7 +157,7 @@ if not TYPE_CHECKING:
             with ProjectionRunner(
                 application_class=Orders, projection_class=Articles, view_class=ArticlesView
             ) as runner:
-                runner.wait(runner.app.place("book"), timeout=10)
+                runner.wait(runner.app.place("book"), timeout=PATIENCE_SECONDS)
                 rebuilt = rebuild_projection(
                     application_class=Orders, projection_class=LoudArticles, view_class=ArticlesView
                 )
@@ -196,7 +199,7 @@ if not TYPE_CHECKING:
             with ProjectionRunner(
                 application_class=Orders, projection_class=Articles, view_class=ArticlesView
             ) as runner:
-                runner.wait(runner.app.place("book"), timeout=10)
+                runner.wait(runner.app.place("book"), timeout=PATIENCE_SECONDS)
             app, path = f"{SHOP}:Orders", os.path.join(self.root, "Orders")
             assert '"article":"book"' in run("cat", path, "--app", app).stdout
             done = run("projection", "rebuild", f"{SHOP}:LoudArticles", "--app", app)

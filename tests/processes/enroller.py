@@ -1,14 +1,15 @@
 """A process whose threads enrol students in courses, each decision on a DCB condition.
 
-Arguments: AURORA_PATH, own name, number of threads, courses, capacity, seconds. Prints, as JSON,
-how many students it enrolled, how often it was turned down by a full course, and by a conflict.
+Arguments: AURORA_PATH, own name, number of threads, courses, capacity, and by how many full courses
+each thread is turned down before it ends. Says "ready", and begins with the next line of its input.
+Prints, as JSON, how many students it enrolled, how often it was turned down by a full course, and
+by a conflict.
 """
 
 import json
 import random
 import sys
 import threading
-import time
 from collections import Counter
 
 from eventsourcing.dcb.api import DCBAppendCondition, DCBEvent, DCBQuery, DCBQueryItem
@@ -16,6 +17,7 @@ from eventsourcing.persistence import IntegrityError
 from eventsourcing.utils import Environment
 
 from aurora_es import AuroraDCBRecorder, AuroraFactory
+from tests.patience import PATIENCE_SECONDS
 
 
 def enrol(recorder: AuroraDCBRecorder, course: str, student: str, capacity: int) -> str:
@@ -37,20 +39,27 @@ def main() -> None:
     """Enrol in several threads, and tell."""
     root, name = sys.argv[1:3]
     threads, courses, capacity = map(int, sys.argv[3:6])
-    seconds = float(sys.argv[6])
+    refusals = int(sys.argv[6])
     counts: Counter[str] = Counter()
-    env = {"AURORA_PATH": root, "AURORA_ROLL_CYCLE": "50events", "AURORA_LOCK_TIMEOUT": "30"}
+    env = {
+        "AURORA_PATH": root,
+        "AURORA_ROLL_CYCLE": "50events",
+        "AURORA_LOCK_TIMEOUT": str(PATIENCE_SECONDS),
+    }
     factory = AuroraFactory(Environment("School", env))
     recorder = factory.dcb_recorder()
-    deadline = time.monotonic() + seconds
+    print("ready", flush=True)  # noqa: T201
+    sys.stdin.readline()
 
     def work(thread: int) -> None:
         rng = random.Random(f"{name}.{thread}")
-        number = 0
-        while time.monotonic() < deadline:
+        number = refused = 0
+        while refused < refusals:
             number += 1
             student = f"student {name}.{thread}.{number}"
-            counts[enrol(recorder, f"course {rng.randrange(courses)}", student, capacity)] += 1
+            outcome = enrol(recorder, f"course {rng.randrange(courses)}", student, capacity)
+            counts[outcome] += 1
+            refused += outcome == "full"
         counts["threads"] += 1
 
     running = [threading.Thread(target=work, args=(thread,)) for thread in range(threads)]

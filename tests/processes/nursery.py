@@ -11,13 +11,14 @@ import random
 import sys
 
 from aurora_es import Journal, Record
+from tests.patience import PATIENCE_SECONDS
 
 
 def write_for_ever(path: str, fifo: str, name: str) -> None:
     """Append and acknowledge until killed."""
     rng = random.Random(name)
     acknowledgements = os.open(fifo, os.O_WRONLY)
-    journal = Journal.open(path, lock_timeout=30)
+    journal = Journal.open(path, lock_timeout=PATIENCE_SECONDS)
     number = 0
     while True:
         count = rng.randint(1, 3)

@@ -8,6 +8,7 @@ import sys
 import time
 
 from aurora_es import Journal, Record
+from tests.patience import PATIENCE_SECONDS
 
 
 def main(path: str, state: str) -> None:
@@ -15,7 +16,7 @@ def main(path: str, state: str) -> None:
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     begin = time.monotonic()
-    with Journal.open(path) as journal:
+    with Journal.open(path, lock_timeout=PATIENCE_SECONDS) as journal:
         (position,) = journal.append([Record(topic="t", state=state.encode())])
         took_ms = (time.monotonic() - begin) * 1000
         statistics = journal.statistics()

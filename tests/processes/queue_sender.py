@@ -11,6 +11,7 @@ import random
 import sys
 
 from aurora_es.queue import open_queue
+from tests.patience import PATIENCE_SECONDS
 
 LAG_MAX = 100
 
@@ -18,7 +19,7 @@ LAG_MAX = 100
 async def main(path: str, name: str, told_path: str) -> None:
     """Send and tell, from four tasks."""
     told = os.open(told_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    async with open_queue(path, lock_timeout=30) as queue:
+    async with open_queue(path, lock_timeout=PATIENCE_SECONDS) as queue:
         sender, member = await queue.acquire_sender(), await queue.join("group")
 
         async def send(task: int) -> None:

@@ -14,6 +14,7 @@ from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
+from tests.patience import PATIENCE_SECONDS
 
 
 def tend_for_ever(path: str) -> None:
@@ -23,7 +24,7 @@ def tend_for_ever(path: str) -> None:
         background.seal(path)
         background.merge(path, everything=rng.random() < 0.2)
         background.cool(path, codec=rng.choice(["lz4", "none", "snappy"]), older_than_hours=-1)
-        with BackgroundLock(SYSTEM_EFFECTS, path, timeout=30):
+        with BackgroundLock(SYSTEM_EFFECTS, path, timeout=PATIENCE_SECONDS):
             clear_away(SYSTEM_EFFECTS, path, at_once=True)
 
 
@@ -34,7 +35,7 @@ def main(path: str) -> None:
         answer: object
         if command == "seal":
             try:
-                answer = background.seal(path, lock_timeout=60)
+                answer = background.seal(path, lock_timeout=PATIENCE_SECONDS)
             except LockTimeoutError as error:
                 answer = error
         elif command == "start":

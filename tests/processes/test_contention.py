@@ -12,26 +12,32 @@ import pytest
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle
 from tests.fault.figures import Figures
+from tests.patience import PATIENCE_SECONDS
 from tests.processes.workers import Worker
 
 PROCESSES, THREADS, FOLLOWERS = 4, 4, 2
+WINS = 25  # of each thread: hundreds of conflicts
 
 
-def contend(path: Path, seconds: float, processes: int = PROCESSES) -> Counter[str]:
-    """Let everybody contend for some seconds, and compare what they say; returns counts."""
+def contend(path: Path, wins: int, processes: int = PROCESSES) -> Counter[str]:
+    """Let everybody contend for so many records, and compare what they say; returns counts."""
     options: dict[str, Any] = {
         "roll_cycle": RollCycle.events(300),
         "compression": CompressionFormat.LZ4,
     }
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal.open(path, lock_timeout=30, **options))
+        journal = stack.enter_context(Journal.open(path, lock_timeout=PATIENCE_SECONDS, **options))
         followers = [stack.enter_context(Worker("follower", path)) for _ in range(FOLLOWERS)]
         for follower in followers:
             assert follower.receive() == "following"
         contenders = [
-            stack.enter_context(Worker("contender", path, number, THREADS, seconds))
+            stack.enter_context(Worker("contender", path, number, THREADS, wins))
             for number in range(processes)
         ]
+        for contender in contenders:
+            assert contender.receive() == "ready"
+        for contender in contenders:
+            contender.send("go")
         told = [json.loads(contender.receive()) for contender in contenders]
         journal.append([Record(topic="end", state=b"")])
         followed = [json.loads(follower.receive()) for follower in followers]
@@ -73,7 +79,7 @@ def check(journal: Journal, told: list[Any], followed: list[Any]) -> None:
 
 def test_processes_and_threads_contend(tmp_path: Path) -> None:
     """Four processes of four threads each, two followers: one order, one winner, no gap."""
-    contend(tmp_path / "journal", seconds=3)
+    contend(tmp_path / "journal", WINS)
 
 
 @pytest.mark.reliability
@@ -85,7 +91,7 @@ def test_processes_and_threads_contend_for_longer(tmp_path: Path, reliability_fa
         while figures.trials < 10_000 * reliability_factor:
             number += 1
             path = tmp_path / str(number)
-            counts = contend(path, seconds=8, processes=8)
+            counts = contend(path, 8 * WINS, processes=8)
             shutil.rmtree(path)
             figures.trials += counts["inserts"]
             figures.add(conflicts=counts["conflicts"])

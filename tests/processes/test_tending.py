@@ -21,7 +21,8 @@ from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.manifest_file import read_manifest
 from aurora_es.journal.mark_file import read_mark
-from tests.journal.support import PATIENCE_SECONDS, states
+from tests.journal.support import states
+from tests.patience import PATIENCE_SECONDS
 from tests.processes.workers import Worker
 
 FILES = SYSTEM_EFFECTS.files

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_SECONDS = 60.0
 
 
 class Worker:
@@ -32,9 +33,6 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        # A worker that hangs is ended, so that what waits for its answer fails and does not hang.
-        self._guard = threading.Timer(PATIENCE_SECONDS, self._process.kill)
-        self._guard.start()
 
     def send(self, line: str) -> None:
         """Tell the process something."""
@@ -45,7 +43,11 @@ class Worker:
     def receive(self) -> str:
         """Wait for the next line of the process."""
         assert self._process.stdout is not None
+        # A worker that hangs is ended, so that who waits for its answer fails and does not hang.
+        guard = threading.Timer(PATIENCE_SECONDS, self._process.kill)
+        guard.start()
         line = self._process.stdout.readline()
+        guard.cancel()
         assert line.endswith("\n"), f"the worker ended with {self._process.wait()}"
         return line.rstrip("\n")
 
@@ -70,7 +72,6 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        status = self._process.wait()
-        self._guard.cancel()
+        status = self._process.wait(PATIENCE_SECONDS)
         self._process.stdout.close()
         assert status == 0 or error is not None, f"the worker ended with {status}"

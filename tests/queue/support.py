@@ -13,7 +13,8 @@ import uvloop
 
 from aurora_es.files.layer import Effects
 from aurora_es.queue import Queue, QueueBuilder, Sync
-from tests.journal.support import PATIENCE_SECONDS, effects_with
+from tests.journal.support import effects_with
+from tests.patience import PATIENCE_SECONDS
 
 _T = TypeVar("_T")
 
@@ -47,6 +48,7 @@ def builder(
 ) -> QueueBuilder:
     """Make a builder with quick files, unless ``effects`` are given."""
     made = QueueBuilder(path).with_effects(effects_with() if effects is None else effects)
+    made.with_lock_timeout(PATIENCE_SECONDS)
     for name, value in choices.items():
         getattr(made, f"with_{name}")(value)
     return made

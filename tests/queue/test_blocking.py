@@ -23,6 +23,7 @@ from aurora_es.queue import (
     Sync,
     blocking,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.queue.support import Order, opened, run
 
 
@@ -239,7 +240,7 @@ def test_threads_begin_to_wait_at_once(tmp_path: Path) -> None:
 
             def take(barrier: threading.Barrier, member: blocking.GroupReceiver) -> int:
                 barrier.wait()
-                with member.take(timeout=60) as message:
+                with member.take(timeout=PATIENCE_SECONDS) as message:
                     return message.position
 
             taken = [threads.submit(take, barrier, member) for _ in range(8)]

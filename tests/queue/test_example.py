@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from aurora_es.queue import CompressionFormat, QueueBuilder, RollCycle, open_queue
+from tests.patience import PATIENCE_SECONDS
 from tests.queue.support import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,7 +40,7 @@ def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         assert (finished.stdout, finished.stderr) == ("Hello, world!\n", "")
 

