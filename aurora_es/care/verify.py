@@ -31,6 +31,7 @@ from aurora_es.care.evidence import Evidence
 from aurora_es.care.examiner import examined
 from aurora_es.care.examining import examine_all
 from aurora_es.care.findings import (
+    FILE_STRANGE,
     MANIFEST_WRONG,
     MARK_SLOT_DAMAGED,
     MARK_WRONG,
@@ -39,6 +40,7 @@ from aurora_es.care.findings import (
     SEGMENT_MISSING,
     TABLE_MISSING,
     UNCHECKED_KINDS,
+    UNREADABLE,
     UNSUPPORTED,
     Finding,
     PositionRange,
@@ -55,6 +57,7 @@ from aurora_es.care.segment_facts import (
     whole_count,
     whole_range,
 )
+from aurora_es.care.strange import strange_files
 from aurora_es.care.targets import listed_target, targets_of
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS
@@ -173,6 +176,7 @@ class _Verification:
         if evidence.is_unborn:
             evidence.findings[:] = [one for one in evidence.findings if one.kind in UNCHECKED_KINDS]
             return
+        self._check_small_files()
         if any(one.kind == UNSUPPORTED for one in evidence.findings):
             return  # what a newer version says of its segments, this one cannot judge
         targets = targets_of(evidence)
@@ -190,6 +194,14 @@ class _Verification:
         self.findings.extend(
             disagreements(self.path, [(target, result.facts) for target, result in self.checked])
         )
+
+    def _check_small_files(self) -> None:
+        """Look at what readers do not need: the next append, or the next roll, refuses it."""
+        told = {one.path for one in self.findings}
+        for one in strange_files(self.files, self.path):
+            if os.path.join(self.path, one.name) not in told:
+                kind = FILE_STRANGE if one.is_kind_wrong else UNREADABLE
+                self.evidence.finding(kind, one.name, one.expected, one.found, None)
 
     # Segments
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.crash.mutant import Mutant
 
 _SALVAGE = "segment/test_salvage.py"
+_STRANGE = "care/test_strange.py"
 
 DAMAGE_MUTANTS = (
     Mutant(
@@ -72,5 +73,38 @@ DAMAGE_MUTANTS = (
             ),
         ),
         killed_by="segment/test_repaired.py",
+    ),
+    Mutant(
+        "a strange lock file is whole for verify",
+        (
+            (
+                "care/verify.py",
+                "        self._check_small_files()\n        if any",
+                "        if any",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_it_is_named_and_moved_aside",
+    ),
+    Mutant(
+        "what is appended beside a strange lock is repaired without asking",
+        (
+            (
+                "care/repair.py",
+                "    return one.run(lambda now: now == planned or confirm(now), strange, dry_run=False)\n",
+                "    return one.run(lambda _: True, strange, dry_run=False)\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_what_is_appended_meanwhile_is_in_the_plan",
+    ),
+    Mutant(
+        "a repair writes into the mark of another store",
+        (
+            (
+                "care/broken_copy.py",
+                "    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1\n",
+                "    return False\n",
+            ),
+        ),
+        killed_by="care/test_shared_mark.py",
     ),
 )
