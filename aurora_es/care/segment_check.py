@@ -106,9 +106,7 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)
             facts, places = facts_of(file, target, bound)
-            # A closed segment has a successor, unless a roll was killed: that is for the mark to say.
-            is_end_known = not target.is_tail or target.visible_offset is not None
-            end = _End(facts.last_position, is_end_known, facts.last_commit)
+            end = _End(facts.last_position, _tells_end(target), facts.last_commit)
         except CorruptionError as error:
             if _is_foreign(files, path, target):
                 findings.append(_foreign(path, directory, target, error))
@@ -134,6 +132,14 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
         last_commit=end.last_commit,
         is_unread=end.is_unread and bool(findings) and findings[0].kind not in UNCHECKED_KINDS,
     )
+
+
+def _tells_end(target: Target) -> bool:
+    """Whether its last commit can be the last there was.
+
+    A closed segment has a successor, unless a roll was killed: that is for the mark to say.
+    """
+    return not target.is_tail or target.visible_offset is not None
 
 
 def _unread(target: Target) -> _End:
@@ -190,7 +196,7 @@ def _damages(
         return _End(None, True, None)
     salvage = Salvage(file, target.place)
     last = file.header.base_position - 1
-    is_end_known = True
+    is_end_known = _tells_end(target)
     gaps: list[tuple[Finding, PositionRange]] = []
     for found in salvage:
         if not isinstance(found, Gap):

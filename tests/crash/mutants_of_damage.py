@@ -107,4 +107,15 @@ DAMAGE_MUTANTS = (
         ),
         killed_by="care/test_shared_mark.py",
     ),
+    Mutant(
+        "verify knows the end of a damaged newest segment without a mark",
+        (
+            (
+                "care/segment_check.py",
+                "    is_end_known = _tells_end(target)\n",
+                "    is_end_known = True\n",
+            ),
+        ),
+        killed_by="care/test_without_mark.py",
+    ),
 )
