@@ -264,15 +264,25 @@ def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Findin
     )
 
 
-def lost_of(files: Files, directory: str, target: Target) -> tuple[tuple[PositionRange, ...], int]:
-    """The positions of a segment that its file does not hold, and how many commits without any."""
+class Held(NamedTuple):
+    """What another file holds of a segment."""
+
+    lost: tuple[PositionRange, ...]  # positions that are not in it
+    lost_commits: int  # number of commits without any that are not
+    last_position: int | None = None
+    last_commit: int | None = None
+
+
+def held_by(files: Files, directory: str, target: Target) -> Held:
+    """What the file of ``target`` holds of the segment."""
     findings: list[Finding] = []
+    path = os.path.join(directory, target.file_name)
     try:
-        path = os.path.join(directory, target.file_name)
-        is_unread = _damages(files, path, directory, target, findings).is_unread
+        end = _damages(files, path, directory, target, findings)
     except (OSError, UnsupportedFormatError, ForeignDirectoryError):
-        is_unread = True
-    if is_unread:
-        return whole_range(target), whole_count(target)
+        end = _unread(target)
+    if end.is_unread:
+        return Held(whole_range(target), whole_count(target))
     lost = joined(one for finding in findings for one in finding.lost)
-    return lost, sum(finding.lost_commits for finding in findings)
+    bare = sum(finding.lost_commits for finding in findings)
+    return Held(lost, bare, end.last_position, end.last_commit)

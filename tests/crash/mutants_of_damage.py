@@ -6,6 +6,7 @@ from tests.crash.mutant import Mutant
 
 _SALVAGE = "segment/test_salvage.py"
 _STRANGE = "care/test_strange.py"
+_SWAPPED = "care/test_swapped.py"
 
 DAMAGE_MUTANTS = (
     Mutant(
@@ -117,5 +118,21 @@ DAMAGE_MUTANTS = (
             ),
         ),
         killed_by="care/test_without_mark.py",
+    ),
+    Mutant(
+        "verify looks at no file that nobody reads",
+        (("care/verify.py", "        self._check_others()\n", ""),),
+        killed_by=f"{_SWAPPED}::test_pairs_that_once_found_something",
+    ),
+    Mutant(
+        "where a tail without a mark ends is not asked of the file that holds it",
+        (
+            (
+                "care/verify.py",
+                "        if result.last_position is None:  #",
+                "        if False:  #",
+            ),
+        ),
+        killed_by=f"{_SWAPPED}::test_pairs_that_once_found_something",
     ),
 )
