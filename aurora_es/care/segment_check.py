@@ -247,10 +247,15 @@ def _mark_is_inside_a_frame(file: SegmentFile, target: Target) -> bool:
     visible = target.visible_offset
     if visible is None:
         return False
-    return any(
-        offset < visible < offset + frame_bytes(header.stored_length)
-        for offset, header in frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
-    )
+    last = (0, 0)
+    for offset, header in frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes()):
+        place = (header.first_position, header.commit_number)
+        if place < last:
+            continue  # of before: a write that went astray has brought it here
+        last = place
+        if offset < visible < offset + frame_bytes(header.stored_length):
+            return True
+    return False
 
 
 def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Finding:

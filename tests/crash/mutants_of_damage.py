@@ -135,4 +135,37 @@ DAMAGE_MUTANTS = (
         ),
         killed_by=f"{_SWAPPED}::test_pairs_that_once_found_something",
     ),
+    Mutant(
+        "a copy of a later frame is read on from",
+        (
+            (
+                "segment/salvage.py",
+                "                and not self._is_astray(offset, header)\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_astray.py",
+    ),
+    Mutant(
+        "a frame of before that lies across the mark's offset is the tail's",
+        (
+            (
+                "care/segment_check.py",
+                "            continue  # of before: a",
+                "            pass  # of before: a",
+            ),
+        ),
+        killed_by="care/test_astray.py",
+    ),
+    Mutant(
+        "a segment of another history has lost no commits without events",
+        (
+            (
+                "care/neighbours.py",
+                "        lost_commits=0 if segment_is_right else whole_count(target),\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_lost_commits.py::test_a_segment_of_another_history",
+    ),
 )
