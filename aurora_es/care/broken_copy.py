@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,8 +41,6 @@ from aurora_es.format.names import (
     MARK,
     NEW_SUFFIX,
     is_sealed_file_name,
-    parse_frames_name,
-    parse_run_name,
 )
 from aurora_es.segment.create import remove_if_there
 
@@ -109,37 +109,71 @@ def _read_begun(files: Files, path: str) -> Begun:
         return Begun()
 
 
-def refuse_to_keep(files: Files, path: str, names: Iterable[str]) -> None:
-    """Raise ForeignDirectoryError for what cannot be kept, or is somebody else's as well.
+def refuse_shared_mark(files: Files, path: str) -> None:
+    """Raise ForeignDirectoryError for a mark that has another name, as in a copy made of links.
 
-    A directory has no second name and is no copy of a file; in the place of a cache, which is made anew,
-    it is moved away by ``keep``. A mark with another name beside this one
-    would be changed under that, too: it is the one file that is written in place.
+    It is written in place, and so are the tail and the locks: all would be changed under the other
+    names, too.
     """
-    for name in names:
-        file = os.path.join(path, name)
-        is_cache = parse_run_name(name) is not None or parse_frames_name(name) is not None
-        if is_directory(files, file) and not is_cache:
-            raise _not_alone(file, "a directory", "Move it elsewhere")
-        if name == MARK and exists(files, file) and files.stat(file).st_nlink > 1:
-            cure = "Put a copy in its place (`cp`, then `mv`)"
-            raise _not_alone(file, "one with another name besides", cure)
+    file = os.path.join(path, MARK)
+    if has_other_names(files, file):
+        own = shlex.quote(f"{path}.own")
+        message = (
+            f"{file}: expected a file of this journal alone, found one that has another name besides,"
+            " as `cp -al` makes them: what is written here is written there; nothing was changed."
+            f" Make a copy that shares nothing, `{copy_command(path)}`, and look at that: `aurora-es"
+            f" repair {own} --dry-run`"
+        )
+        raise ForeignDirectoryError(message)
+
+
+def has_other_names(files: Files, path: str) -> bool:
+    """Whether it is a file that has another name besides."""
+    if not exists(files, path):
+        return False
+    status = files.stat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+
+
+def copy_command(path: str) -> str:
+    """The command line that makes a copy of a journal which shares no file with any other."""
+    return f"cp -a --no-preserve=links {shlex.quote(path)} {shlex.quote(f'{path}.own')}"
 
 
 def refuse_directories(files: Files, path: str, names: Iterable[str]) -> None:
-    """Raise ForeignDirectoryError for a directory that has a name which a file may be given."""
+    """Raise ForeignDirectoryError for a directory that has a name which a file has, or may be given.
+
+    It has no second name, and is no copy of a file. One in the place of a cache that is made anew is
+    none of ``names``: ``keep`` moves it away.
+    """
     for name in names:
-        if is_sealed_file_name(name.removesuffix(NEW_SUFFIX)):
+        if name in _BYTES_MAX_IN_PLACE or is_sealed_file_name(name.removesuffix(NEW_SUFFIX)):
             file = os.path.join(path, name)
             if is_directory(files, file):
-                raise _not_alone(file, "a directory", "Move it elsewhere")
+                message = (
+                    f"{file}: expected a file, found a directory; nothing was changed. Move it"
+                    " elsewhere: `aurora-es doctor` says how"
+                )
+                raise ForeignDirectoryError(message)
 
 
-def _not_alone(file: str, found: str, cure: str) -> ForeignDirectoryError:
-    return ForeignDirectoryError(
-        f"{file}: expected a file of the journal alone, found {found}; nothing was changed. {cure}:"
-        " `aurora-es doctor` looks at the journal"
-    )
+def move_aside(files: Files, path: str, directory: str, names: Iterable[str]) -> None:
+    """Move what is no file of the journal ``path`` into ``directory``, whatever it is."""
+    _make(files, directory)
+    for name in names:
+        taken = files.listdir(directory)
+        target = kept_name(name)
+        while target in taken:  # by what a repair has moved that was killed then
+            target = kept_name(target)
+        files.rename(os.path.join(path, name), os.path.join(directory, target))
+    files.sync_directory(directory)
+    files.sync_directory(path)
+
+
+def _make(files: Files, directory: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        files.mkdir(directory)
+    files.sync_directory(os.path.dirname(directory))
 
 
 def end_repairs(files: Files, directories: Iterable[str]) -> None:
@@ -158,9 +192,7 @@ def keep(  # noqa: PLR0913, PLR0917 - what is kept, where, and why
     begun: Begun | None = None,
 ) -> None:
     """Keep the files ``names`` of the journal ``path`` in ``directory``, and sync."""
-    with contextlib.suppress(FileExistsError):
-        files.mkdir(directory)
-    files.sync_directory(os.path.dirname(path))
+    _make(files, directory)
     for name in names:
         source, target = os.path.join(path, name), os.path.join(directory, kept_name(name))
         if is_directory(files, source):  # in the place of a cache: a missing one is made anew

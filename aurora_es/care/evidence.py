@@ -142,7 +142,7 @@ class Evidence:
         return None
 
     def finding(self, kind: str, name: str, expected: str, found: str, offset: int | None) -> None:
-        """Add a finding about one of the two small files."""
+        """Add a finding about one of the small files, or about a file as a whole."""
         command = doctor_command if kind in UNCHECKED_KINDS else repair_command
         self.findings.append(
             Finding(

@@ -42,6 +42,7 @@ RUN_WRONG = "run-wrong"  # valid by itself, but not what the records say
 TABLE_MISSING = "table-missing"
 TABLE_DAMAGED = "table-damaged"
 TABLE_WRONG = "table-wrong"  # valid by itself, but not where the frames are
+FILE_STRANGE = "file-strange"  # a link, a directory, a FIFO where a lock file belongs, or a draft
 # Visible commits that were not synced are gone, or the mark is from before a segment was sealed: what
 # a power cut may leave. The next append recovers.
 RECOVERY_DUE = "recovery-due"

@@ -8,6 +8,7 @@ whether somebody has it open for appending is asked of a lock, on its mark, for 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.advice import ERROR, NOTE, WARNING, Advice, command
+from aurora_es.care.broken_copy import copy_command, has_other_names
+from aurora_es.care.strange import A_LINK, Strange, strange_files, strange_records
 from aurora_es.errors import AuroraError, CorruptionError, NeedsRecoveryError
 from aurora_es.files.layer import is_public
 from aurora_es.format.names import (
+    MARK,
     NEW_SUFFIX,
     RECOVERED,
     directory_name,
@@ -75,6 +79,8 @@ class JournalReport(msgspec.Struct, frozen=True, kw_only=True):
     new_files: tuple[str, ...] = ()  # being written, or left by a process that died
     recovered_files: int = 0  # bytes that recovery cut
     set_aside: tuple[str, ...] = ()  # directories in which a repair has kept what it changed
+    strange: tuple[Strange, ...] = ()  # names under which something else is
+    is_mark_shared: bool = False  # whether the mark has another name, as in a copy made of links
     mode: str = ""  # of the directory, octal
     user: int = 0  # its owner
     error: str | None = None  # why it could not be read
@@ -87,10 +93,14 @@ def look_at_journal(effects: Effects, path: str) -> JournalReport:
     names = sorted(files.listdir(path))
     status = files.stat(path)
     recovered = os.path.join(path, RECOVERED)
+    strange = (*strange_files(files, path), *strange_records(files, path))
+    is_kept = RECOVERED in names and all(one.name != RECOVERED for one in strange)
     facts: dict[str, object] = {
         "new_files": tuple(name for name in names if name.endswith(NEW_SUFFIX)),
-        "recovered_files": len(files.listdir(recovered)) if RECOVERED in names else 0,
+        "recovered_files": len(files.listdir(recovered)) if is_kept else 0,
         "set_aside": _set_aside(effects, path),
+        "strange": strange,
+        "is_mark_shared": has_other_names(files, os.path.join(path, MARK)),
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
         "user": status.st_uid,
     }
@@ -195,6 +205,8 @@ def advise_on_journal(journal: JournalReport, user: int) -> Iterator[Advice]:
             found="its creation was not finished",
             cure="nothing: the next append makes it anew",
         )
+    for strange in journal.strange:
+        yield advise_on_strange(path, strange)
     yield from _advise_on_rights(journal, user)
     yield from _advise_on_work(journal)
     yield from _advise_on_leftovers(journal)
@@ -217,6 +229,31 @@ def advise_on_journal(journal: JournalReport, user: int) -> Iterator[Advice]:
         )
 
 
+def advise_on_strange(path: str, strange: Strange) -> Advice:
+    """What to do about something in the place of a file of the journal ``path``."""
+    file = os.path.join(path, strange.name)
+    place, repairs = shlex.quote(file), command("repair", path, "--dry-run")
+    away = f"`mv {place} {shlex.quote(f'{path}.aside-{strange.name}')}`"
+    if not strange.is_kind_wrong:
+        cure = f"`chmod 600 {place}`, as its owner"
+    elif strange.is_movable:
+        cure = f"{repairs} says what moves it aside"
+    elif strange.found == A_LINK:
+        cure = (
+            f'`cp --remove-destination "$(readlink -f {place})" {place}`, if what it leads to is the'
+            f" journal's own file; else {away}, then {repairs}"
+        )
+    else:
+        cure = f"{away}, then {repairs}"
+    return Advice(
+        kind="file-strange" if strange.is_kind_wrong else "file-mode",
+        severity=ERROR,
+        where=file,
+        found=strange.problem,
+        cure=cure,
+    )
+
+
 def _advise_on_rights(journal: JournalReport, user: int) -> Iterator[Advice]:
     mode = int(journal.mode, 8)
     if is_public(mode):
@@ -236,6 +273,15 @@ def _advise_on_rights(journal: JournalReport, user: int) -> Iterator[Advice]:
             where=journal.path,
             found=f"{who} may {may} the directory (mode {journal.mode}); it was made with 0700",
             cure=f"`chmod 700 {journal.path}`, unless that is meant",
+        )
+    if journal.is_mark_shared:
+        yield Advice(
+            kind="mark-shared",
+            severity=ERROR,
+            where=os.path.join(journal.path, MARK),
+            found="it has another name besides, as in a copy that `cp -al` has made: what is appended"
+            " here is written into the other store",
+            cure=f"`{copy_command(journal.path)}` makes a copy that shares nothing: use that instead",
         )
     if journal.user == user:
         return

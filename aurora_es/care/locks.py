@@ -7,18 +7,20 @@ An appender that has the journal open waits, or times out; what it finds afterwa
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from aurora_es.care.backup_record import refuse_copy
+from aurora_es.care.copying import storage_told
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
+from aurora_es.files.layer import open_regular
 from aurora_es.files.locks import flocked
-from aurora_es.format.names import LOCK, MANIFEST_LOCK
+from aurora_es.format.names import BACKGROUND_LOCK, LOCK, LOCK_FILES, MANIFEST_LOCK
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.discovery import is_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from aurora_es.files.layer import Effects, Files
 
@@ -44,12 +46,26 @@ def refuse_no_journal(files: Files, path: str) -> None:
 
 
 @contextmanager
-def nobody_else(effects: Effects, path: str, *, timeout: float) -> Iterator[None]:
-    """Hold the locks of a journal; raises LockTimeoutError while somebody appends or tends it."""
-    with (
-        BackgroundLock(effects, path, timeout=timeout),
-        flocked(effects, os.path.join(path, LOCK), effects.monotonic() + timeout),
-    ):
+def nobody_else(
+    effects: Effects, path: str, *, timeout: float, without: Collection[str] = ()
+) -> Iterator[None]:
+    """Hold the locks of a journal; raises LockTimeoutError while somebody appends or tends it.
+
+    All that is going to be locked is opened at first: who may not, changes nothing. Left out are the
+    lock files ``without``, in whose places are no files: raises ForeignDirectoryError for others, and
+    StorageError.
+    """
+    with ExitStack() as held:
+        with storage_told(path):
+            for name in LOCK_FILES:
+                if name not in without:
+                    lock = os.path.join(path, name)
+                    effects.files.close(open_regular(effects.files, lock, os.O_RDWR | os.O_CREAT))
+        if BACKGROUND_LOCK not in without:
+            held.enter_context(BackgroundLock(effects, path, timeout=timeout))
+        if LOCK not in without:
+            lock = os.path.join(path, LOCK)
+            held.enter_context(flocked(effects, lock, effects.monotonic() + timeout))
         yield
 
 

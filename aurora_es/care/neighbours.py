@@ -16,7 +16,7 @@ from aurora_es.care.findings import (
     Finding,
     repair_command,
 )
-from aurora_es.care.segment_facts import whole_range
+from aurora_es.care.segment_facts import whole_count, whole_range
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
 from aurora_es.format.names import MANIFEST
 from aurora_es.segment.file import SegmentFile
@@ -60,6 +60,7 @@ def disagreements(directory: str, checked: Sequence[Checked]) -> Iterator[Findin
                     expected="a predecessor with " + _END_TEXT.format(*before),
                     found=_END_TEXT.format(*found_before),
                     lost=whole_range(target),
+                    lost_commits=whole_count(target),
                     cure=repair_command(directory),
                 )
         before = _end_of(target, facts)
@@ -130,6 +131,7 @@ def _unlike_its_entry(
         expected=f"segment {entry.segment_number} with {texts[0]}",
         found=texts[1],
         lost=() if segment_is_right else whole_range(target),
+        lost_commits=0 if segment_is_right else whole_count(target),
         cure=repair_command(directory),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aurora_es.care.advice import ERROR, NOTE, WARNING, Advice
+from aurora_es.errors import ForeignDirectoryError
 from aurora_es.files.layer import is_public
 from aurora_es.files.mounts import file_system_type, is_network, needs_polling
 from aurora_es.files.surroundings import (
@@ -81,8 +82,8 @@ def _flock_on(effects: Effects, journal: str) -> bool | None:
     """Whether flock works, seen on the mark, whose lock appenders share."""
     try:
         return flock_excludes(effects.files, os.path.join(journal, MARK))
-    except (FileNotFoundError, PermissionError):
-        return None
+    except (FileNotFoundError, PermissionError, ForeignDirectoryError):
+        return None  # told where the journal itself is looked at
     except OSError:
         return False
 

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aurora_es.care.broken_copy import broken_name, keep, refuse_to_keep
+from aurora_es.care.broken_copy import (
+    broken_name,
+    keep,
+    refuse_directories,
+    refuse_shared_mark,
+)
 from aurora_es.care.execution import execute
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.locks import nobody_else, refuse_no_journal
@@ -23,7 +28,7 @@ from aurora_es.care.steps import Steps
 from aurora_es.care.survey import survey
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.format.names import MANIFEST, segment_name
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.manifest_file import change_manifest, read_manifest
 
@@ -134,7 +139,8 @@ def _rebuild_manifest(
         kept_in=broken_name(effects.files, path) if kept else None,
         assumptions=() if found.settings is not None else what_was_assumed(settings),
     )
-    refuse_to_keep(effects.files, path, [*kept, MARK])
+    refuse_directories(effects.files, path, found.names)
+    refuse_shared_mark(effects.files, path)
     if dry_run:
         return report
     if report.kept_in is not None:

@@ -10,7 +10,7 @@ writing of the manifest has made holes that nobody was told of, and the next one
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,30 +20,34 @@ from aurora_es.care.broken_copy import (
     broken_name,
     end_repairs,
     keep,
+    move_aside,
     refuse_directories,
-    refuse_to_keep,
+    refuse_shared_mark,
 )
 from aurora_es.care.care_logs import logger
 from aurora_es.care.checked import checked
 from aurora_es.care.copying import free_bytes_at, stored_bytes
 from aurora_es.care.execution import execute
 from aurora_es.care.findings import count_of, joined, newly_lost
-from aurora_es.care.locks import manifest_locked, nobody_else, refuse_no_journal
+from aurora_es.care.locks import nobody_else, refuse_no_journal
 from aurora_es.care.manifest_anew import manifest_anew, what_was_assumed
 from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
+from aurora_es.care.strange import movable_files
 from aurora_es.care.survey import survey
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.sealed_index import file_name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from aurora_es.care.plan import Plan
+    from aurora_es.care.strange import Strange
     from aurora_es.files.layer import Effects
 
 LOCK_TIMEOUT_SECONDS_DEFAULT = 5.0
+_MOVED = "moved aside"
 
 
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,33 +109,68 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     """
     text = os.path.abspath(os.fspath(path))
     refuse_no_journal(effects.files, text)
-    with nobody_else(effects, text, timeout=lock_timeout):
-        found = survey(effects.files, text)
-        known = checked(effects, found, progress)
-        steps = Steps(found.tail_number + 1 - found.first_number, progress)
-        plan = make_plan(effects.files, found, steps.done, verified=known.whole)
-        caches = known.damaged({one.number for one in plan.repaired})
-        begun = begun_repairs(effects.files, text)
-        report = _report(effects, plan, caches, begun)
-        names = _changed_files(plan, caches) if report.repairs else []
-        if names:
-            refuse_to_keep(effects.files, text, names)
-            refuse_directories(effects.files, text, {*found.names} - {*names})
-            with manifest_locked(effects, text, timeout=lock_timeout):
-                pass  # what is in the place of its lock is refused before anything is changed
-        _warn_of_little_room(effects, plan)
-        if dry_run or (report.repairs and not confirm(report)):
+    one = _Repair(effects, text, progress, lock_timeout)
+    strange = movable_files(effects.files, text)
+    if not strange:
+        return one.run(confirm, dry_run=dry_run)
+    # What is no file cannot be locked. So the plan is made without, and again behind the moving: then
+    # somebody may have appended in between.
+    planned = one.run(confirm, strange, dry_run=True)
+    if dry_run or not confirm(planned):
+        return planned
+    kept_in = broken_name(effects.files, text)
+    move_aside(effects.files, text, kept_in, [thing.name for thing in strange])
+    return one.run(lambda now: now == planned or confirm(now), strange, dry_run=False)
+
+
+class _Repair(NamedTuple):
+    """One repair of one journal."""
+
+    effects: Effects
+    path: str
+    progress: Callable[[int, int], object] | None
+    lock_timeout: float
+
+    def run(
+        self,
+        confirm: Callable[[RepairReport], bool],
+        strange: Sequence[Strange] = (),
+        *,
+        dry_run: bool,
+    ) -> RepairReport:
+        """Plan, show the plan, and execute it; what is ``strange`` was moved, or will be."""
+        effects, path, progress = self.effects, self.path, self.progress
+        without = {one.name for one in movable_files(effects.files, path)}
+        with nobody_else(effects, path, timeout=self.lock_timeout, without=without):
+            found = survey(effects.files, path)
+            known = checked(effects, found, progress)
+            steps = Steps(found.tail_number + 1 - found.first_number, progress)
+            plan = make_plan(effects.files, found, steps.done, verified=known.whole)
+            caches = known.damaged({one.number for one in plan.repaired})
+            begun = begun_repairs(effects.files, path)
+            report = _report(effects, plan, caches, strange, begun)
+            is_changed = len(report.repairs) > len(
+                strange
+            )  # else files are moved aside, and no more
+            names = _changed_files(plan, caches) if is_changed else []
+            if is_changed:
+                moved = {*caches, *(one.name for one in strange)}
+                refuse_directories(effects.files, path, {*found.names} - moved)
+                refuse_shared_mark(effects.files, path)
+            _warn_of_little_room(effects, plan)
+            if dry_run or (report.repairs and not confirm(report)):
+                return report
+            if report.repairs:
+                report = msgspec.structs.replace(report, dry_run=False)
+                assert report.kept_in is not None
+                lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
+                keep(effects.files, path, report.kept_in, names, msgspec.json.encode(report), lost)
+                begun[report.kept_in] = lost
+            if is_changed:
+                steps.add(len(plan.repaired) + len(plan.segments))
+                execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
+            end_repairs(effects.files, begun)
             return report
-        if report.repairs:
-            report = msgspec.structs.replace(report, dry_run=False)
-            assert report.kept_in is not None
-            lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
-            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)
-            steps.add(len(plan.repaired) + len(plan.segments))
-            execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
-            begun[report.kept_in] = lost
-        end_repairs(effects.files, begun)
-        return report
 
 
 def _warn_of_little_room(effects: Effects, plan: Plan) -> None:
@@ -155,9 +194,14 @@ def _warn_of_little_room(effects: Effects, plan: Plan) -> None:
 
 
 def _report(
-    effects: Effects, plan: Plan, caches: dict[str, tuple[int, str]], begun: dict[str, Begun]
+    effects: Effects,
+    plan: Plan,
+    caches: dict[str, tuple[int, str]],
+    strange: Sequence[Strange],
+    begun: dict[str, Begun],
 ) -> RepairReport:
-    repairs = (*_repairs(effects, plan), *_cache_repairs(caches))
+    moved = [Repair(file=one.name, problem=one.problem, action=_MOVED) for one in strange]
+    repairs = (*moved, *_repairs(effects, plan), *_cache_repairs(caches))
     assumptions = plan.assumptions
     if plan.found.settings is None and repairs:
         assumptions = (*assumptions, *what_was_assumed(manifest_anew(effects, plan.found)))
@@ -213,7 +257,7 @@ def _repairs(effects: Effects, plan: Plan) -> Iterator[Repair]:
             told |= {one.name for one in found.candidates.get(segment.number, [])}
     for name, problem in plan.removed.items():
         if name not in told:
-            yield Repair(file=name, problem=problem, action="moved aside")
+            yield Repair(file=name, problem=problem, action=_MOVED)
     if plan.manifest_problem:
         count = len(plan.segments)
         action = f"written again, with {count} segments" + (

@@ -106,9 +106,7 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)
             facts, places = facts_of(file, target, bound)
-            # A closed segment has a successor, unless a roll was killed: that is for the mark to say.
-            is_end_known = not target.is_tail or target.visible_offset is not None
-            end = _End(facts.last_position, is_end_known, facts.last_commit)
+            end = _End(facts.last_position, _tells_end(target), facts.last_commit)
         except CorruptionError as error:
             if _is_foreign(files, path, target):
                 findings.append(_foreign(path, directory, target, error))
@@ -134,6 +132,14 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
         last_commit=end.last_commit,
         is_unread=end.is_unread and bool(findings) and findings[0].kind not in UNCHECKED_KINDS,
     )
+
+
+def _tells_end(target: Target) -> bool:
+    """Whether its last commit can be the last there was.
+
+    A closed segment has a successor, unless a roll was killed: that is for the mark to say.
+    """
+    return not target.is_tail or target.visible_offset is not None
 
 
 def _unread(target: Target) -> _End:
@@ -190,7 +196,7 @@ def _damages(
         return _End(None, True, None)
     salvage = Salvage(file, target.place)
     last = file.header.base_position - 1
-    is_end_known = True
+    is_end_known = _tells_end(target)
     gaps: list[tuple[Finding, PositionRange]] = []
     for found in salvage:
         if not isinstance(found, Gap):
@@ -241,10 +247,15 @@ def _mark_is_inside_a_frame(file: SegmentFile, target: Target) -> bool:
     visible = target.visible_offset
     if visible is None:
         return False
-    return any(
-        offset < visible < offset + frame_bytes(header.stored_length)
-        for offset, header in frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes())
-    )
+    last = (0, 0)
+    for offset, header in frames_from(file, SEGMENT_HEADER_BYTES, file.size_bytes()):
+        place = (header.first_position, header.commit_number)
+        if place < last:
+            continue  # of before: a write that went astray has brought it here
+        last = place
+        if offset < visible < offset + frame_bytes(header.stored_length):
+            return True
+    return False
 
 
 def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Finding:
@@ -258,15 +269,25 @@ def _inside_a_frame(file: SegmentFile, directory: str, target: Target) -> Findin
     )
 
 
-def lost_of(files: Files, directory: str, target: Target) -> tuple[tuple[PositionRange, ...], int]:
-    """The positions of a segment that its file does not hold, and how many commits without any."""
+class Held(NamedTuple):
+    """What another file holds of a segment."""
+
+    lost: tuple[PositionRange, ...]  # positions that are not in it
+    lost_commits: int  # number of commits without any that are not
+    last_position: int | None = None
+    last_commit: int | None = None
+
+
+def held_by(files: Files, directory: str, target: Target) -> Held:
+    """What the file of ``target`` holds of the segment."""
     findings: list[Finding] = []
+    path = os.path.join(directory, target.file_name)
     try:
-        path = os.path.join(directory, target.file_name)
-        is_unread = _damages(files, path, directory, target, findings).is_unread
+        end = _damages(files, path, directory, target, findings)
     except (OSError, UnsupportedFormatError, ForeignDirectoryError):
-        is_unread = True
-    if is_unread:
-        return whole_range(target), whole_count(target)
+        end = _unread(target)
+    if end.is_unread:
+        return Held(whole_range(target), whole_count(target))
     lost = joined(one for finding in findings for one in finding.lost)
-    return lost, sum(finding.lost_commits for finding in findings)
+    bare = sum(finding.lost_commits for finding in findings)
+    return Held(lost, bare, end.last_position, end.last_commit)

@@ -31,6 +31,7 @@ from aurora_es.care.evidence import Evidence
 from aurora_es.care.examiner import examined
 from aurora_es.care.examining import examine_all
 from aurora_es.care.findings import (
+    FILE_STRANGE,
     MANIFEST_WRONG,
     MARK_SLOT_DAMAGED,
     MARK_WRONG,
@@ -39,6 +40,7 @@ from aurora_es.care.findings import (
     SEGMENT_MISSING,
     TABLE_MISSING,
     UNCHECKED_KINDS,
+    UNREADABLE,
     UNSUPPORTED,
     Finding,
     PositionRange,
@@ -47,7 +49,7 @@ from aurora_es.care.findings import (
     repair_command,
 )
 from aurora_es.care.neighbours import contradictions, disagreements
-from aurora_es.care.segment_check import SegmentResult, lost_of
+from aurora_es.care.segment_check import Held, SegmentResult, held_by
 from aurora_es.care.segment_facts import (
     SegmentFacts,
     Target,
@@ -55,8 +57,9 @@ from aurora_es.care.segment_facts import (
     whole_count,
     whole_range,
 )
+from aurora_es.care.strange import strange_files
 from aurora_es.care.targets import listed_target, targets_of
-from aurora_es.errors import AuroraError
+from aurora_es.errors import AuroraError, CorruptionError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import MANIFEST, MARK, segment_name
 from aurora_es.journal.gathering import NO_BOUND, Bound
@@ -173,6 +176,7 @@ class _Verification:
         if evidence.is_unborn:
             evidence.findings[:] = [one for one in evidence.findings if one.kind in UNCHECKED_KINDS]
             return
+        self._check_small_files()
         if any(one.kind == UNSUPPORTED for one in evidence.findings):
             return  # what a newer version says of its segments, this one cannot judge
         targets = targets_of(evidence)
@@ -182,6 +186,7 @@ class _Verification:
             for target, result in results:
                 self._check(target, result)
         self._check_mark(targets.mark is not None)
+        self._check_others()
         manifest = evidence.manifest
         if manifest is not None:
             for expected, found in contradictions(manifest):
@@ -190,6 +195,14 @@ class _Verification:
         self.findings.extend(
             disagreements(self.path, [(target, result.facts) for target, result in self.checked])
         )
+
+    def _check_small_files(self) -> None:
+        """Look at what readers do not need: the next append, or the next roll, refuses it."""
+        told = {one.path for one in self.findings}
+        for one in strange_files(self.files, self.path):
+            if os.path.join(self.path, one.name) not in told:
+                kind = FILE_STRANGE if one.is_kind_wrong else UNREADABLE
+                self.evidence.finding(kind, one.name, one.expected, one.found, None)
 
     # Segments
 
@@ -279,8 +292,10 @@ class _Verification:
         if result.is_unread:
             whole = msgspec.structs.replace(result.findings[0], lost_commits=whole_count(target))
             result = msgspec.structs.replace(result, findings=[whole, *result.findings[1:]])
-        lost = joined(one for finding in result.findings for one in finding.lost)
-        commits = sum(finding.lost_commits for finding in result.findings)
+        best = Held(
+            joined(one for finding in result.findings for one in finding.lost),
+            sum(finding.lost_commits for finding in result.findings),
+        )
         is_missing = any(one.kind in _NOT_THERE for one in result.findings)
         holder = ""
         for name, header in self.evidence.headers().items():
@@ -288,12 +303,20 @@ class _Verification:
             if name == target.file_name or found != wanted:
                 continue
             other = msgspec.structs.replace(target, file_name=name)
-            held, bare = lost_of(self.files, self.path, other)
-            is_more = (count_of(held), bare) < (count_of(lost), commits)
+            held = held_by(self.files, self.path, other)
+            is_more = (count_of(held.lost), held.lost_commits) < (
+                count_of(best.lost),
+                best.lost_commits,
+            )
             if is_more or (is_missing and not holder):
-                holder, lost, commits = name, held, bare
+                holder, best = name, held
         if not holder:
             return result
+        if result.last_position is None:  # of a tail without a mark, which has to speak for itself
+            result = msgspec.structs.replace(
+                result, last_position=best.last_position, last_commit=best.last_commit
+            )
+        lost, commits = best.lost, best.lost_commits
         findings = []
         for one in result.findings:
             if one.lost or one.lost_commits or one.kind in _NOT_THERE:
@@ -361,6 +384,24 @@ class _Verification:
         except (AuroraError, OSError):
             return False
         return True
+
+    def _check_others(self) -> None:
+        """Look at files that nobody reads: under the name of a segment each has to be that one.
+
+        A raw file is there for a while behind its cooling, and a repair may have need of it.
+        """
+        known = {target.file_name for target, _ in self.checked}
+        known |= {os.path.basename(one.path) for one in self.findings}
+        for name in sorted({*self.evidence.segments} - known):
+            number, base, _ = self.evidence.segments[name]
+            try:
+                file = SegmentFile(self.files, os.path.join(self.path, name), writable=False)
+            except (AuroraError, OSError):
+                continue  # removed meanwhile, or of no use to anybody
+            try:
+                check_segment(self.evidence.genesis_id, file, number, base)
+            except CorruptionError as error:
+                self.evidence.finding(SEGMENT_FOREIGN, name, error.expected, error.found, 0)
 
     # Index runs
 

@@ -154,7 +154,8 @@ class Salvage:
         start: Chain | None = start_of(self.file)
         gap: _OpenGap | None = None
         while start is not None:
-            begin = start.offset
+            # Where reading went on before it does not again; the first frame may be a copy of another.
+            begin = start.offset if gap is None else start.offset + ALIGNMENT
             walk = CommitWalk(
                 self.file,
                 lost=None,  # what a repair has found lost before, the numbers around it tell
@@ -197,7 +198,7 @@ class Salvage:
                 gap = None
             if gap is None:
                 gap = _OpenGap(self.file, failed, walk, self.last_position)
-            start = self._next_start(max(failed.offset, begin + ALIGNMENT), gap)
+            start = self._next_start(max(failed.offset, begin), gap)
         assert gap is not None
         yield from self._last(gap)
 
@@ -281,6 +282,7 @@ class Salvage:
                 and header.frame_number == 1
                 and header.first_position > self.last_position
                 and header.commit_number >= self.last_commit + (header.kind == KIND_RECORDS)
+                and not self._is_astray(offset, header)
             ):
                 gap.restart_offset, gap.restart_position = offset, header.first_position
                 gap.restart_is_packed = header.kind == KIND_PACKED
@@ -294,6 +296,21 @@ class Salvage:
                     frame_count=1,
                 )
         return None
+
+    def _is_astray(self, offset: int, header: FrameHeader) -> bool:
+        """Whether a whole frame is a copy that a write has brought here from further behind.
+
+        Then the next one is of before it, and of what has not been read yet.
+        """
+        behind = frames_from(self.file, offset + frame_bytes(header.stored_length), self._size)
+        following = next(behind, None)
+        if following is None:
+            return False
+        copied = (header.first_position, header.commit_number)
+        found = (following[1].first_position, following[1].commit_number)
+        if header.kind == KIND_END and following[1].kind == KIND_END:
+            return found == copied  # nothing follows the end but bytes that nobody wrote there
+        return (self.last_position, self.last_commit) < found < copied
 
 
 class _OpenGap:

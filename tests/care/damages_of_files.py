@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from aurora_es.care.findings import (
+    FILE_STRANGE,
     MANIFEST_DAMAGED,
     MANIFEST_MISSING,
     MANIFEST_WRONG,
@@ -24,6 +27,7 @@ from tests.care.harms import (
     changed_mark,
     cut,
     flipped,
+    in_the_place_of,
     longer,
     newer_version,
     of_another,
@@ -253,5 +257,21 @@ LOCKS = [
         removed("lock", "turn", "background.lock", "manifest.lock"),
         (),
         is_harmless=True,
+    ),
+    *(
+        Damage(
+            f"{what} in the place of {name}",
+            SEALED,
+            in_the_place_of(name, make),
+            (Expected(FILE_STRANGE, name, None, (), expected, what),),
+        )
+        for name, what, make, expected in (
+            ("lock", "a directory", Path.mkdir, "a lock file"),
+            ("turn", "a link", lambda place: place.symlink_to("elsewhere"), "a lock file"),
+            ("background.lock", "a directory", Path.mkdir, "a lock file"),
+            ("manifest.lock", "a link", lambda place: place.symlink_to("mark"), "a lock file"),
+            ("manifest.new", "a directory", Path.mkdir, "a file that is being written"),
+            ("recovered", "a file", Path.touch, "a directory, for bytes that recovery cuts"),
+        )
     ),
 ]

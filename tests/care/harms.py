@@ -55,6 +55,16 @@ def removed(*names: str) -> Callable[[Path], None]:
     return inflict
 
 
+def in_the_place_of(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Make something else under the name of a file."""
+
+    def inflict(path: Path) -> None:
+        (path / name).unlink(missing_ok=True)
+        make(path / name)
+
+    return inflict
+
+
 def cut(name: str, length: int) -> Callable[[Path], None]:
     """Cut a file to a length."""
     return lambda path: os.truncate(path / name, length)

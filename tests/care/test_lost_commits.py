@@ -19,20 +19,20 @@ from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.cool import cool_segment
 from aurora_es.journal.manifest_file import read_manifest
 from tests.care.repairing import cut, flipped, segment_file
-from tests.care.stores import frames
+from tests.care.stores import frames, store_effects
 from tests.journal.support import SECOND, ManualClock, effects_with, event, flip, open_with
 
 _BARE = 3  # commits of segment 2, all of them without records
 
 
-def _write(path: str, effects: Effects, *, is_sealed: bool) -> str:
+def _write(path: str, effects: Effects, *, is_sealed: bool, upstream: str = "upstream") -> str:
     """Three closed segments, the second of which holds no record, and a tail; path of the second."""
     assert isinstance(effects.clock, ManualClock)
     with open_with(path, effects, roll_cycle=RollCycle.MINUTE) as journal:
         for part in range(4):
             if part == 1:
                 for number in range(_BARE):
-                    journal.append([], tracking=("upstream", number + 1))
+                    journal.append([], tracking=(upstream, number + 1))
             else:
                 journal.append([event("a", part + 1)])
             effects.clock.now += 60 * SECOND
@@ -79,6 +79,15 @@ def test_a_segment_of_tracking_records(tmp_path: Path, name: str, *, is_sealed: 
     effects, path = effects_with(clock=ManualClock()), str(tmp_path / "journal")
     _DAMAGES[name](_write(path, effects, is_sealed=is_sealed), effects)
     assert _costs(path, effects) == (_BARE, _BARE, _BARE)
+
+
+def test_a_segment_of_another_history(tmp_path: Path) -> None:
+    """It is valid by itself, and its commits are none of this journal."""
+    path = str(tmp_path / "journal")
+    ours = _write(path, store_effects(), is_sealed=True)
+    other = _write(str(tmp_path / "other"), store_effects(), is_sealed=True, upstream="downstream")
+    shutil.copyfile(other, ours)
+    assert _costs(path, effects_with()) == (_BARE, _BARE, _BARE)
 
 
 def test_a_raw_file_that_holds_them(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aurora_es.care import repair, verify
-from tests.care.harms import cut, flipped, removed
+from tests.care.harms import cut, flipped, longer, removed
 from tests.care.stores import (
     PLAIN,
     ROLLED,
@@ -28,6 +28,12 @@ def _nothing(_: Path) -> None:
     """Leave the rest as it is."""
 
 
+def _closed_overlong_newest(path: Path) -> None:
+    """Leave a closed segment as the newest one, with bytes behind its end frame."""
+    (path / TAIL).unlink()
+    longer(segment(3), b"x" * 8)(path)
+
+
 def _flipped_in_frame(number: int) -> Damage:
     def inflict(path: Path) -> None:
         offset, _ = frames(path / TAIL)[number]
@@ -45,6 +51,7 @@ def _flipped_in_frame(number: int) -> Damage:
         pytest.param(SEALED, cut(TAIL, 0), ((), 13, 13), id="all of the tail"),
         pytest.param(SEALED, removed(TAIL), ((), 13, 13), id="the tail's file"),
         pytest.param(ROLLED, removed(TAIL), ((), 13, 13), id="the tail's file, nothing listed"),
+        pytest.param(ROLLED, _closed_overlong_newest, ((), 13, 13), id="a roll was killed, or not"),
         pytest.param(SEALED, _flipped_in_frame(1), (((14, 14),), 18, 18), id="a commit within"),
         pytest.param(
             SEALED, _flipped_in_frame(3), ((), 15, 15), id="what may be an unfinished write"

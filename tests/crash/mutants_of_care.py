@@ -246,8 +246,8 @@ CARE_MUTANTS = (
         (
             (
                 "care/locks.py",
-                "        BackgroundLock(effects, path, timeout=timeout),\n        flocked(effects, os.path.join(path, LOCK), effects.monotonic() + timeout),\n",
-                "        BackgroundLock(effects, path, timeout=timeout),\n",
+                "        if LOCK not in without:\n",
+                "        if False:\n",
             ),
         ),
         killed_by="care/test_repair.py::test_an_appender_in_the_middle_of_an_append_is_waited_for",
@@ -268,16 +268,16 @@ CARE_MUTANTS = (
         (
             (
                 "care/repair.py",
-                "            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)\n",
+                "                keep(effects.files, path, report.kept_in, names, msgspec.json.encode(report), lost)\n",
                 "",
             ),
             (
                 "care/repair.py",
-                "caches.values()}, steps.done)\n            begun[",
+                "caches.values()}, steps.done)\n            end_",
                 (
                     "caches.values()}, steps.done)\n"
-                    "            keep(effects.files, text, report.kept_in, names, msgspec.json.encode(report), lost)\n"
-                    "            begun["
+                    "                keep(effects.files, path, report.kept_in, names, msgspec.json.encode(report), lost)\n"
+                    "            end_"
                 ),
             ),
         ),
@@ -288,8 +288,8 @@ CARE_MUTANTS = (
         (
             (
                 "care/repair.py",
-                "        begun = begun_repairs(effects.files, text)\n",
-                "        begun: dict[str, Begun] = {}\n",
+                "            begun = begun_repairs(effects.files, path)\n",
+                "            begun: dict[str, Begun] = {}\n",
             ),
         ),
         killed_by=_REPAIR_KILLED,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.crash.mutant import Mutant
 
 _SALVAGE = "segment/test_salvage.py"
+_STRANGE = "care/test_strange.py"
+_SWAPPED = "care/test_swapped.py"
 
 DAMAGE_MUTANTS = (
     Mutant(
@@ -72,5 +74,98 @@ DAMAGE_MUTANTS = (
             ),
         ),
         killed_by="segment/test_repaired.py",
+    ),
+    Mutant(
+        "a strange lock file is whole for verify",
+        (
+            (
+                "care/verify.py",
+                "        self._check_small_files()\n        if any",
+                "        if any",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_it_is_named_and_moved_aside",
+    ),
+    Mutant(
+        "what is appended beside a strange lock is repaired without asking",
+        (
+            (
+                "care/repair.py",
+                "    return one.run(lambda now: now == planned or confirm(now), strange, dry_run=False)\n",
+                "    return one.run(lambda _: True, strange, dry_run=False)\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_what_is_appended_meanwhile_is_in_the_plan",
+    ),
+    Mutant(
+        "a repair writes into the mark of another store",
+        (
+            (
+                "care/broken_copy.py",
+                "    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1\n",
+                "    return False\n",
+            ),
+        ),
+        killed_by="care/test_shared_mark.py",
+    ),
+    Mutant(
+        "verify knows the end of a damaged newest segment without a mark",
+        (
+            (
+                "care/segment_check.py",
+                "    is_end_known = _tells_end(target)\n",
+                "    is_end_known = True\n",
+            ),
+        ),
+        killed_by="care/test_without_mark.py",
+    ),
+    Mutant(
+        "verify looks at no file that nobody reads",
+        (("care/verify.py", "        self._check_others()\n", ""),),
+        killed_by=f"{_SWAPPED}::test_pairs_that_once_found_something",
+    ),
+    Mutant(
+        "where a tail without a mark ends is not asked of the file that holds it",
+        (
+            (
+                "care/verify.py",
+                "        if result.last_position is None:  #",
+                "        if False:  #",
+            ),
+        ),
+        killed_by=f"{_SWAPPED}::test_pairs_that_once_found_something",
+    ),
+    Mutant(
+        "a copy of a later frame is read on from",
+        (
+            (
+                "segment/salvage.py",
+                "                and not self._is_astray(offset, header)\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_astray.py",
+    ),
+    Mutant(
+        "a frame of before that lies across the mark's offset is the tail's",
+        (
+            (
+                "care/segment_check.py",
+                "            continue  # of before: a",
+                "            pass  # of before: a",
+            ),
+        ),
+        killed_by="care/test_astray.py",
+    ),
+    Mutant(
+        "a segment of another history has lost no commits without events",
+        (
+            (
+                "care/neighbours.py",
+                "        lost_commits=0 if segment_is_right else whole_count(target),\n",
+                "",
+            ),
+        ),
+        killed_by="care/test_lost_commits.py::test_a_segment_of_another_history",
     ),
 )

@@ -1,0 +1,213 @@
+"""Something else in the place of a small file: ``verify`` names it, ``repair`` moves it aside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aurora_es.care import doctor, repair, verify
+from aurora_es.care.findings import FILE_STRANGE, SEGMENT_FRAME_DAMAGED, UNREADABLE
+from aurora_es.care.journals import advise_on_strange
+from aurora_es.care.repair import RepairReport
+from aurora_es.care.strange import strange_files
+from aurora_es.errors import ForeignDirectoryError, StorageError
+from aurora_es.format.names import (
+    BACKGROUND_LOCK,
+    LOCK,
+    LOCK_FILES,
+    MANIFEST,
+    MARK,
+    RECOVERED,
+)
+from tests.care.repairing import check_repaired
+from tests.care.stores import (
+    LAST_POSITION,
+    LAST_RUN,
+    SEALED,
+    frames,
+    record,
+    segment,
+    table,
+    write_store,
+)
+from tests.journal.support import ScriptedFiles, effects_with, error_of, flip, open_with, snapshot
+
+TRUTH = {position: record(position) for position in range(1, LAST_POSITION + 1)}
+NEXT = "0000000005-00000000000000000019.segment.new"
+NAMES = (*LOCK_FILES, RECOVERED, "manifest.new", NEXT, f"{table(4)}.new", f"{LAST_RUN}.new")
+
+
+def _directory(place: Path) -> None:
+    place.mkdir()
+    (place / "notes").write_text("mine")
+
+
+def _socket(place: Path) -> None:
+    here = os.getcwd()
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(place.parent)  # the path of a socket may have 108 bytes only
+        try:
+            listening.bind(place.name)
+        finally:
+            os.chdir(here)
+
+
+MAKERS: dict[str, Callable[[Path], object]] = {
+    "a directory": _directory,
+    "a FIFO": os.mkfifo,
+    "a link": lambda place: place.symlink_to(place.parent.parent / "outside"),
+    "a socket or a device": _socket,
+}
+CASES = [
+    *((LOCK, found) for found in MAKERS),
+    *((name, "a directory") for name in NAMES if name not in {LOCK, RECOVERED}),
+    (RECOVERED, "a file"),
+    (RECOVERED, "a link"),
+]
+
+
+def _put(path: Path, name: str, found: str) -> Path:
+    """A store with something in the place of one of its files."""
+    write_store(path, SEALED)
+    (path / name).unlink(missing_ok=True)
+    if found == "a file":
+        (path / name).write_text("mine")
+    else:
+        MAKERS[found](path / name)
+    return path
+
+
+@pytest.mark.parametrize(("name", "found"), CASES)
+def test_it_is_named_and_moved_aside(name: str, found: str, tmp_path: Path) -> None:
+    """By ``verify`` and ``doctor``; a dry run changes nothing; what was there is kept as it was."""
+    effects, path = effects_with(), _put(tmp_path / "journal", name, found)
+    before = os.lstat(path / name)
+    (finding,) = verify(path).findings
+    assert (finding.kind, Path(finding.path).name, finding.found) == (FILE_STRANGE, name, found)
+    assert finding.cure == f"aurora-es repair {path} --dry-run"
+    told = {one.where: one for one in doctor(path, env={}).advice}[str(path / name)]
+    assert f"`aurora-es repair {path} --dry-run`" in told.cure
+    planned = repair(path, dry_run=True, effects=effects)
+    assert [(one.file, one.action) for one in planned.repairs] == [(name, "moved aside")]
+    assert os.lstat(path / name) == before
+    done = repair(path, effects=effects)
+    assert (done.repairs, done.lost, done.epoch) == (planned.repairs, (), 0)
+    kept = tmp_path / "journal.broken-1" / f"{name}.broken"
+    assert os.lstat(kept).st_ino == before.st_ino
+    assert found != "a directory" or (kept / "notes").read_text() == "mine"
+    assert verify(path).is_whole
+    check_repaired(effects, str(path), TRUTH, done)
+
+
+def test_one_beside_a_damage(tmp_path: Path) -> None:
+    """All is in one plan; what was confirmed once is not asked again."""
+    effects, path = effects_with(), _put(tmp_path / "journal", LOCK, "a FIFO")
+    flip(path / segment(1), frames(path / segment(1))[1][0] + 80)
+    assert [one.kind for one in verify(path).findings] == [FILE_STRANGE, SEGMENT_FRAME_DAMAGED]
+    planned = repair(path, dry_run=True, effects=effects)
+    assert planned.lost == ((1, 2),)
+    shown: list[RepairReport] = []
+    answers = iter([False, True])
+
+    def confirm(report: RepairReport) -> bool:
+        shown.append(report)
+        return next(answers)
+
+    before = snapshot(path)
+    assert repair(path, confirm=confirm, effects=effects) == planned
+    assert snapshot(path) == before
+    assert [*path.parent.iterdir()] == [path]
+    done = repair(path, confirm=confirm, effects=effects)
+    assert (shown, done.repairs, done.lost) == ([planned, planned], planned.repairs, planned.lost)
+    assert verify(path).is_whole
+    check_repaired(effects, str(path), TRUTH, done)
+
+
+def test_what_is_appended_meanwhile_is_in_the_plan(tmp_path: Path) -> None:
+    """Nobody can be kept out by a lock that is none: what comes in between is seen, and asked about."""
+    effects, path = effects_with(), _put(tmp_path / "journal", LOCK, "a FIFO")
+    (path / MARK).unlink()
+    shown = []
+
+    def confirm(report: RepairReport) -> bool:
+        shown.append(report)
+        if len(shown) == 1:  # somebody else puts it right, and goes on
+            (path / LOCK).unlink()
+            repair(path, effects=effects)
+            with open_with(str(path), effects) as journal:
+                journal.append([record(LAST_POSITION + 1)])
+            (path / LOCK).unlink()
+            os.mkfifo(path / LOCK)
+        return True
+
+    repair(path, confirm=confirm, effects=effects)
+    assert [len(one.repairs) for one in shown] == [2, 1]
+    assert verify(path).is_whole
+    with open_with(str(path), effects, read_only=True) as journal:
+        assert journal.statistics().last_position == LAST_POSITION + 1
+
+
+def test_a_repair_that_was_killed_behind_the_moving(tmp_path: Path) -> None:
+    """It is started again, also if the strange thing is there again."""
+    effects, path = effects_with(), _put(tmp_path / "journal", BACKGROUND_LOCK, "a directory")
+    kept = tmp_path / "journal.broken-1"
+    kept.mkdir()
+    _directory(kept / f"{BACKGROUND_LOCK}.broken")
+    repair(path, effects=effects)
+    assert (kept / f"{BACKGROUND_LOCK}.broken.broken" / "notes").read_text() == "mine"
+    assert verify(path).is_whole
+
+
+@pytest.mark.parametrize("name", [*LOCK_FILES, MARK])
+def test_a_file_without_rights(name: str, tmp_path: Path) -> None:
+    """It is named with its rights, nothing is changed, and ``doctor`` gives the command."""
+    path = write_store(tmp_path / "journal", SEALED)
+    before = snapshot(path)
+    files = ScriptedFiles()
+    files.fail(
+        "open", error_of(errno.EACCES), times=99, when=lambda one, *_: one.endswith(f"/{name}")
+    )
+    (finding,) = verify(path, effects=effects_with(files)).findings
+    assert (finding.kind, Path(finding.path).name) == (UNREADABLE, name)
+    assert "Permission denied" in finding.found
+    assert finding.cure == f"aurora-es doctor {path}"
+    if name != MARK:
+        with pytest.raises(StorageError, match="nothing was written"):
+            repair(path, effects=effects_with(files))
+    assert snapshot(path) == before
+    (seen,) = strange_files(effects_with(files).files, str(path))
+    assert advise_on_strange(str(path), seen).cure.startswith(f"`chmod 600 {path}/{name}`")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_the_superuser_sees_what_the_owner_may_not(mode: int, tmp_path: Path) -> None:
+    """Rights do not stop him: the mode tells that the next append of the owner is refused."""
+    path = write_store(tmp_path / "journal", SEALED)
+    os.chown(path / LOCK, 1000, 1000)
+    (path / LOCK).chmod(mode)
+    (finding,) = verify(path).findings
+    assert (finding.kind, finding.found) == (
+        UNREADABLE,
+        f"one that its owner may not use (mode {mode:04o})",
+    )
+    told = {one.kind: one for one in doctor(path, env={}).advice}
+    assert told["file-mode"].cure.startswith("`chmod 600 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [(segment(1), "a link"), (MARK, "a directory"), (MANIFEST, "a FIFO")]
+)
+def test_a_strange_record_has_a_command(name: str, found: str, tmp_path: Path) -> None:
+    """It may lead to the only bytes there are: nobody moves it but who knows, and ``doctor`` says how."""
+    path = _put(tmp_path / "journal", name, found)
+    with pytest.raises(ForeignDirectoryError, match="`aurora-es doctor`"):
+        repair(path, effects=effects_with())
+    told = {one.where: one for one in doctor(path, env={}).advice}[str(path / name)]
+    assert f"`mv {path / name} {path}.aside-{name}`" in told.cure
+    assert ("readlink" in told.cure) == (found == "a link")
