@@ -73,4 +73,26 @@ DAMAGE_MUTANTS = (
         ),
         killed_by="segment/test_repaired.py",
     ),
+    Mutant(
+        "a link to itself has no size",
+        (
+            (
+                "care/copying.py",
+                "    except OSError:  # a link to itself, say: whoever copies it tells what is wrong\n",
+                "    except FileNotFoundError:\n",
+            ),
+        ),
+        killed_by="care/test_room.py::test_a_file_whose_size_cannot_be_asked",
+    ),
+    Mutant(
+        "a copy needs the room that a damaged mark names",
+        (
+            (
+                "care/copying.py",
+                "    return min(offset, stored_bytes(files, path))\n",
+                "    return offset\n",
+            ),
+        ),
+        killed_by="care/test_room.py::test_a_mark_that_says_more_than_there_is",
+    ),
 )
