@@ -24,6 +24,7 @@ def event(name, version):
 
 def factory_of(**settings):
     settings.setdefault("AURORA_PATH", sys.argv[1])
+    settings.setdefault("AURORA_BACKGROUND", "n")  # see tests/conftest.py
     return AuroraFactory(Environment("App", settings))
 
 def in_child(job):
