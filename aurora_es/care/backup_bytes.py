@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aurora_es.care.copying import stored_bytes
+from aurora_es.care.copying import stored_bytes, stored_bytes_up_to
 from aurora_es.journal.mark_file import read_mark
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def bytes_to_copy(files: Files, cut: Cut, target: str, before: str, *, copy: boo
         if not (before and _is_as_large(files, path, os.path.join(before, name))):
             count += stored_bytes(files, path)
     if not (before and is_at_mark_of(files, cut, before)):
-        count += cut.at.mark.visible_offset
+        newest = os.path.join(source, cut.parts[-1].name)
+        count += stored_bytes_up_to(files, newest, cut.at.mark.visible_offset)
     return count
 
 

@@ -94,10 +94,15 @@ def stored_bytes(files: Files, path: str) -> int:
     """
     try:
         status = files.stat(path)
-    except FileNotFoundError:
+    except OSError:  # a link to itself, say: whoever copies it tells what is wrong
         return 0
     blocks = status.st_blocks  # none of a file that is stored within its inode
     return min(status.st_size, blocks * _STATUS_BLOCK_BYTES) if blocks else status.st_size
+
+
+def stored_bytes_up_to(files: Files, path: str, offset: int) -> int:
+    """The same up to an offset, which a damaged mark may put far behind the end: copying tells that."""
+    return min(offset, stored_bytes(files, path))
 
 
 def free_bytes_at(files: Files, place: str) -> int | None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from aurora_es.care.copying import copy_file, stored_bytes
+from aurora_es.care.copying import copy_file, stored_bytes, stored_bytes_up_to
 from aurora_es.care.execution import fresh_tail, repaired_entry
 from aurora_es.care.indexing import index_segments
 from aurora_es.care.layout import lost_of_part, open_part
@@ -79,10 +79,10 @@ def size_up_to(files: Files, point: Point) -> CopySize:
     last = max((part.number for part in kept if part.entry is not None), default=0)
     names += [file_name_of(run) for run in point.at.manifest.runs if run.last_segment <= last]
     # Somewhere within it, nobody knows before it is read.
-    is_end = point.commit == point.mark.visible_commit
+    end = cut.visible_offset or 0 if point.commit == point.mark.visible_commit else 0
     return CopySize(
         sum(stored_bytes(files, os.path.join(point.at.path, name)) for name in names),
-        cut.visible_offset or 0 if is_end else 0,
+        stored_bytes_up_to(files, os.path.join(point.at.path, cut.name), end),
     )
 
 

@@ -13,10 +13,12 @@ import pytest
 from aurora_es import Journal, RollCycle, StorageFullError, Sync
 from aurora_es.care import backup, fork, repair, restore, verify
 from aurora_es.care.copying import stored_bytes
+from aurora_es.errors import AuroraError, CorruptionError
 from aurora_es.files.layer import Effects, SystemFiles
 from aurora_es.files.surroundings import space_of
 from aurora_es.journal import background
-from tests.care.stores import PLAIN, SEALED, segment, write_store
+from aurora_es.journal.mark_file import read_mark, write_new_mark
+from tests.care.stores import PLAIN, ROLLED, SEALED, segment, write_store
 from tests.journal.support import message
 
 Work = Callable[[Effects], object]
@@ -192,6 +194,29 @@ def test_a_file_system_that_does_not_tell(tmp_path: Path, found: os.statvfs_resu
     path = write_store(tmp_path / "journal", PLAIN)
     backup(path, tmp_path / "backup", effects=Effects(silent))
     restore(tmp_path / "backup", tmp_path / "new", effects=Effects(silent))
+
+
+def test_a_file_whose_size_cannot_be_asked(tmp_path: Path) -> None:
+    """A link to itself is refused where it is read, by an error that names it."""
+    path = write_store(tmp_path / "journal", ROLLED)
+    name = path / segment(2)
+    name.unlink()
+    name.symlink_to(name)
+    with pytest.raises(AuroraError, match=re.escape(str(name))):
+        backup(path, tmp_path / "backup")
+
+
+def test_a_mark_that_says_more_than_there_is(tmp_path: Path) -> None:
+    """It is told as damage, or does no harm, and is not told as a disk that lacks so much room."""
+    path = write_store(tmp_path / "journal", PLAIN)
+    files = SystemFiles()
+    mark = read_mark(files, str(path))
+    (path / "mark").unlink()
+    write_new_mark(files, str(path), mark._replace(visible_offset=1 << 60))
+    with pytest.raises(CorruptionError):
+        backup(path, tmp_path / "backup")
+    fork(path, tmp_path / "fork")
+    assert verify(tmp_path / "fork").is_whole
 
 
 class _Told:

@@ -168,4 +168,26 @@ DAMAGE_MUTANTS = (
         ),
         killed_by="care/test_lost_commits.py::test_a_segment_of_another_history",
     ),
+    Mutant(
+        "a link to itself has no size",
+        (
+            (
+                "care/copying.py",
+                "    except OSError:  # a link to itself, say: whoever copies it tells what is wrong\n",
+                "    except FileNotFoundError:\n",
+            ),
+        ),
+        killed_by="care/test_room.py::test_a_file_whose_size_cannot_be_asked",
+    ),
+    Mutant(
+        "a copy needs the room that a damaged mark names",
+        (
+            (
+                "care/copying.py",
+                "    return min(offset, stored_bytes(files, path))\n",
+                "    return offset\n",
+            ),
+        ),
+        killed_by="care/test_room.py::test_a_mark_that_says_more_than_there_is",
+    ),
 )

@@ -113,10 +113,10 @@ class Script:
         assert self._process.stdout is not None
         return Task(self._process.stdout.readline).result().rstrip("\n")
 
-    def end(self) -> str:
+    def end(self, patience: float = PATIENCE_SECONDS) -> str:
         """Wait for the end, which must be a good one; return the rest of what it says."""
         try:
-            said, complained = self._process.communicate(timeout=PATIENCE_SECONDS)
+            said, complained = self._process.communicate(timeout=patience)
         finally:
             self._process.kill()
         assert (self._process.returncode, complained) == (0, ""), complained

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.face.support import Script, factory_on
+from tests.face.support import SCRATCH, Script, factory_on
 from tests.fault.figures import Figures
 
+_SCRIPT_SECONDS = 600.0  # only one that hangs takes so long: some fork many times
 _PREPARE = """
 import os, sys, threading
 from eventsourcing.persistence import (
@@ -22,6 +24,7 @@ def event(name, version):
 
 def factory_of(**settings):
     settings.setdefault("AURORA_PATH", sys.argv[1])
+    settings.setdefault("AURORA_BACKGROUND", "n")  # see tests/conftest.py
     return AuroraFactory(Environment("App", settings))
 
 def in_child(job):
@@ -44,28 +47,26 @@ def check(status):
     assert status == 0, f"the child ended with {status}"
 """
 
-# Everything that was open before the fork, used in the child and in the parent.
+# Everything that was open before the fork, used in the child and in the parent, again and again.
 _BOTH_APPEND = """
 factory = factory_of(AURORA_SYNC=sys.argv[2], AURORA_ROLL_CYCLE="10events")
 recorder, tracking = factory.process_recorder(), factory.tracking_recorder()
 snapshots = factory.aggregate_recorder("snapshots")
-absent = factory.aggregate_recorder("absent")
-recorder.insert_events([event("parent", 0)], tracking=Tracking("up", 1))
-snapshots.insert_events([event("parent", 0)])
-tracking.insert_tracking(Tracking("up", 1))
+length, forks = int(sys.argv[3]), int(sys.argv[4])
 
-def child():
-    assert recorder.max_notification_id() >= 1
-    assert recorder.select_events("parent", limit=1) == [event("parent", 0)]
-    assert recorder.max_tracking_id("up") == 1
-    for version in range(30):
-        recorder.insert_events([event("child", version)])
-    recorder.insert_events([], tracking=Tracking("up", 2))
-    snapshots.insert_events([event("child", 0)])
-    tracking.insert_tracking(Tracking("up", 2))
-    assert absent.select_events("child") == []
-    absent.insert_events([event("child", 0)])
-    assert len(recorder.select_events("child")) == 30
+def child(number):
+    name, at = f"child {number}", 2 * number + 2
+    assert recorder.max_notification_id() > number * (2 * length + 1)
+    assert recorder.select_events(f"parent {number}", limit=1) == [event(f"parent {number}", 0)]
+    assert recorder.max_tracking_id("up") == at - 1
+    for version in range(length):
+        recorder.insert_events([event(name, version)])
+    recorder.insert_events([], tracking=Tracking("up", at))
+    snapshots.insert_events([event(name, 0)])
+    tracking.insert_tracking(Tracking("up", at))
+    assert absent.select_events(name) == []
+    absent.insert_events([event(name, 0)])
+    assert len(recorder.select_events(name)) == length
     factory.close()
     try:
         recorder.max_notification_id()
@@ -74,14 +75,21 @@ def child():
     else:
         raise AssertionError("closed, and yet it reads")
 
-wait = in_child(child)
-for version in range(1, 31):
-    recorder.insert_events([event("parent", version)])
-wait()
-assert recorder.max_notification_id() == 61, recorder.max_notification_id()
-assert recorder.max_tracking_id("up") == tracking.max_tracking_id("up") == 2
-assert len(snapshots.select_events("child")) == len(absent.select_events("child")) == 1
-recorder.insert_events([event("parent", 31)])
+for number in range(forks):
+    name, at = f"parent {number}", 2 * number + 1
+    absent = factory.aggregate_recorder(f"absent{number}")
+    recorder.insert_events([event(name, 0)], tracking=Tracking("up", at))
+    snapshots.insert_events([event(name, 0)])
+    tracking.insert_tracking(Tracking("up", at))
+    wait = in_child(lambda: child(number))
+    for version in range(1, length + 1):
+        recorder.insert_events([event(name, version)])
+    wait()
+    assert recorder.max_notification_id() == (number + 1) * (2 * length + 1)
+    assert recorder.max_tracking_id("up") == tracking.max_tracking_id("up") == at + 1
+    assert len(snapshots.select_events(f"child {number}")) == 1
+    assert len(absent.select_events(f"child {number}")) == 1
+recorder.insert_events([event("last", 0)])
 factory.close()
 """
 
@@ -139,22 +147,22 @@ assert seen == ([0] if sys.argv[2] == "existing" else []) + [1, 2], seen
 factory.close()
 """
 
-_BUSY_FORKS = 8
-# Forks while other threads are in the middle of appends, openings and closings.
+# Forks, eight at a time, while other threads are in the middle of appends, openings and closings.
 _BUSY = """
-factory = factory_of(AURORA_LOCK_TIMEOUT="180")
+factory = factory_of(AURORA_LOCK_TIMEOUT="180", AURORA_SYNC=sys.argv[2])
+waves = int(sys.argv[3])
 recorder = factory.application_recorder()
 recorder.insert_events([event("first", 0)])
 stopping = threading.Event()
 counts = [0, 0]
 
 def append(number):
-    while not stopping.is_set():
+    while not stopping.wait(0.001):  # or the children get no turn of two cores
         recorder.insert_events([event(f"thread {number}", counts[number])])
         counts[number] += 1
 
 def open_and_close():
-    while not stopping.is_set():
+    while not stopping.wait(0.001):
         other = AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]}))
         other.application_recorder().max_notification_id()
         AuroraFactory(Environment("Memory", {"AURORA_PATH": ":memory:"}))
@@ -175,13 +183,14 @@ def child(number):
     fresh.close()
     AuroraFactory(Environment("Other", {"AURORA_PATH": sys.argv[1]})).application_recorder().insert_events([event(f"child {number}", 0)])
 
-waits = [in_child(lambda: child(number)) for number in range(8)]
-for wait in waits:
-    wait()
+for wave in range(waves):
+    waits = [in_child(lambda: child(number)) for number in range(8 * wave, 8 * wave + 8)]
+    for wait in waits:
+        wait()
 stopping.set()
 for thread in threads:
     thread.join()
-assert recorder.max_notification_id() == 1 + 8 * 3 + sum(counts)
+assert recorder.max_notification_id() == 1 + waves * 8 * 3 + sum(counts)
 factory.close()
 """
 
@@ -349,18 +358,24 @@ factory.close()
 def run(source: str, *arguments: str) -> str:
     """Run a script that must end well and complain of nothing."""
     with Script(_PREPARE + source, *arguments) as script:
-        return script.end()
+        return script.end(_SCRIPT_SECONDS)
+
+
+def both_append(root: Path, sync: str, length: int, forks: int) -> None:
+    """Fork, and append in both; everything is there once, in order."""
+    run(_BOTH_APPEND, str(root), sync, str(length), str(forks))
+    recorder = factory_on(root).application_recorder()
+    for number in range(forks):
+        for name, count in (("parent", length + 1), ("child", length)):
+            found = recorder.select_events(f"{name} {number}")
+            assert [one.originator_version for one in found] == [*range(count)]
+    recorder.close()
 
 
 @pytest.mark.parametrize("sync", ["always", "never", "20ms"])
 def test_parent_and_child_append(tmp_path: Path, sync: str) -> None:
     """Recorders of before the fork work in both, at the same time, and closing is separate."""
-    run(_BOTH_APPEND, str(tmp_path), sync)
-    recorder = factory_on(tmp_path).application_recorder()
-    for name, count in (("parent", 32), ("child", 30)):
-        found = recorder.select_events(name)
-        assert [one.originator_version for one in found] == [*range(count)]
-    recorder.close()
+    both_append(tmp_path, sync, 30, 1)
 
 
 @pytest.mark.parametrize("state", ["absent", "existing"])
@@ -371,21 +386,24 @@ def test_subscriptions(tmp_path: Path, state: str) -> None:
 
 def test_forks_beside_busy_threads(tmp_path: Path) -> None:
     """Locks that other threads held at the fork stop nobody, and nothing is lost."""
-    run(_BUSY, str(tmp_path))
+    run(_BUSY, str(tmp_path), "always", "1")
 
 
 @pytest.mark.reliability
 @pytest.mark.timeout(14_400)
-def test_many_forks(tmp_path: Path, reliability_factor: int) -> None:
-    """The same many times, and forks whose parent and child go on at the same time."""
+def test_many_forks(reliability_factor: int) -> None:
+    """The same many times, where syncs cost nothing, for forks are what is counted."""
+    modes, count = ("always", "never", "20ms"), -(-reliability_factor // 2)
     with Figures("E10", "forks beside busy threads", "fork") as figures:
-        for number in range(reliability_factor):
-            run(_BUSY, str(tmp_path / f"busy {number}"))
-            figures.trials += _BUSY_FORKS
+        for number in range(count):
+            with TemporaryDirectory(dir=SCRATCH) as root:
+                run(_BUSY, root, modes[number % 3], "3")
+            figures.trials += 3 * 8
     with Figures("E10", "forks, parent and child append", "fork") as figures:
-        for number in range(reliability_factor):
-            run(_BOTH_APPEND, str(tmp_path / f"both {number}"), ("always", "never")[number % 2])
-            figures.trials += 1
+        for number in range(count):
+            with TemporaryDirectory(dir=SCRATCH) as root:
+                both_append(Path(root), modes[number % 3], 10, 20)
+            figures.trials += 20
 
 
 def test_locks_held_at_the_fork(tmp_path: Path) -> None:
