@@ -7,6 +7,12 @@ another event. Positions beyond the head alone prove nothing: the upstream may h
 first. An upstream is known by its directory in the same AURORA_PATH: by the journal of its events,
 or of its DCB events if it has no others. Its manifest is replaced and
 never changed, so one ``stat`` tells whether what was read still holds.
+
+An event may have been read long before its position is tracked: subscriptions read by pages. If the
+upstream is restored between the two, the epoch of now is not the one that the event is of. So a
+recorder goes with the epoch that it found when it was first asked about an application, which those
+who follow it do before they read; and refuses positions that a later epoch has given anew. Whoever
+goes on with that opens it anew.
 """
 
 from __future__ import annotations
@@ -41,9 +47,17 @@ class UpstreamHistories:
         # Paths of manifests, and what the one that is there was when it was read, by application.
         self._paths: dict[str, list[str]] = {}
         self._known: dict[str, tuple[tuple[int, int, int], _Epochs]] = {}
+        self._first: dict[str, _Epochs] = {}  # as they were found at first
+
+    def look(self, name: str) -> None:
+        """See which epoch application ``name`` is in, before anything is read of it."""
+        self._epochs(name)
 
     def data_of(self, tracking: Tracking) -> TrackingData:
-        """A tracking record as it is stored, with the epoch of its upstream, 0 if not known."""
+        """A tracking record as it is stored, with the epoch of its upstream, 0 if not known.
+
+        Raises HistoryChangedError if the event may be of a history that is gone.
+        """
         name, number = tracked_name(tracking), tracking.notification_id
         if (
             type(number) is not int
@@ -52,7 +66,24 @@ class UpstreamHistories:
             or name not in self._paths
         ):
             tracking_data(name, number)  # a name that is new, or something that is wrong
-        return TrackingData(name, number, self._epochs(name)[0])
+        epochs = self._epochs(name)
+        first = self._first.get(name, epochs)
+        if epochs is not first:
+            self._refuse_what_is_gone(name, number, epochs, first[0])
+        return TrackingData(name, number, epochs[0])
+
+    def _refuse_what_is_gone(self, name: str, number: int, epochs: _Epochs, known: int) -> None:
+        for epoch, first in epochs[1]:
+            if epoch > known and first <= number:
+                message = (
+                    f"{self._root}: expected position {number} of {name!r} as of epoch {known}, in"
+                    f" which it was opened here; found that in epoch {epoch} the history of"
+                    f" {name!r} goes on differently from position {first} on: it was restored,"
+                    " repaired or recovered meanwhile, and the event may be one that was taken"
+                    " back. Nothing was recorded. Start again: a runner anew, or, without one, open"
+                    f" this recorder anew and follow {name!r} from its max_tracking_id() on"
+                )
+                raise HistoryChangedError(message)
 
     def check(self, path: str, recorded: TrackingData) -> None:
         """Raise HistoryChangedError if ``recorded``, in journal ``path``, is of another history."""
@@ -92,5 +123,8 @@ class UpstreamHistories:
                 continue
             except (AuroraError, OSError):
                 break  # none that can be read: who opens it is told why
+            if path is paths[0]:
+                del paths[1:]  # its DCB events are not its history while these are moved away
+            self._first.setdefault(name, known[1])
             return known[1]
-        return _UNKNOWN
+        return self._first.get(name, _UNKNOWN)  # moved away, as it is to be restored
