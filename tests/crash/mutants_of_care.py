@@ -599,4 +599,26 @@ CARE_MUTANTS = (
         ),
         killed_by="face/test_restored_upstream.py::test_tracking_while_an_upstream_is_moved_away",
     ),
+    Mutant(
+        "a transaction that another thread leaves keeps the lock",
+        (
+            (
+                "journal/exclusive.py",
+                "        if self._thread in {0, get_ident()}:\n",
+                "        if True:\n",
+            ),
+        ),
+        killed_by="journal/test_exclusive.py::test_a_thread_that_went_away_without_leaving",
+    ),
+    Mutant(
+        "a transaction that another thread leaves is committed",
+        (
+            (
+                "journal/exclusive.py",
+                "        if self._thread != get_ident():\n",
+                "        if False:\n",
+            ),
+        ),
+        killed_by="face/test_views_garbage.py::test_a_generator_that_another_thread_leaves",
+    ),
 )

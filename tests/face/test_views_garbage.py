@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from eventsourcing.persistence import Tracking
+from eventsourcing.persistence import ProgrammingError, Tracking
 
 from tests.face.support import Task, factory_on
 from tests.face.test_garbage_collection import ClosingCycle
@@ -57,6 +57,28 @@ def test_collecting_in_a_transaction(tmp_path: Path, *, is_the_last: bool) -> No
     again = view_on(tmp_path)
     assert again.counts.items() == [("dropped", 1), ("kept", 2)]
     assert again.max_tracking_id("upstream") == 2
+
+
+def test_a_generator_that_another_thread_leaves(tmp_path: Path) -> None:
+    """Nothing is committed, an error says so, and the view can be written, in this thread as well."""
+    view = view_on(tmp_path)
+
+    def change(number: int) -> Iterator[None]:
+        with view.transaction(tracked(number)) as t:
+            yield t.put(view.counts, "a", number)
+
+    begun = change(1)
+    Task(next, begun).result()
+    with pytest.raises(ProgrammingError, match="in the thread that entered it"):
+        next(begun)
+    assert view.max_tracking_id("upstream") is None
+    abandoned = [change(2)]
+    next(abandoned[0])
+    Task(abandoned.clear).result()
+    assert view.counts.items() == []
+    view.add("b", 3, tracked(3))
+    Task(view.add, "b", 3, tracked(4)).result()
+    assert view.counts.items() == [("b", 6)]
 
 
 def test_a_view_that_is_dropped_is_free_at_once(tmp_path: Path) -> None:
