@@ -114,8 +114,8 @@ class ExclusiveAppend:
         if self._thread != get_ident():
             message = (
                 f"{handle.path}: expected a transaction to be left in the thread that entered it, found"
-                " another thread; nothing was written, and the lock is released. Enter and leave it in"
-                " one function: generators that a framework runs may be left in any thread"
+                " another thread; nothing was written, and the lock is released. A generator that"
+                " a framework runs may be left in any thread: enter and leave it in one function"
             )
             raise ArgumentError(message)
         commit = prepare_commit(handle.next_commit_id(), rows, identities, tracking, handle.codec)

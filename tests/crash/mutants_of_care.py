@@ -583,42 +583,4 @@ CARE_MUTANTS = (
         ),
         killed_by="care/test_older_files.py::test_a_lost_segment_behind_an_older_mark",
     ),
-    Mutant(
-        "an event that was read before its application was restored is tracked as a new one",
-        (("upstream.py", "        if epochs is not first:\n", "        if False:\n"),),
-        killed_by="face/test_restored_upstream.py::test_an_event_that_was_read_before[view-None]",
-    ),
-    Mutant(
-        "what is tracked while its application is moved away is of no epoch",
-        (
-            (
-                "upstream.py",
-                "        return self._first.get(name, _UNKNOWN)",
-                "        return _UNKNOWN",
-            ),
-        ),
-        killed_by="face/test_restored_upstream.py::test_tracking_while_an_upstream_is_moved_away",
-    ),
-    Mutant(
-        "a transaction that another thread leaves keeps the lock",
-        (
-            (
-                "journal/exclusive.py",
-                "        if self._thread in {0, get_ident()}:\n",
-                "        if True:\n",
-            ),
-        ),
-        killed_by="journal/test_exclusive.py::test_a_thread_that_went_away_without_leaving",
-    ),
-    Mutant(
-        "a transaction that another thread leaves is committed",
-        (
-            (
-                "journal/exclusive.py",
-                "        if self._thread != get_ident():\n",
-                "        if False:\n",
-            ),
-        ),
-        killed_by="face/test_views_garbage.py::test_a_generator_that_another_thread_leaves",
-    ),
 )

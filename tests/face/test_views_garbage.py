@@ -65,7 +65,8 @@ def test_a_generator_that_another_thread_leaves(tmp_path: Path) -> None:
 
     def change(number: int) -> Iterator[None]:
         with view.transaction(tracked(number)) as t:
-            yield t.put(view.counts, "a", number)
+            t.put(view.counts, "a", number)
+            yield
 
     begun = change(1)
     Task(next, begun).result()
