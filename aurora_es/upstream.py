@@ -38,6 +38,28 @@ if TYPE_CHECKING:
 _UNKNOWN: _Epochs = (0, ())
 
 
+def _epoch_at(epochs: _Epochs, number: int) -> int:
+    """The epoch that a position is of; the present one where nothing is known of others."""
+    present, begun = epochs
+    if not begun:
+        return present
+    return next((epoch for epoch, first in reversed(begun) if first <= number), 0)
+
+
+def _parting(epochs: _Epochs, recorded: TrackingData) -> str | None:
+    """Where a history with these ``epochs`` and that of ``recorded`` part; None if they don't."""
+    present, begun = epochs
+    name, number = recorded.application_name, recorded.notification_id
+    known = recorded.upstream_epoch
+    for epoch, first in begun:
+        if epoch > known and first <= number:
+            return f"in epoch {epoch} the history of {name!r} goes on differently from position {first} on:"
+    if known and begun and known != present and all(epoch != known for epoch, _ in begun):
+        # A restore to a point behind that of the one before: of a backup that has never seen it.
+        return f"epoch {known} is none of those that {name!r} has had:"
+    return None
+
+
 class UpstreamHistories:
     """What is known of the applications in one AURORA_PATH; for any number of threads."""
 
@@ -53,10 +75,11 @@ class UpstreamHistories:
         """See which epoch application ``name`` is in, before anything is read of it."""
         self._epochs(name)
 
-    def data_of(self, tracking: Tracking) -> TrackingData:
-        """A tracking record as it is stored, with the epoch of its upstream, 0 if not known.
+    def data_of(self, tracking: Tracking, *, may_fall: bool = False) -> TrackingData:
+        """A tracking record as it is stored, with the epoch of its position, 0 if not known.
 
-        Raises HistoryChangedError if the event may be of a history that is gone.
+        With that of now where a lower id than before ``may_fall`` to be recorded. Raises
+        HistoryChangedError if the event may be of a history that is gone.
         """
         name, number = tracked_name(tracking), tracking.notification_id
         if (
@@ -69,37 +92,31 @@ class UpstreamHistories:
         epochs = self._epochs(name)
         first = self._first.get(name, epochs)
         if epochs is not first:
-            self._refuse_what_is_gone(name, number, epochs, first[0])
-        return TrackingData(name, number, epochs[0])
-
-    def _refuse_what_is_gone(self, name: str, number: int, epochs: _Epochs, known: int) -> None:
-        for epoch, first in epochs[1]:
-            if epoch > known and first <= number:
+            read = TrackingData(name, number, _epoch_at(first, number))
+            if (where := _parting(epochs, read)) is not None:
                 message = (
-                    f"{self._root}: expected position {number} of {name!r} as of epoch {known}, in"
-                    f" which it was opened here; found that in epoch {epoch} the history of"
-                    f" {name!r} goes on differently from position {first} on: it was restored,"
-                    " repaired or recovered meanwhile, and the event may be one that was taken"
-                    " back. Nothing was recorded. Start again: a runner anew, or, without one, open"
-                    f" this recorder anew and follow {name!r} from its max_tracking_id() on"
+                    f"{self._root}: expected position {number} of {name!r} as of epoch"
+                    f" {read.upstream_epoch}, in which it was opened here; found that {where} it was"
+                    " restored, repaired or recovered meanwhile, and the event may be one that was"
+                    " taken back. Nothing was recorded. Start again: a runner anew, or, without one,"
+                    f" open this recorder anew and follow {name!r} from its max_tracking_id() on"
                 )
                 raise HistoryChangedError(message)
+        return TrackingData(name, number, epochs[0] if may_fall else _epoch_at(epochs, number))
 
     def check(self, path: str, recorded: TrackingData) -> None:
         """Raise HistoryChangedError if ``recorded``, in journal ``path``, is of another history."""
-        for epoch, first in self._epochs(recorded.application_name)[1]:
-            if epoch > recorded.upstream_epoch and first <= recorded.notification_id:
-                message = (
-                    f"{path}: has tracked {recorded.application_name!r} up to position"
-                    f" {recorded.notification_id} in epoch {recorded.upstream_epoch}, but in"
-                    f" epoch {epoch} the history of {recorded.application_name!r} goes on"
-                    f" differently from position {first} on: it was restored, repaired or"
-                    " recovered to what is before. Move"
-                    f" {os.path.dirname(path)} away, so that everything is built anew (a"
-                    " JournaledView in its place by `aurora-es projection rebuild`), or restore"
-                    " it from a backup to the same time (`aurora-es restore BACKUP TARGET --time T`)"
-                )
-                raise HistoryChangedError(message)
+        where = _parting(self._epochs(recorded.application_name), recorded)
+        if where is not None:
+            message = (
+                f"{path}: has tracked {recorded.application_name!r} up to position"
+                f" {recorded.notification_id} in epoch {recorded.upstream_epoch}, but {where} it was"
+                " restored, repaired or recovered to what is before. Move"
+                f" {os.path.dirname(path)} away, so that everything is built anew (a"
+                " JournaledView in its place by `aurora-es projection rebuild`), or restore"
+                " it from a backup to the same time (`aurora-es restore BACKUP TARGET --time T`)"
+            )
+            raise HistoryChangedError(message)
 
     def _epochs(self, name: str) -> _Epochs:
         paths = self._paths.get(name)

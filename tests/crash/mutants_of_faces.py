@@ -43,4 +43,31 @@ FACE_MUTANTS = (
         ),
         killed_by="face/test_views_garbage.py::test_a_generator_that_another_thread_leaves",
     ),
+    Mutant(
+        "an epoch that its application does not know any more is taken for an old one",
+        (
+            (
+                "upstream.py",
+                "    if known and begun and known != present and all(epoch != known for epoch, _ in begun):\n",
+                "    if False:\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_restore_to_a_later_point[True]",
+    ),
+    Mutant(
+        "a position is tracked in the epoch of now",
+        (
+            (
+                "upstream.py",
+                "    return next((epoch for epoch, first in reversed(begun) if first <= number), 0)\n",
+                "    return present\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_restore_to_a_later_point[False]",
+    ),
+    Mutant(
+        "a rebuilt view tracks a lower position in no later epoch",
+        (("upstream.py", "epochs[0] if may_fall else _epoch_at", "_epoch_at"),),
+        killed_by="face/test_rebuilding.py::test_an_application_that_was_restored[11]",
+    ),
 )

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -23,6 +24,7 @@ from aurora_es import (
     ViewTable,
 )
 from aurora_es.care import backup, restore
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from tests.face.domain import Counters, SumsProjection, SumsView
 from tests.face.support import PATIENCE_SECONDS
 from tests.face.test_runners import project, project_events
@@ -118,6 +120,37 @@ def test_an_event_that_was_read_before(tmp_path: Path, kind: str, tracked: int |
     _track(recorder, 4)
     assert recorder.max_tracking_id("Up") == 4
     recorder.close()
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_restore_to_a_later_point(tmp_path: Path, *, is_tracked: bool) -> None:
+    """What was done in the epoch of a restore before is of no history any more; what is older is."""
+    root = tmp_path / "store"
+    _append(root, 9)
+    backup(root / "Up" / "events", tmp_path / "backup")
+    shutil.rmtree(root / "Up" / "events")
+    restore(tmp_path / "backup", root / "Up" / "events", position=4)
+    _append(root, 4)
+    factory = _factory(root, "Down")
+    recorder = _recorder(factory, "tracking_recorder")
+    _track(recorder, 4)
+    beside = _recorder(_factory(root, "Beside"), "view")
+    _track(beside, 4)
+    if is_tracked:
+        _track(recorder, 6)
+    shutil.rmtree(root / "Up" / "events")
+    later = replace(SYSTEM_EFFECTS, clock=lambda: SYSTEM_EFFECTS.clock() + 10_000_000)
+    restore(tmp_path / "backup", root / "Up" / "events", effects=later)
+    assert beside.max_tracking_id("Up") == 4  # both histories have it
+    if not is_tracked:
+        with pytest.raises(HistoryChangedError, match=r"position 6 .* is none of those that 'Up'"):
+            _track(recorder, 6)
+        assert recorder.max_tracking_id("Up") == 4
+    else:
+        with pytest.raises(HistoryChangedError, match=r"position 6 .* is none of those that 'Up'"):
+            recorder.max_tracking_id("Up")
+    recorder.close()
+    beside.close()
 
 
 def test_tracking_while_an_upstream_is_moved_away(tmp_path: Path) -> None:
