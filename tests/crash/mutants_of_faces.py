@@ -70,4 +70,15 @@ FACE_MUTANTS = (
         (("upstream.py", "epochs[0] if may_fall else _epoch_at", "_epoch_at"),),
         killed_by="face/test_rebuilding.py::test_an_application_that_was_restored[11]",
     ),
+    Mutant(
+        "a transaction that an interrupt kept from being left is not forgotten",
+        (
+            (
+                "view_transaction.py",
+                "        self._inside = threading.get_ident(), weakref.ref(transaction)\n",
+                "        self._inside = threading.get_ident(), lambda: transaction\n",
+            ),
+        ),
+        killed_by="face/test_views_garbage.py::test_an_interrupt_at_any_instruction_of_a_transaction",
+    ),
 )
