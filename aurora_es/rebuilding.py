@@ -254,7 +254,9 @@ class _Rebuilding:
                 return None
             position = tracked
         # Else a runner began after we had looked, and is behind: its next event is a conflict.
-        return core_of(self._live).upstreams.data_of(Tracking(name, position))
+        return core_of(self._live).upstreams.data_of(
+            Tracking(name, position), may_fall=self._is_of_another_history
+        )
 
 
 def _factory_of(name: str, env: EnvType | None) -> AuroraFactory:

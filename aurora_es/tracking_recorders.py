@@ -40,7 +40,11 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
         self._upstreams = UpstreamHistories(store.root)
 
     def insert_tracking(self, tracking: Tracking) -> None:
-        """Record ``tracking``; raises IntegrityError unless its notification id rises."""
+        """Record ``tracking``; raises IntegrityError unless its notification id rises.
+
+        Raises the face's HistoryChangedError if that application was restored or repaired to a point
+        before it since this recorder was first asked about it: the event may be one that is gone.
+        """
         try:
             self._lease.journal.append_rows((), (), self._upstreams.data_of(tracking))
         except FAULTS as error:
@@ -59,6 +63,7 @@ class AuroraTrackingRecorder(AuroraRecorder, TrackingRecorder):
             raise recorder_error(error) from error.__cause__
         recorded = handle.state.index.tracking.get(application_name)
         if recorded is None:
+            self._upstreams.look(application_name)
             return None
         try:
             self._upstreams.check(handle.path, recorded)
@@ -140,7 +145,8 @@ class AuroraProcessRecorder(AuroraTrackingRecorder, AuroraApplicationRecorder, P
         """Record events and ``tracking=`` as one commit; returns the notification ids.
 
         Raises the library's IntegrityError, with nothing recorded, if an event exists already or the
-        tracked notification id does not rise; otherwise as ``AuroraAggregateRecorder.insert_events``.
+        tracked notification id does not rise; otherwise as ``AuroraAggregateRecorder.insert_events``,
+        and for the tracking as ``insert_tracking``.
         """
         tracking = kwargs.get("tracking")
         try:

@@ -7,6 +7,12 @@ another event. Positions beyond the head alone prove nothing: the upstream may h
 first. An upstream is known by its directory in the same AURORA_PATH: by the journal of its events,
 or of its DCB events if it has no others. Its manifest is replaced and
 never changed, so one ``stat`` tells whether what was read still holds.
+
+An event may have been read long before its position is tracked: subscriptions read by pages. If the
+upstream is restored between the two, the epoch of now is not the one that the event is of. So a
+recorder goes with the epoch that it found when it was first asked about an application, which those
+who follow it do before they read; and refuses positions that a later epoch has given anew. Whoever
+goes on with that opens it anew.
 """
 
 from __future__ import annotations
@@ -32,6 +38,28 @@ if TYPE_CHECKING:
 _UNKNOWN: _Epochs = (0, ())
 
 
+def _epoch_at(epochs: _Epochs, number: int) -> int:
+    """The epoch that a position is of; the present one where nothing is known of others."""
+    present, begun = epochs
+    if not begun:
+        return present
+    return next((epoch for epoch, first in reversed(begun) if first <= number), 0)
+
+
+def _parting(epochs: _Epochs, recorded: TrackingData) -> str | None:
+    """Where a history with these ``epochs`` and that of ``recorded`` part; None if they don't."""
+    present, begun = epochs
+    name, number = recorded.application_name, recorded.notification_id
+    known = recorded.upstream_epoch
+    for epoch, first in begun:
+        if epoch > known and first <= number:
+            return f"in epoch {epoch} the history of {name!r} goes on differently from position {first} on:"
+    if known and begun and known != present and all(epoch != known for epoch, _ in begun):
+        # A restore to a point behind that of the one before: of a backup that has never seen it.
+        return f"epoch {known} is none of those that {name!r} has had:"
+    return None
+
+
 class UpstreamHistories:
     """What is known of the applications in one AURORA_PATH; for any number of threads."""
 
@@ -41,9 +69,18 @@ class UpstreamHistories:
         # Paths of manifests, and what the one that is there was when it was read, by application.
         self._paths: dict[str, list[str]] = {}
         self._known: dict[str, tuple[tuple[int, int, int], _Epochs]] = {}
+        self._first: dict[str, _Epochs] = {}  # as they were found at first
 
-    def data_of(self, tracking: Tracking) -> TrackingData:
-        """A tracking record as it is stored, with the epoch of its upstream, 0 if not known."""
+    def look(self, name: str) -> None:
+        """See which epoch application ``name`` is in, before anything is read of it."""
+        self._epochs(name)
+
+    def data_of(self, tracking: Tracking, *, may_fall: bool = False) -> TrackingData:
+        """A tracking record as it is stored, with the epoch of its position, 0 if not known.
+
+        With that of now where a lower id than before ``may_fall`` to be recorded. Raises
+        HistoryChangedError if the event may be of a history that is gone.
+        """
         name, number = tracked_name(tracking), tracking.notification_id
         if (
             type(number) is not int
@@ -52,23 +89,34 @@ class UpstreamHistories:
             or name not in self._paths
         ):
             tracking_data(name, number)  # a name that is new, or something that is wrong
-        return TrackingData(name, number, self._epochs(name)[0])
+        epochs = self._epochs(name)
+        first = self._first.get(name, epochs)
+        if epochs is not first:
+            read = TrackingData(name, number, _epoch_at(first, number))
+            if (where := _parting(epochs, read)) is not None:
+                message = (
+                    f"{self._root}: expected position {number} of {name!r} as of epoch"
+                    f" {read.upstream_epoch}, in which it was opened here; found that {where} it was"
+                    " restored, repaired or recovered meanwhile, and the event may be one that was"
+                    " taken back. Nothing was recorded. Start again: a runner anew, or, without one,"
+                    f" open this recorder anew and follow {name!r} from its max_tracking_id() on"
+                )
+                raise HistoryChangedError(message)
+        return TrackingData(name, number, epochs[0] if may_fall else _epoch_at(epochs, number))
 
     def check(self, path: str, recorded: TrackingData) -> None:
         """Raise HistoryChangedError if ``recorded``, in journal ``path``, is of another history."""
-        for epoch, first in self._epochs(recorded.application_name)[1]:
-            if epoch > recorded.upstream_epoch and first <= recorded.notification_id:
-                message = (
-                    f"{path}: has tracked {recorded.application_name!r} up to position"
-                    f" {recorded.notification_id} in epoch {recorded.upstream_epoch}, but in"
-                    f" epoch {epoch} the history of {recorded.application_name!r} goes on"
-                    f" differently from position {first} on: it was restored, repaired or"
-                    " recovered to what is before. Move"
-                    f" {os.path.dirname(path)} away, so that everything is built anew (a"
-                    " JournaledView in its place by `aurora-es projection rebuild`), or restore"
-                    " it from a backup to the same time (`aurora-es restore BACKUP TARGET --time T`)"
-                )
-                raise HistoryChangedError(message)
+        where = _parting(self._epochs(recorded.application_name), recorded)
+        if where is not None:
+            message = (
+                f"{path}: has tracked {recorded.application_name!r} up to position"
+                f" {recorded.notification_id} in epoch {recorded.upstream_epoch}, but {where} it was"
+                " restored, repaired or recovered to what is before. Move"
+                f" {os.path.dirname(path)} away, so that everything is built anew (a"
+                " JournaledView in its place by `aurora-es projection rebuild`), or restore"
+                " it from a backup to the same time (`aurora-es restore BACKUP TARGET --time T`)"
+            )
+            raise HistoryChangedError(message)
 
     def _epochs(self, name: str) -> _Epochs:
         paths = self._paths.get(name)
@@ -92,5 +140,8 @@ class UpstreamHistories:
                 continue
             except (AuroraError, OSError):
                 break  # none that can be read: who opens it is told why
+            if path is paths[0]:
+                del paths[1:]  # its DCB events are not its history while these are moved away
+            self._first.setdefault(name, known[1])
             return known[1]
-        return _UNKNOWN
+        return self._first.get(name, _UNKNOWN)  # moved away, as it is to be restored

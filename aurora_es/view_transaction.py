@@ -45,7 +45,6 @@ V = TypeVar("V")
 _RECORD_BYTES = 1 << 20
 _UNCHANGEABLE = frozenset({str, int, bytes, UUID})
 _NO_KEY = object()
-_NOBODY = 0
 
 
 class ViewCore:
@@ -57,8 +56,9 @@ class ViewCore:
         self.upstreams = upstreams
         self.lock = threading.RLock()  # protects the state
         self._state = ViewState()
-        self.owner = _NOBODY  # thread that is in a transaction, written by it alone
-        self.page: ViewPage | None = None  # of the owner
+        # Thread that is in a transaction, and which one; written by it alone. Weak: what an interrupt
+        # kept from being left, as at the first instruction of ``__exit__``, ends when it is dropped.
+        self._inside: tuple[int, weakref.ref[ViewTransaction]] | None = None
         _cores.add(self)
 
     def committed(self) -> ViewState:
@@ -91,20 +91,31 @@ class ViewCore:
         with self.lock:
             self._state.applied(first, first + count - 1, changes, size)
 
+    def entered(self, transaction: ViewTransaction) -> None:
+        """From here on this thread is in ``transaction``."""
+        self._inside = threading.get_ident(), weakref.ref(transaction)
+
+    def left(self) -> None:
+        """Whoever was in a transaction is in none any more."""
+        self._inside = None
+
     @property
-    def is_mine(self) -> bool:
-        """Whether this thread is in a transaction."""
-        return self.owner == threading.get_ident()
+    def own_transaction(self) -> ViewTransaction | None:
+        """The transaction that this thread is in, the outermost one; None if it is in none."""
+        inside = self._inside
+        if inside is None or inside[0] != threading.get_ident():
+            return None
+        return inside[1]()
 
     @property
     def own_page(self) -> ViewPage | None:
         """The page that this thread is in, if it is in any."""
-        page = self.page
-        return page if page is not None and self.is_mine else None
+        transaction = self.own_transaction
+        return transaction if isinstance(transaction, ViewPage) else None
 
     def refuse_nesting(self) -> None:
         """Raise ArgumentError if this thread is in a transaction: it would wait for itself."""
-        if self.is_mine:
+        if self.own_transaction is not None:
             message = (
                 f"{self.lease.path}: expected no transaction of the view in this thread, found one;"
                 " give its tracking to the outermost transaction, and do the rest behind it"
@@ -138,8 +149,7 @@ class ViewCore:
         """In the child: a thread of the parent may have held the lock, and changed the state."""
         self.lock = threading.RLock()
         self._state = ViewState()
-        self.owner = _NOBODY
-        self.page = None
+        self._inside = None
 
 
 def checkpoint_rows(journal: Journal, states: list[bytes]) -> tuple[list[Row], list[Identity]]:
@@ -224,7 +234,7 @@ class ViewTransaction:
             exclusive.__enter__()
             try:
                 self.state = core.committed_under_lock(self._journal)
-                core.owner = threading.get_ident()
+                core.entered(self)
             except BaseException:
                 exclusive.__exit__()
                 raise
@@ -252,7 +262,7 @@ class ViewTransaction:
                     self._commit(exclusive)
             finally:
                 self.state = self._exclusive = None
-                core.owner = _NOBODY
+                core.left()
                 exclusive.__exit__()
         except FAULTS as fault:
             raise recorder_error(fault) from fault.__cause__
@@ -288,22 +298,6 @@ class ViewPage(ViewTransaction):
         """Prepare; nothing is locked yet."""
         super().__init__(core, None)
         self._has_begun = False  # one of its transactions
-
-    def __enter__(self) -> Self:
-        """Take the lock and catch up."""
-        super().__enter__()
-        self.core.page = self
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Commit, unless the block raised; release the lock."""
-        self.core.page = None
-        super().__exit__(kind, error, traceback)
 
     def begin(self) -> None:
         """Let a transaction begin; raises the library's ProgrammingError inside another one."""

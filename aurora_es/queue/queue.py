@@ -157,7 +157,14 @@ class Queue(QueueBase):
         messages_max: int | None = None,
         dry_run: bool = False,
     ) -> QueueRetentionReport:
-        """Drop old messages, or say which would be: see ``retain_queue``."""
+        """Drop messages older than ``older_than``, or beyond ``bytes_max`` or ``messages_max`` in all.
+
+        Any of the bounds is enough to drop a message, unless a name needs it or an earlier one. Whole
+        segments go; the newest sealed one, and what is not sealed yet, stay, so that how exact it is
+        depends on the roll cycle. The files go a minute later. ``dry_run`` only tells what would go.
+
+        Raises ArgumentError without a bound, LockTimeoutError, CorruptionError; with nothing changed.
+        """
         self._check_writable()
         return await asyncio.to_thread(
             retain_queue,

@@ -74,7 +74,7 @@ class MessageReader:
     def seek(self, target: Target) -> None:
         """Stand before ``START``, ``END``, a position, or the first message from a time on.
 
-        Raises ArgumentError, OvertakenError where that was dropped.
+        Raises ArgumentError; where that was dropped, OvertakenError at the next message.
         """
         if target is START:
             position = self._journal.first_position - 1

@@ -164,7 +164,12 @@ class Receiver(LoopReceiver):
         return found
 
     def seek(self, target: Target) -> None:
-        """Stand before ``START``, ``END``, a position, or the first message from a time on."""
+        """Stand before ``START``, ``END``, a position, or the first message from a time on.
+
+        A position that retention has dropped is OvertakenError at the next message; a time before
+        all that is left stands for the first message that is. Raises ArgumentError for what is none of
+        these, and for a datetime without a zone.
+        """
         self._check_open()
         self._reader.seek(target)
 

@@ -27,6 +27,7 @@ def run(path: str) -> int:
         "SEARCHING_PERSISTENCE_MODULE": "eventsourcing.sqlite",
         "SEARCHING_SQLITE_DBNAME": os.path.join(path, "searching.sqlite"),
     }
+    os.makedirs(path, exist_ok=True)  # the database is made in it before the store is
     print(f"The pages are in {path}, the index in searching.sqlite beside them.")
     with searching(env) as runner:
         pages = runner.app

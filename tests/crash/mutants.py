@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.crash.mutant import Mutant
 from tests.crash.mutants_of_care import CARE_MUTANTS
 from tests.crash.mutants_of_damage import DAMAGE_MUTANTS
+from tests.crash.mutants_of_faces import FACE_MUTANTS
 from tests.crash.mutants_of_queues import CONDITION_MUTANTS, QUEUE_MUTANTS
 from tests.crash.mutants_of_rules import RULE_MUTANTS
 from tests.crash.mutants_of_tending import TENDING_MUTANTS
@@ -582,6 +583,7 @@ MUTANTS = (
     ),
     *CONDITION_MUTANTS,
     *CARE_MUTANTS,
+    *FACE_MUTANTS,
     *DAMAGE_MUTANTS,
     *QUEUE_MUTANTS,
     *RULE_MUTANTS,

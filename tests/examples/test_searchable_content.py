@@ -30,10 +30,11 @@ def run(path: Path) -> str:
 
 def test_the_example(tmp_path: Path) -> None:
     """What was changed while nobody indexed is found, and what it was before is not."""
-    said = run(tmp_path)
+    store = tmp_path / "store"  # as AURORA_PATH=store, which nobody has made before
+    said = run(store)
     assert "Pages about water: Bread, Soup." in said
     assert "Pages about water: Soup; about milk and salt: Bread." in said
-    assert {path.name for path in tmp_path.iterdir()} >= {"Pages", "searching.sqlite"}
+    assert {path.name for path in store.iterdir()} >= {"Pages", "searching.sqlite"}
 
 
 def test_the_index_is_built_again(tmp_path: Path) -> None:

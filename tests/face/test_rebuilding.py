@@ -207,6 +207,8 @@ def test_an_application_that_was_restored(env: Environment, view: TicksView, lef
     expected = [(counter_id, left - 1)] if left else []
     assert view.ticks.items() == expected
     assert view.max_tracking_id("Counters") == left
+    # Ids fall only where the epoch rises: so the format has it.
+    assert view.journal.handle.state.index.tracking["Counters"].upstream_epoch > 0
     with running(env, RightTicks) as runner:
         other_id = runner.app.begin(2)
         runner.wait(left + 3, timeout=PATIENCE_SECONDS)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from eventsourcing.persistence import Tracking
+from eventsourcing.persistence import ProgrammingError, Tracking
 
+from aurora_es import view_transaction
 from tests.face.support import Task, factory_on
 from tests.face.test_garbage_collection import ClosingCycle
 from tests.face.test_views import Stock, tracked
+from tests.journal.test_interrupted_locks import Tracer
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +61,48 @@ def test_collecting_in_a_transaction(tmp_path: Path, *, is_the_last: bool) -> No
     again = view_on(tmp_path)
     assert again.counts.items() == [("dropped", 1), ("kept", 2)]
     assert again.max_tracking_id("upstream") == 2
+
+
+def test_a_generator_that_another_thread_leaves(tmp_path: Path) -> None:
+    """Nothing is committed, an error says so, and the view can be written, in this thread as well."""
+    view = view_on(tmp_path)
+
+    def change(number: int) -> Iterator[None]:
+        with view.transaction(tracked(number)) as t:
+            t.put(view.counts, "a", number)
+            yield
+
+    begun = change(1)
+    Task(next, begun).result()
+    with pytest.raises(ProgrammingError, match="in the thread that entered it"):
+        next(begun)
+    assert view.max_tracking_id("upstream") is None
+    abandoned = [change(2)]
+    next(abandoned[0])
+    Task(abandoned.clear).result()
+    assert view.counts.items() == []
+    view.add("b", 3, tracked(3))
+    Task(view.add, "b", 3, tracked(4)).result()
+    assert view.counts.items() == [("b", 6)]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="instructions are traced otherwise there")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_instruction_of_a_transaction(tmp_path: Path) -> None:
+    """It is committed or not, and the same thread goes on with the view."""
+    view = view_on(tmp_path)
+    view.add("a", 1, tracked(1))
+    count = at = number = 0
+    while at <= count:
+        at += 1
+        number = (view.max_tracking_id("upstream") or 0) + 1
+        tracer = Tracer(at, view_transaction.__file__)
+        tracer.run(partial(view.add, "a", 1, tracked(number)))
+        count = max(count, tracer.count)
+        number = (view.max_tracking_id("upstream") or 0) + 1
+        view.add("a", 1, tracked(number))
+        assert view.counts.items() == [("a", number)], at
+    assert count > 100
 
 
 def test_a_view_that_is_dropped_is_free_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aurora_es import (
+    ArgumentError,
     AuroraError,
     ConflictError,
     Journal,
@@ -68,6 +70,61 @@ def test_others_wait(tmp_path: Path) -> None:
             entered.wait(PATIENCE_SECONDS)
             assert held.append([ROW], [(None, None)], None) == 3
         assert task.result() == range(4, 5)
+
+
+def test_another_thread_leaves(tmp_path: Path) -> None:
+    """As with the halves of a framework's generator: nothing is committed, and the lock is free."""
+    with (
+        Journal.open(tmp_path / "j", lock_timeout=0.05) as journal,
+        Journal.open(tmp_path / "j", lock_timeout=0.05) as other,
+    ):
+        journal.append([Record(topic="topic", state=b"1")])
+        held = journal.exclusive()
+        Task(held.__enter__).result()
+        with pytest.raises(LockTimeoutError):
+            other.append([Record(topic="topic", state=b"never")])
+        with pytest.raises(ArgumentError, match="nothing was written, and the lock is released"):
+            held.append([ROW], [(None, None)], None)
+        held.__exit__()
+        assert Task(other.append, [Record(topic="topic", state=b"2")]).result() == range(2, 3)
+        with journal.exclusive() as again:
+            held.__exit__()  # of what was given back: nothing
+            del held
+            with pytest.raises(LockTimeoutError):
+                Task(other.append, [Record(topic="topic", state=b"never")]).result()
+            again.append([ROW], [(None, None)], None)
+        assert Task(journal.append, [Record(topic="topic", state=b"4")]).result() == range(4, 5)
+
+
+def test_a_thread_that_went_away_without_leaving(tmp_path: Path) -> None:
+    """Whichever thread drops what it held releases the lock, and the one that entered may go on."""
+    with Journal.open(tmp_path / "j", lock_timeout=0.05) as journal:
+        journal.append([Record(topic="topic", state=b"1")])
+        held = [journal.exclusive()]
+        held[0].__enter__()
+        Task(held.clear).result()
+        assert not journal.handle.appending_threads
+        assert journal.append([Record(topic="topic", state=b"2")]) == range(2, 3)
+        assert Task(journal.append, [Record(topic="topic", state=b"3")]).result() == range(3, 4)
+
+
+def test_a_child_that_drops_its_parent_s_lock(tmp_path: Path) -> None:
+    """The lock of the fork's parent stays taken, whichever thread of the child drops its copy."""
+    with (
+        Journal.open(tmp_path / "j") as journal,
+        Journal.open(tmp_path / "j", lock_timeout=0.05) as other,
+    ):
+        journal.append([Record(topic="topic", state=b"1")])
+        held = [journal.exclusive()]
+        Task(held[0].__enter__).result()
+        child = os.fork()
+        if child == 0:
+            held.clear()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with pytest.raises(LockTimeoutError):
+            other.append([Record(topic="topic", state=b"never")])
+        held.clear()
 
 
 def test_segments_roll_in_the_lock(tmp_path: Path) -> None:

@@ -36,12 +36,13 @@ class InterruptError(BaseException):
 
 
 class Tracer:
-    """Counts the instructions of the lock's module, and raises at one of them."""
+    """Counts the instructions of a module, the lock's by default, and raises at one of them."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, module: str = _MODULE) -> None:
         """Raise at the instruction with this number, from 1."""
         self.count = 0
         self._at = at
+        self._module = module
 
     def run(self, act: Callable[[], object]) -> None:
         """Call ``act``; whatever was traced before is traced again afterwards."""
@@ -55,7 +56,7 @@ class Tracer:
             sys.settrace(before)
 
     def _called(self, frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename != _MODULE:
+        if frame.f_code.co_filename != self._module:
             return None
         frame.f_trace_opcodes = True
         return self._stepped
