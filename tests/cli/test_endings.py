@@ -381,6 +381,21 @@ def test_ctrl_c_during_imports_shows_no_traceback(module: str, code: int) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
+def test_the_command_as_a_module_shows_no_traceback_either() -> None:
+    """Where the script is not on the PATH: python -m aurora_es_command."""
+    program = INTERRUPTED.replace(
+        "main()\n", 'import runpy; runpy.run_module("aurora_es_command", run_name="__main__")\n'
+    ).replace("from aurora_es_command import main\n", "")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "aurora_es"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_ctrl_c_before_there_is_a_command_shows_no_traceback() -> None:
     """Nor while commands are put together; the exit code is that of shells."""
     program = INTERRUPTED.replace("main()\n", "", 1) + (
