@@ -98,10 +98,19 @@ def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
         return refused(1, command, tmp_path / name, *BEHIND_THE_PATH.get(command, ()))
 
     assert "missing: no such directory; expected" in told("missing")
+    assert "Beside it" not in told("missing")
     assert "file is not a directory; expected" in told("file")
     for name in ("empty", "foreign"):
         assert f"{name}: found no journal" in told(name)
     assert snapshot(tmp_path) == before
+
+
+def test_a_mistyped_name_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+    """Whoever follows a page with a store of his own sees what to write instead."""
+    make_journal(tmp_path / "Bank" / "events")
+    make_journal(tmp_path / "School" / "dcb")
+    assert "Beside it: Bank, School" in refused(1, "cat", tmp_path / "Bnak")
+    assert "Beside it" not in refused(1, "cat", tmp_path / "a" / "b" / "c")
 
 
 @pytest.mark.parametrize("command", ["cat", "tail"])
