@@ -38,11 +38,18 @@ def find_journals(path: str) -> Findings:
     if ``path`` itself cannot be listed.
     """
     check_directory(path)
-    os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
+    # Here its refusal is the user's answer; below it is one of many directories.
+    is_empty = not os.listdir(path)
     copy = copy_in(path)
     findings = journals_below(copy or path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
+        if is_empty:
+            message = (
+                f"{path}: found no journal here: the directory is empty. An application whose"
+                " AURORA_PATH it is makes its journals with its first event, `aurora-es init --app NAME`"
+                " at once"
+            )
         if copy is not None:
             message = (
                 f"{path}: expected a backup, found no journal in {copy}, the copy that its record"

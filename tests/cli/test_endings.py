@@ -100,8 +100,8 @@ def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
     assert "missing: no such directory; expected" in told("missing")
     assert "Beside it" not in told("missing")
     assert "file is not a directory; expected" in told("file")
-    for name in ("empty", "foreign"):
-        assert f"{name}: found no journal" in told(name)
+    assert "empty: found no journal here: the directory is empty" in told("empty")
+    assert "foreign: found no journal here or up to two levels below" in told("foreign")
     assert snapshot(tmp_path) == before
 
 
