@@ -164,10 +164,13 @@ def test_all_journals_of_a_store_are_listed(tmp_path: Path, level: str) -> None:
 def test_a_narrow_terminal_gets_a_list(tmp_path: Path) -> None:
     """Columns of three letters cannot be read; in eighty columns it stays a table."""
     make_journal(tmp_path / "Bank" / "events")
-    shown = re.sub(r"\x1b\[[0-9]*m", "", run_at_terminal("info", tmp_path, columns=40))
-    lines = [line.rstrip() for line in shown.splitlines()]
+
+    def shown(columns: int) -> str:
+        return re.sub(r"\x1b\[[0-9]*m", "", run_at_terminal("info", tmp_path, columns=columns))
+
+    lines = [line.rstrip() for line in shown(40).splitlines()]
     assert {"positions  7", "durable    yes"} <= {*lines}
-    assert "positions  commits" in run_at_terminal("info", tmp_path, NO_COLOR="1")
+    assert "positions  commits" in shown(80)
 
 
 def test_a_damaged_journal_is_described_as_far_as_possible(tmp_path: Path) -> None:
