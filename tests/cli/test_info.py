@@ -166,7 +166,7 @@ def test_a_narrow_terminal_gets_a_list(tmp_path: Path) -> None:
     make_journal(tmp_path / "Bank" / "events")
 
     def shown(columns: int) -> str:
-        return re.sub(r"\x1b\[[0-9]*m", "", run_at_terminal("info", tmp_path, columns=columns))
+        return re.sub(r"\x1b\[[0-9;]*m", "", run_at_terminal("info", tmp_path, columns=columns))
 
     lines = [line.rstrip() for line in shown(40).splitlines()]
     assert {"positions  7", "durable    yes"} <= {*lines}
