@@ -14,3 +14,7 @@ def main() -> None:
     from aurora_es.cli import main as run
 
     run()
+
+
+if __name__ == "__main__":
+    main()

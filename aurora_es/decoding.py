@@ -48,6 +48,12 @@ class ApplicationLoadError(AuroraError):
     """The application that is to decode events cannot be imported or set up."""
 
 
+_SCRIPT = (
+    ". Classes of a program that is run as a script are recorded as those of `__main__`: keep them in a"
+    " module, and let the program import it"
+)
+
+
 class ReplayError(AuroraError):
     """An aggregate cannot be rebuilt from its events."""
 
@@ -97,6 +103,8 @@ class ApplicationDecoder:
                 f"the events could not be replayed by {self.name}: {type(error).__name__}: {error}."
                 " Without --app their states are shown as they are stored"
             )
+            if "'__main__" in str(error):
+                message += _SCRIPT
             raise ReplayError(message) from error
 
 

@@ -479,7 +479,18 @@ class _Copying:
         size = copy_file(
             files, os.path.join(source, cut.parts[-1].name), path, until=cut.at.mark.visible_offset
         )
-        file = open_part(files, cut.at._replace(path=target), cut.parts[-1])
+        try:
+            self._check_tail(cut, target)
+        except CorruptionError as error:
+            # The copy is thrown away; what is wrong with it is wrong with the source.
+            where = os.path.join(source, cut.parts[-1].name)
+            raise CorruptionError(
+                where, error.offset, expected=error.expected, found=error.found
+            ) from error
+        return size
+
+    def _check_tail(self, cut: Cut, target: str) -> None:
+        file = open_part(self.files, cut.at._replace(path=target), cut.parts[-1])
         chain = start_of(file)
         walk = Walk(file, chain, cut.at.mark.visible_offset)
         for _ in walk:
@@ -490,7 +501,6 @@ class _Copying:
             cut.at.mark.visible_position,
         ):
             raise stop_error(file, walk.stop)
-        return size
 
     def _verified(self, cut: Cut, journal: BackedUpJournal, *, is_anew: bool) -> BackedUpJournal:
         """Read all of a journal that was copied; returns it with its digest.

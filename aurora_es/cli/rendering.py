@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +32,7 @@ _INDENT = " " * (_POSITION_WIDTH + 2)
 _STATE_WIDTH_MIN = 24  # with less room behind the topic the state gets a line of its own
 _SEGMENTS_SHOWN_MAX = 8
 _PIPE_WIDTH = 4096  # columns; a table takes no more than it needs
+_FOLDED_WIDTH = 20  # of a long name; what is shorter, as a time, stays in one line
 _UNKNOWN = "unknown"
 
 
@@ -219,6 +221,33 @@ def table_of(*columns: tuple[str, str], header: bool = True) -> Table:
     return table
 
 
+def _fitting(table: RenderableType, width: int) -> Iterable[RenderableType]:
+    """A list of each row of a table, in place of columns a few letters wide."""
+    if (
+        not isinstance(table, Table)
+        or not table.show_header
+        or not table.rows
+        or _needed_width(table) <= width
+    ):
+        yield table
+        return
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        facts = table_of(("", "left"), ("", "left"), header=False)
+        for column, cell in zip(table.columns, cells, strict=True):
+            facts.add_row(Text(str(column.header), "dim"), cell)
+        yield facts
+        yield ""
+
+
+def _needed_width(table: Table) -> int:
+    """Of a terminal in which nothing but long names has to be folded."""
+    widths = [
+        max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+        for column in table.columns
+    ]
+    return sum(min(width, _FOLDED_WIDTH) + 2 for width in widths) - 2
+
+
 def _number(count: int | None) -> str:
     return _UNKNOWN if count is None else f"{count:,}"
 
@@ -246,7 +275,8 @@ def print_all(*renderables: RenderableType) -> None:
     if sys.stdout.isatty():
         console = console_of()
         for renderable in renderables:
-            console.print(renderable)
+            for part in _fitting(renderable, console.width):
+                console.print(part)
         return
     console = _Console(
         markup=False, highlight=False, emoji=False, width=_PIPE_WIDTH, force_terminal=False

@@ -153,9 +153,10 @@ def _print_report(report: VerifyReport) -> None:
     path = printable(report.path)
     size = size_text(sum(segment.size_bytes for segment in report.segments))
     last = "not known" if report.last_position is None else f"{report.last_position:,}"
-    extent = (
-        f"positions {report.first_position:,} to {last}, {len(report.segments):,} segments, {size}"
-    )
+    positions = f"positions {report.first_position:,} to {last}"
+    if report.last_position is not None and report.last_position < report.first_position:
+        positions = "no positions"
+    extent = f"{positions}, {len(report.segments):,} segments, {size}"
     state = "whole"
     if report.is_damaged:
         state = "damaged"

@@ -12,16 +12,17 @@ import os
 from aurora_es.environment import parse_flag, read_setting
 from aurora_es.errors import AuroraError
 from aurora_es.files.layer import SYSTEM_EFFECTS, exists
-from aurora_es.format.names import BACKUP, CURSORS, MESSAGES
+from aurora_es.format.names import BACKUP, CURSORS, MANIFEST, MESSAGES
 from aurora_es.journal.discovery import Findings, journals_below
 from aurora_es.journal.journal import Journal
 from aurora_es.late_imports import fork_waits
-from aurora_es.store import EVENTS
+from aurora_es.store import DCB, EVENTS
 
 _EXPECTED = (
     "expected a journal (a directory with a `manifest`), the directory of an application, or an"
     " AURORA_PATH. `aurora-es doctor` shows where the store of this environment is"
 )
+_BESIDE_MAX = 100  # names that are looked at, to say which applications are there
 # The journal's own refusal names this setting.
 _NETWORK_SETTING = "AURORA_ALLOW_NETWORK_FILE_SYSTEM"
 
@@ -37,11 +38,18 @@ def find_journals(path: str) -> Findings:
     if ``path`` itself cannot be listed.
     """
     check_directory(path)
-    os.listdir(path)  # here its refusal is the user's answer; below it is one of many directories
+    # Here its refusal is the user's answer; below it is one of many directories.
+    is_empty = not os.listdir(path)
     copy = copy_in(path)
     findings = journals_below(copy or path)
     if not findings.journals:
         message = f"{path}: found no journal here or up to two levels below; {_EXPECTED}"
+        if is_empty:
+            message = (
+                f"{path}: found no journal here: the directory is empty. An application whose"
+                " AURORA_PATH it is makes its journals with its first event, `aurora-es init --app NAME`"
+                " at once"
+            )
         if copy is not None:
             message = (
                 f"{path}: expected a backup, found no journal in {copy}, the copy that its record"
@@ -69,11 +77,26 @@ def check_directory(path: str, *, may_be_missing: bool = False) -> None:
     if not os.path.lexists(path):
         if may_be_missing:
             return
-        message = f"{path}: no such directory; {_EXPECTED}"
+        message = f"{path}: no such directory; {_EXPECTED}{_beside(path)}"
         raise PathError(message)
     if not os.path.isdir(path):
         message = f"{path} is not a directory; {_EXPECTED}"
         raise PathError(message)
+
+
+def _beside(path: str) -> str:
+    """The applications that a mistyped name may have meant, for a message."""
+    parent = os.path.dirname(path)
+    try:
+        names = sorted(os.listdir(parent))[:_BESIDE_MAX]
+    except OSError:
+        return ""
+    found = [
+        name
+        for name in names
+        if any(os.path.exists(os.path.join(parent, name, part, MANIFEST)) for part in (EVENTS, DCB))
+    ]
+    return f". Beside it: {', '.join(found)}" if found else ""
 
 
 def find_journal(path: str) -> str:

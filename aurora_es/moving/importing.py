@@ -66,8 +66,8 @@ def import_events(  # noqa: PLR0913 - a user's choices, all by name
         message = f"gaps: expected {' or '.join(GAPS)}, found {gaps!r}"
         raise ArgumentError(message)
     with _way_on_told("import"), ExitStack() as stack:
+        stack.callback(source.close)  # before: what is no database is found out when it is open
         source.open_source()
-        stack.callback(source.close)
         source.extents()  # what is no source makes no directory
         target = ApplicationJournals(
             os.fspath(path),
@@ -118,8 +118,8 @@ def export_events(  # noqa: PLR0913 - a user's choices, all by name
         stack.callback(source.close)
         source.extents()
         is_process = any(source.tracked(part) for part in (EVENTS, TRACKING))
-        target.open_target(source.application_name, is_process=is_process)
         stack.callback(target.close)
+        target.open_target(source.application_name, is_process=is_process)
         mover = Mover(source, target, MoveOptions(without_extras=without_extras, progress=progress))
         return mover.move(lambda tracked: tracked, source.left_out())
 

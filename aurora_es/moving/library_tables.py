@@ -63,6 +63,10 @@ class LibraryTables(ABC):
     def _page(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Rows up to the bound of a page; the rest of the query is not read. Raises as ``_rows``."""
 
+    def _page_rows(self) -> int:
+        """Rows of a page, at most; one of a source becomes a commit of a journal."""
+        return ROWS_MAX
+
     @abstractmethod
     def _table(self, part: str) -> str:
         """The table of ``part``, quoted for a query."""
@@ -133,7 +137,7 @@ class LibraryTables(ABC):
             f" WHERE {number} > {mark} AND {number} <= {mark} ORDER BY {number} LIMIT {mark}"
         )
         after, last = -(1 << 63), (1 << 63) - 1 if until is None else until
-        while found := self._page(statement, (after, last, ROWS_MAX)):
+        while found := self._page(statement, (after, last, self._page_rows())):
             ids = [row[0] for row in found]
             after = ids[-1]
             yield Page(part, self._checked(part, found, ids), ids)
@@ -142,11 +146,11 @@ class LibraryTables(ABC):
         start = f"SELECT NULL, {COLUMN_LIST} FROM {self._table(part)}"  # noqa: S608 - quoted
         order = f" ORDER BY originator_id, originator_version LIMIT {self.mark}"
         where = f" WHERE (originator_id, originator_version) > ({self.mark}, {self.mark})"
-        found = self._page(start + order, (ROWS_MAX,))
+        found = self._page(start + order, (self._page_rows(),))
         while found:
             yield Page(part, self._checked(part, found, None))
             last = found[-1]
-            found = self._page(start + where + order, (last[1], last[2], ROWS_MAX))
+            found = self._page(start + where + order, (last[1], last[2], self._page_rows()))
 
     # As a target
 

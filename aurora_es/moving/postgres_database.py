@@ -109,6 +109,8 @@ class PostgresDatabase(LibraryTables):
             schema=self._schema,
             originator_id_type="uuid" if self._has_uuids else "text",
         )
+        # It takes these five alone; a DSN may also say how to connect (sslmode, options), and must.
+        datastore.pool.kwargs.update(_psycopg().conninfo.conninfo_to_dict(self._dsn))
         with datastore:
             if is_process:
                 recorder = library.PostgresProcessRecorder(

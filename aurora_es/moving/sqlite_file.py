@@ -5,14 +5,16 @@ aggregate recorder's table has none, and is read in the order of its primary key
 by one, all in one transaction, so that events, snapshots and tracking records are of one moment: an
 application that goes on meanwhile, in the library's WAL mode, is not held up. SQLite lets any value be in any column, so types
 are looked at. Tables are made by the library's own recorders, rows are inserted with the ids that
-they have.
+they have: many pages in a transaction, and several rows by a statement, since most of the time of an
+export is SQLite's. Who is killed loses what was not committed, which the next export inserts.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -38,6 +40,15 @@ if TYPE_CHECKING:
 _UUID_DIGITS, _UUID_BYTES = 32, 16
 _ROWS_AT_ONCE = 16  # each may be as large as a state can be
 _TYPES = (str, int, str, bytes)
+_EXPECTED_TYPES = [{kind} for kind in _TYPES]
+_TARGET_PAGE_ROWS = 1024  # so few are in the processor's caches still when they are compared
+# A transaction of so many rows, or bytes of states, is committed; and a statement inserts so many.
+_COMMIT_ROWS, _COMMIT_BYTES = 65_536, 1 << 24
+_STATEMENT_ROWS = 16
+# Of the connection that inserts. Its commits are not synced: a power cut takes the last of them, as
+# a kill does what was not committed; ``finish`` syncs them all. The others let pages that many
+# commits change be copied from the write-ahead log once, and bound it and the memory.
+_LOADING = ("synchronous=NORMAL", "wal_autocheckpoint=16384", "cache_size=-65536")
 _LOCK_TIMEOUT_SECONDS = 5.0
 _AGAIN = "mend the row, or leave it out, and run `aurora-es import sqlite` again: it goes on there"
 
@@ -66,6 +77,7 @@ class SqliteFile(LibraryTables):
         super().__init__(self.path, tables, originator_id_type)
         self._connection: sqlite3.Connection | None = None
         self._is_target = False
+        self._uncommitted_rows = self._uncommitted_bytes = 0
 
     # Connections
 
@@ -104,6 +116,9 @@ class SqliteFile(LibraryTables):
             finally:
                 factory.close()
             self._connect("mode=rw")
+            assert self._connection is not None
+            for setting in _LOADING:
+                self._connection.execute(f"PRAGMA {setting}")
         except Exception as error:
             message = f"{self.path}: {error}; expected an SQLite database that can be written to"
             raise TargetError(message) from error
@@ -151,6 +166,9 @@ class SqliteFile(LibraryTables):
     def _has_table(self, part: str) -> bool:
         return self._tables[part] in self._table_names()
 
+    def _page_rows(self) -> int:
+        return _TARGET_PAGE_ROWS if self._is_target else super()._page_rows()
+
     def _table(self, part: str) -> str:
         name = self._tables[part].replace('"', '""')
         return f'"{name}"'
@@ -175,21 +193,25 @@ class SqliteFile(LibraryTables):
     def _checked(
         self, part: str, found: list[tuple[Any, ...]], ids: Sequence[int] | None
     ) -> list[Row]:
-        rows = [row[1:] for row in found]
-        columns = tuple(zip(*rows, strict=True))
-        if tuple(map(set, (map(type, column) for column in columns))) != _EXPECTED_TYPES:
-            self._refuse_types(part, rows, ids)
-        if not self._has_uuids:
-            return rows
+        columns = [[row[at] for row in found] for at in range(1, len(COLUMNS) + 1)]
+        if [set(map(type, column)) for column in columns] != _EXPECTED_TYPES:
+            self._refuse_types(part, [row[1:] for row in found], ids)
+        if self._has_uuids:
+            columns[0] = self._keys_of(part, found, columns[0], ids)
+        return list(zip(*columns, strict=True))
+
+    def _keys_of(
+        self, part: str, found: list[tuple[Any, ...]], texts: list[str], ids: Sequence[int] | None
+    ) -> list[bytes]:
+        """The bytes of all UUIDs of a page at once, or one by one where one is written otherwise."""
         try:
-            keys = [bytes.fromhex(text) for text in columns[0]]
+            data = bytes.fromhex("".join(texts))
         except ValueError:
-            keys = []
+            data = b""
         # A text of this length may have blanks in it, which `fromhex` skips.
-        are_digits = {len(text) for text in columns[0]} == {_UUID_DIGITS}
-        if not are_digits or {len(key) for key in keys} != {_UUID_BYTES}:
-            keys = [self._uuid_bytes(part, at, row, ids) for at, row in enumerate(rows)]
-        return list(zip(keys, *columns[1:], strict=True))
+        if set(map(len, texts)) != {_UUID_DIGITS} or len(data) != _UUID_BYTES * len(texts):
+            return [self._uuid_bytes(part, at, row[1:], ids) for at, row in enumerate(found)]
+        return [data[at : at + _UUID_BYTES] for at in range(0, len(data), _UUID_BYTES)]
 
     def _uuid_bytes(
         self, part: str, at: int, row: tuple[Any, ...], ids: Sequence[int] | None
@@ -224,7 +246,7 @@ class SqliteFile(LibraryTables):
     # As a target
 
     def append(self, page: Page) -> None:
-        """Insert all rows of a page in one transaction."""
+        """Insert all rows of a page, in a transaction of many."""
         if page.part not in self._tables:
             message = (
                 f"{self.name}: the library's SQLite recorders hold no {page.part}; expected"
@@ -232,34 +254,72 @@ class SqliteFile(LibraryTables):
             )
             raise TargetError(message)
         refuse_extras(self.name, page)
+        columns = self._columns_of(page.rows)
+        names = COLUMN_LIST
+        if page.part == EVENTS and page.ids is not None:
+            columns, names = [page.ids, *columns], f"rowid, {COLUMN_LIST}"
+        statement = f"INSERT INTO {self._table(page.part)} ({names}) VALUES "  # noqa: S608 - quoted
+        with self._transaction():
+            self._insert(statement, columns)
+            self._uncommitted_rows += len(page.rows)
+            self._uncommitted_bytes += sum(map(len, columns[-1]))
+            if self._uncommitted_rows >= _COMMIT_ROWS or self._uncommitted_bytes >= _COMMIT_BYTES:
+                self._commit()
+
+    def _insert(self, statement: str, columns: list[Sequence[Any]]) -> None:
         connection = self._connection
         assert connection is not None
-        texts = [self._id_of(row) for row in page.rows]
-        rows = [(text, *row[1:4]) for text, row in zip(texts, page.rows, strict=True)]
-        table = self._table(page.part)
+        one = f"({','.join('?' * len(columns))})"
+        values = list(chain.from_iterable(zip(*columns, strict=True)))
+        several = statement + ",".join([one] * _STATEMENT_ROWS)
+        step = len(columns) * _STATEMENT_ROWS
+        behind = len(values) // step * step
+        for at in range(0, behind, step):
+            connection.execute(several, values[at : at + step])
+        for at in range(behind, len(values), len(columns)):
+            connection.execute(statement + one, values[at : at + len(columns)])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Begin one unless one is open; raises TargetError, with nothing of it written."""
+        connection = self._connection
+        assert connection is not None
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            if page.part == EVENTS and page.ids is not None:
-                connection.executemany(
-                    f"INSERT INTO {table} (rowid, {COLUMN_LIST}) VALUES (?,?,?,?,?)",  # noqa: S608
-                    ((at, *row) for at, row in zip(page.ids, rows, strict=True)),
-                )
-            else:
-                connection.executemany(
-                    f"INSERT INTO {table} ({COLUMN_LIST}) VALUES (?,?,?,?)",  # noqa: S608
-                    rows,
-                )
-            connection.execute("COMMIT")
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            yield connection
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise self._not_written(error) from error
+
+    def _commit(self) -> None:
+        assert self._connection is not None
+        if self._connection.in_transaction:
+            with self._transaction() as connection:
+                connection.execute("COMMIT")
+        self._uncommitted_rows = self._uncommitted_bytes = 0
+
+    def read_back(self, parts: Sequence[str]) -> Iterator[Page]:
+        """Rows of all ``parts``, which are committed before."""
+        self._commit()
+        return super().read_back(parts)
 
     def _not_written(self, error: sqlite3.Error) -> TargetError:
         return TargetError(
             f"{self.name}: {error}; what was written before is kept. Make room or let others end,"
             " or name another file, and run `aurora-es export sqlite` again: it goes on there"
         )
+
+    def _columns_of(self, rows: Sequence[Row]) -> list[Sequence[Any]]:
+        """Rows by columns, with ids as the library's recorder writes them."""
+        keys, *columns = ([row[at] for row in rows] for at in range(len(COLUMNS)))
+        are_uuids = set(map(type, keys)) == {bytes} and set(map(len, keys)) == {_UUID_BYTES}
+        if not (are_uuids and self._has_uuids):
+            return [[self._id_of(row) for row in rows], *columns]
+        digits = b"".join(keys).hex()
+        texts = [digits[at : at + _UUID_DIGITS] for at in range(0, len(digits), _UUID_DIGITS)]
+        return [texts, *columns]
 
     def _id_of(self, row: Row) -> str:
         """Id as the library's recorder of this kind writes it."""
@@ -277,20 +337,13 @@ class SqliteFile(LibraryTables):
 
     def track(self, tracked: Tracked) -> None:
         """Record how far others were followed."""
-        connection = self._connection
-        assert connection is not None
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._transaction() as connection:
             connection.executemany(
                 f"INSERT INTO {self._table(TRACKING)} VALUES (?,?)"  # noqa: S608 - quoted
                 " ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id",
                 sorted(tracked.ids.items()),
             )
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise self._not_written(error) from error
+        self._commit()
 
     def finish(self, counts: dict[str, int], digests: dict[str, str]) -> None:
         """Bring everything from the write-ahead log into the file, synced."""
@@ -302,6 +355,3 @@ class SqliteFile(LibraryTables):
                 " lacks it. Let others end, and run `aurora-es export sqlite` again"
             )
             raise TargetError(message)
-
-
-_EXPECTED_TYPES = tuple({kind} for kind in _TYPES)

@@ -89,8 +89,9 @@ def test_a_damaged_tail_ends_the_backup(tmp_path: Path) -> None:
     _fill(tmp_path / "journal", 3)
     tail = Path(segment_paths(tmp_path / "journal")[-1])
     flip(tail, len(tail.read_bytes().rstrip(b"\0")) - 3)
-    with pytest.raises(CorruptionError):
+    with pytest.raises(CorruptionError) as damage:
         backup(tmp_path / "journal", tmp_path / "backup")
+    assert damage.value.path == str(tail)  # and not the copy, which is gone
     assert os.listdir(tmp_path / "backup" / before.directory)
     restored = restore(tmp_path / "backup", tmp_path / "restored")
     assert restored.journals[0].position == 2

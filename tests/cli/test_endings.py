@@ -99,10 +99,19 @@ def test_a_path_without_a_journal_is_told(tmp_path: Path, command: str) -> None:
         return refused(1, command, tmp_path / name, *BEHIND_THE_PATH.get(command, ()))
 
     assert "missing: no such directory; expected" in told("missing")
+    assert "Beside it" not in told("missing")
     assert "file is not a directory; expected" in told("file")
-    for name in ("empty", "foreign"):
-        assert f"{name}: found no journal" in told(name)
+    assert "empty: found no journal here: the directory is empty" in told("empty")
+    assert "foreign: found no journal here or up to two levels below" in told("foreign")
     assert snapshot(tmp_path) == before
+
+
+def test_a_mistyped_name_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+    """Whoever follows a page with a store of his own sees what to write instead."""
+    make_journal(tmp_path / "Bank" / "events")
+    make_journal(tmp_path / "School" / "dcb")
+    assert "Beside it: Bank, School" in refused(1, "cat", tmp_path / "Bnak")
+    assert "Beside it" not in refused(1, "cat", tmp_path / "a" / "b" / "c")
 
 
 @pytest.mark.parametrize("command", ["cat", "tail"])
@@ -377,6 +386,21 @@ def test_ctrl_c_during_imports_shows_no_traceback(module: str, code: int) -> Non
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_the_command_as_a_module_shows_no_traceback_either() -> None:
+    """Where the script is not on the PATH: python -m aurora_es_command."""
+    program = INTERRUPTED.replace(
+        "main()\n", 'import runpy; runpy.run_module("aurora_es_command", run_name="__main__")\n'
+    ).replace("from aurora_es_command import main\n", "")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "aurora_es"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_ctrl_c_before_there_is_a_command_shows_no_traceback() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from eventsourcing.domain import Aggregate
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.journal.background import cool, seal
 from tests.cli.support import damage, environment, make_journal, refused, run, writer
+from tests.cli.terminal import run_at_terminal
 
 
 class Ledger(Application[UUID]):
@@ -157,6 +159,18 @@ def test_all_journals_of_a_store_are_listed(tmp_path: Path, level: str) -> None:
     assert [journal["name"] for journal in found["journals"]][-2:] == ["General/Ledger"] * 2
     assert [journal["last_position"] for journal in found["journals"]][-2:] == [1, 1]
     assert [line.split()[0] for line in table] == ["journal", *journals]
+
+
+def test_a_narrow_terminal_gets_a_list(tmp_path: Path) -> None:
+    """Columns of three letters cannot be read; in eighty columns it stays a table."""
+    make_journal(tmp_path / "Bank" / "events")
+
+    def shown(columns: int) -> str:
+        return re.sub(r"\x1b\[[0-9;]*m", "", run_at_terminal("info", tmp_path, columns=columns))
+
+    lines = [line.rstrip() for line in shown(40).splitlines()]
+    assert {"positions  7", "durable    yes"} <= {*lines}
+    assert "positions  commits" in shown(80)
 
 
 def test_a_damaged_journal_is_described_as_far_as_possible(tmp_path: Path) -> None:

@@ -583,4 +583,15 @@ CARE_MUTANTS = (
         ),
         killed_by="care/test_older_files.py::test_a_lost_segment_behind_an_older_mark",
     ),
+    Mutant(
+        "what turns out to be no database stays open",
+        (
+            (
+                "moving/importing.py",
+                "        stack.callback(source.close)  # before: what is no database is found out when it is open\n        source.open_source()\n",
+                "        source.open_source()\n        stack.callback(source.close)\n",
+            ),
+        ),
+        killed_by="moving/test_sqlite_and_gaps.py::test_what_is_no_database_is_closed",
+    ),
 )

@@ -212,6 +212,22 @@ def test_a_replay_that_fails_names_the_application(tmp_path: Path) -> None:
         read_state(journal, str(UUID(int=1)), load_decoder(APP, str(tmp_path)))
 
 
+def test_classes_of_a_script_are_told(tmp_path: Path) -> None:
+    """Nobody but the script itself can import them: the error says why, and what to do."""
+    path = tmp_path / "Bank" / "events"
+    path.parent.mkdir()
+    with Journal.open(path) as journal:
+        record = Record(
+            topic="__main__:Account.Credited",
+            state=b"{}",
+            originator_id=UUID(int=1),
+            originator_version=1,
+        )
+        journal.append([record])
+    with looked_at(tmp_path) as journal, pytest.raises(ReplayError, match="run as a script"):
+        read_state(journal, str(UUID(int=1)), load_decoder(APP, str(tmp_path)))
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a"]) | st.just(1.0),
     lambda inner: (

@@ -191,3 +191,18 @@ def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(postgres_module, "import_module", missing)
     with pytest.raises(AuroraConfigurationError, match=r"pip install 'aurora-es\[postgres\]'"):
         import_events(PostgresDatabase(""), tmp_path / "store" / "Shop")
+
+
+def test_tables_are_made_as_the_dsn_says(tmp_path: Path, server: Server) -> None:
+    """What a DSN has besides name and password, as sslmode, is for the library's connection, too."""
+    path = make_sqlite(tmp_path / "shop.db", events(1))
+    import_events(SqliteFile(path), tmp_path / "a" / "Shop")
+    target = PostgresDatabase(
+        f"{server.dsn} options='-c default_transaction_read_only=on'",
+        application_name="Shop",
+        schema=server.schema,
+    )
+    with pytest.raises(TargetError, match="read-only transaction"):
+        export_events(tmp_path / "a" / "Shop", target)
+    found = server.execute("SELECT to_regclass('shop_events') IS NULL").fetchall()
+    assert found == [(True,)]

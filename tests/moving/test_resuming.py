@@ -16,6 +16,7 @@ from eventsourcing.persistence import StoredEvent
 
 from aurora_es import InUseError, Journal, Record
 from aurora_es.files.layer import Files
+from aurora_es.journal import reading
 from aurora_es.moving import (
     JsonLines,
     MoveReport,
@@ -26,6 +27,7 @@ from aurora_es.moving import (
     import_events,
     library_tables,
     pages,
+    sqlite_file,
 )
 from aurora_es.moving import json_lines as json_lines_module
 from aurora_es.moving.journals import ApplicationJournals
@@ -79,7 +81,10 @@ def test_an_import_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     """Before whichever page it ends: there is no application yet, and the next call goes on."""
     path = _database(tmp_path / "shop.db")
     expected = read_sqlite(path)
-    pages_count = len(list(_opened(path).stream()))
+    whole = SqliteFile(path)
+    whole.open_source()
+    pages_count = len(list(whole.stream()))
+    whole.close()
     assert pages_count == 7
     for after in range(pages_count):
         target = tmp_path / f"store{after}" / "Shop"
@@ -91,12 +96,6 @@ def test_an_import_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         report = import_events(SqliteFile(path), target)
         assert report.parts[0].moved == 18 - min(4 * after, 18)
         assert read_store(target.parent) == expected
-
-
-def _opened(path: Path) -> SqliteFile:
-    source = SqliteFile(path)
-    source.open_source()
-    return source
 
 
 def test_an_import_is_repeated_and_catches_up(tmp_path: Path) -> None:
@@ -482,3 +481,35 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     import_events(SqliteFile(path), target)
     report = import_events(SqliteFile(path), target, dry_run=True)
     assert [part.moved for part in report.parts] == [0, 0]
+
+
+class InterruptedTarget(SqliteFile):
+    """A target that ends the move before its append ``after``."""
+
+    after = 0
+
+    def append(self, page: Page) -> None:
+        """Insert, up to there."""
+        if not self.after:
+            raise StoppedError
+        self.after -= 1
+        super().append(page)
+
+
+def test_an_export_goes_on_behind_what_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction holds several pages: what was not committed is inserted again, with its ids."""
+    monkeypatch.setattr(reading, "_RUN_BYTES_MAX", 1)
+    monkeypatch.setattr(sqlite_file, "_COMMIT_ROWS", 8)
+    path = make_sqlite(tmp_path / "shop.db", events(18), tracking=[("Up", 42)])
+    store = tmp_path / "store" / "Shop"
+    import_events(SqliteFile(path), store)
+    for after in range(5):
+        target = InterruptedTarget(tmp_path / f"{after}.db")
+        target.after = after
+        with pytest.raises(StoppedError):
+            export_events(store, target)
+        report = export_events(store, SqliteFile(target.path))
+        assert report.parts[0].moved == 18 - 4 * after // 8 * 8
+        assert read_sqlite(Path(target.path)) == read_sqlite(path)

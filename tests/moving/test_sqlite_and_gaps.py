@@ -14,6 +14,7 @@ from aurora_es.moving import (
     JsonLines,
     SourceError,
     SqliteFile,
+    TargetError,
     export_events,
     import_events,
     position_of_source_id,
@@ -60,6 +61,25 @@ def test_files_that_are_no_databases_of_the_library(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=expected):
             import_events(SqliteFile(tmp_path / name), tmp_path / "store" / "Shop")
     assert not (tmp_path / "store").exists()
+
+
+def test_what_is_no_database_is_closed(tmp_path: Path) -> None:
+    """SQLite finds out with the first query, when the file is open: it does not stay open."""
+    (tmp_path / "text").write_text("no database, but long enough to have been one" * 10)
+    closed: list[str] = []
+
+    class Closing(SqliteFile):
+        def close(self) -> None:
+            super().close()
+            closed.append(self.path)
+
+    with pytest.raises(SourceError, match="not a database"):
+        import_events(Closing(tmp_path / "text"), tmp_path / "store" / "Shop")
+    execute(tmp_path / "other.db", "CREATE TABLE stored_events (something TEXT)")
+    import_events(SqliteFile(make_sqlite(tmp_path / "shop.db", [])), tmp_path / "store" / "Shop")
+    with pytest.raises(TargetError, match="export sqlite"):
+        export_events(tmp_path / "store" / "Shop", Closing(tmp_path / "other.db"))
+    assert closed == [str(tmp_path / "text"), str(tmp_path / "other.db")]
 
 
 def test_other_tables_are_named(tmp_path: Path) -> None:

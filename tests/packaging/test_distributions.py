@@ -114,7 +114,7 @@ def test_the_first_example_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> N
     printed = run([sys.executable, "-c", script], tmp_path, PYTHONPATH=str(installed))
     assert printed.strip() == str(installed / "aurora_es" / "__init__.py")
     assert str(installed) not in package_path
-    assert (tmp_path / "store" / "Application" / "events").is_dir()
+    assert (tmp_path / "store" / "Bank" / "events").is_dir()
 
 
 @pytest.mark.slow
@@ -132,5 +132,5 @@ def test_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "pip install 'aurora-es[cli]'" in refused.stderr
     run([*install, f"{wheel}[cli,otel,zstd]"], tmp_path)
-    assert "Application/events" in run([command, "info", "store"], tmp_path)
+    assert "Bank/events" in run([command, "info", "store"], tmp_path)
     run([python, "-c", "from aurora_es.metrics import *; register_instruments()"], tmp_path)

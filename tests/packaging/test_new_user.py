@@ -21,7 +21,7 @@ from tests.packaging.test_distributions import INSTALL_SECONDS_MAX, ROOT, first_
 CODE_DAMAGED = 3
 # The README's example, told a second time to have something behind what is going to be damaged.
 SECOND = """
-with Application() as bank:
+with Bank() as bank:
     for owner in ("Bob", "Carol"):
         bank.save(Account(owner))
 """
@@ -90,7 +90,7 @@ def test_the_first_hour(user: User) -> None:
 def _first_example(user: User) -> None:
     (user.place / "bank.py").write_text(first_example() + SECOND)
     assert user.types("python", "-W", "error", "bank.py") == ""
-    assert (user.place / "store" / "Application" / "events").is_dir()
+    assert (user.place / "store" / "Bank" / "events").is_dir()
 
 
 def _demo(user: User) -> None:
@@ -112,13 +112,13 @@ def _demo(user: User) -> None:
 def _look_inside(user: User) -> str:
     """Find the first account, as somebody does who knows nothing but the path; returns its id."""
     shown = user.types("aurora-es", "info", "store")
-    assert "Application/events" in shown
-    listed = user.types("aurora-es", "streams", "store/Application").splitlines()
+    assert "Bank/events" in shown
+    listed = user.types("aurora-es", "streams", "store/Bank").splitlines()
     assert len(listed) == 3
-    (line,) = user.types("aurora-es", "grep", "store/Application", "Alice").splitlines()
+    (line,) = user.types("aurora-es", "grep", "store/Bank", "Alice").splitlines()
     _position, _time, originator, version, topic, _state = line.split("\t")
     assert (version, topic) == ("1", "__main__:Account.Opened")
-    assert "Alice" in user.types("aurora-es", "show", "store/Application", originator)
+    assert "Alice" in user.types("aurora-es", "show", "store/Bank", originator)
     return originator
 
 
@@ -136,7 +136,7 @@ def _digest(shown: str) -> str:
 
 def _break(user: User) -> Path:
     """Rot where the first account lies: the disk gives back another byte than it was given."""
-    (segment,) = (user.place / "store" / "Application" / "events").glob("*.segment")
+    (segment,) = (user.place / "store" / "Bank" / "events").glob("*.segment")
     data = bytearray(segment.read_bytes())
     data[data.index(b"Alice")] ^= 1
     segment.write_bytes(data)
@@ -145,7 +145,7 @@ def _break(user: User) -> Path:
 
 def _verify_and_repair(user: User, segment: Path, originator: str) -> None:
     """Each command says which one comes next, up to a store that is whole but for what is lost."""
-    shown = user.types("aurora-es", "cat", "store/Application", code=CODE_DAMAGED)
+    shown = user.types("aurora-es", "cat", "store/Bank", code=CODE_DAMAGED)
     assert f"corruption in {segment}" in shown
     (told,) = re.findall(r"`aurora-es (verify \S+)`", shown)
     shown = user.types("aurora-es", *told.split(), code=CODE_DAMAGED)
@@ -157,18 +157,18 @@ def _verify_and_repair(user: User, segment: Path, originator: str) -> None:
     assert Path(kept).is_dir()
     (told,) = re.findall(r"next: aurora-es (verify \S+)$", shown, re.MULTILINE)
     assert ": whole" in user.types("aurora-es", *told.split())
-    owners = user.types("aurora-es", "cat", "store/Application")
+    owners = user.types("aurora-es", "cat", "store/Bank")
     assert "Bob" in owners
     assert "Carol" in owners
-    user.types("aurora-es", "show", "store/Application", originator, code=1)
+    user.types("aurora-es", "show", "store/Bank", originator, code=1)
 
 
 def _restore(user: User, digest: str) -> None:
     """The backup has what the repair could not bring back; the application goes on with it."""
     user.types("aurora-es", "restore", "backups", "restored")
     assert _digest(user.types("aurora-es", "verify", "restored", "--digest")) == digest
-    assert "Alice" in user.types("aurora-es", "cat", "restored/Application")
+    assert "Alice" in user.types("aurora-es", "cat", "restored/Bank")
     script = (user.place / "bank.py").read_text().replace('"store"', '"restored"')
     (user.place / "again.py").write_text(script)
     user.types("python", "again.py")
-    assert len(user.types("aurora-es", "streams", "restored/Application").splitlines()) == 6
+    assert len(user.types("aurora-es", "streams", "restored/Bank").splitlines()) == 6
