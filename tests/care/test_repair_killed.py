@@ -18,14 +18,14 @@ from tests.journal.support import START, ManualClock, open_with
 
 PATH = "/data/journal"
 # Damages that lead through every branch of the execution, and into which of so many operations the
-# repair is struck: 1 is all of them.
+# repair is struck in the normal run; the long one strikes it in all of them.
 STRIDES = {
-    "frame of middle": 1,
+    "frame of middle": 5,
     "missing first": 5,
     "frame of unlisted": 5,
-    "tail frame": 1,
+    "tail frame": 5,
     "tail missing": 5,
-    "mark missing": 2,
+    "mark missing": 5,
     "manifest missing": 5,
     "swapped": 7,
     "all of it": 7,
@@ -65,6 +65,19 @@ def filled() -> tuple[CrashableDisk, Truth]:
 @pytest.mark.parametrize("name", STRIDES)
 def test_killed_at_any_operation(filled: tuple[CrashableDisk, Truth], name: str) -> None:
     """Whatever the moment: a second repair ends with the same records, and tells of all the rest."""
+    kill_at_operations(filled, name, STRIDES[name])
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(7_200)
+@pytest.mark.parametrize("name", STRIDES)
+def test_killed_at_every_operation(filled: tuple[CrashableDisk, Truth], name: str) -> None:
+    """The same at every single one."""
+    kill_at_operations(filled, name, 1)
+
+
+def kill_at_operations(filled: tuple[CrashableDisk, Truth], name: str, stride: int) -> None:
+    """Inflict a damage, and kill its repair in every ``stride``-th operation."""
     disk, truth = filled
     damaged = copy.deepcopy(disk)
     effects, files = effects_on(damaged)
@@ -77,7 +90,7 @@ def test_killed_at_any_operation(filled: tuple[CrashableDisk, Truth], name: str)
     operations = files.count
     left = check_repaired(effects, PATH, truth, planned)
     survived = 0
-    for at in range(0, operations, STRIDES[name]):
+    for at in range(0, operations, stride):
         seed = at
         struck = copy.deepcopy(damaged)
         effects, files = effects_on(struck, seed)
@@ -97,7 +110,7 @@ def test_killed_at_any_operation(filled: tuple[CrashableDisk, Truth], name: str)
         told = planned if ended_in_silence(second) else second
         assert (told.lost, told.lost_behind) == (planned.lost, planned.lost_behind)
         assert check_repaired(effects, PATH, truth, told) == left
-    assert survived * 10 < operations
+    assert survived * 10 * stride < operations
 
 
 def ended_in_silence(second: RepairReport) -> bool:

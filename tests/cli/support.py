@@ -48,7 +48,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(
     *arguments: object,
     prefix: Sequence[str] = (),
-    directory: Path | None = None,
+    directory: str | Path | None = None,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aurora-es`` to its end, not at a terminal; ``prefix`` is a command that starts it.
@@ -74,7 +74,7 @@ def _prepared() -> Prepared:
 def run_anew(
     *arguments: object,
     prefix: Sequence[str] = (),
-    directory: Path | None = None,
+    directory: str | Path | None = None,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """The same as its user does, with the start of Python, behind pipes."""

@@ -81,7 +81,7 @@ def test_it_is_removed_when_it_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench(tmp_path, seconds=0.1, progress=interrupt)
     assert os.listdir(tmp_path) == []
-    with started("bench", tmp_path, "--seconds", 60) as process:
+    with started("bench", tmp_path, "--seconds", 120) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not list(tmp_path.glob(".aurora-es-bench-*/journals/read/*.segment")):
             assert time.monotonic() < deadline
@@ -96,8 +96,8 @@ def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path) -> None:
     foreign.mkdir()
     (foreign / "letter").write_text("dear")
     with (
-        started("bench", tmp_path, "--seconds", 60) as killed,
-        started("bench", tmp_path, "--seconds", 60) as alive,
+        started("bench", tmp_path, "--seconds", 120) as killed,
+        started("bench", tmp_path, "--seconds", 120) as alive,
     ):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(list(tmp_path.glob(".aurora-es-bench-*/journals/read/*.segment"))) < 2:

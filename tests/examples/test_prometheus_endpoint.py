@@ -41,7 +41,7 @@ def test_it_answers_with_the_numbers_of_now(tmp_path: Path) -> None:
 
 def test_the_program_runs() -> None:
     """It says where the metrics are, and they tell of appends and of a reader that lags."""
-    command = [sys.executable, "-W", "error", "-m", "examples.prometheus_endpoint", "0", "5"]
+    command = [sys.executable, "-W", "error", "-m", "examples.prometheus_endpoint", "0", "600"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

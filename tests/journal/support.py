@@ -263,6 +263,7 @@ class QueueWatch:
 
     def __init__(self) -> None:
         """Nobody waits."""
+        self.clock: Callable[[], float] = time.monotonic
         self.begin()
 
     def begin(self) -> None:
@@ -276,7 +277,7 @@ class QueueWatch:
         self._asked[thread] = self._asked.get(thread, 0) + 1
         if self._asked[thread] == 2:
             self._waiting.release()
-        return time.monotonic()
+        return self.clock()
 
     def wait_for(self, count: int) -> None:
         """Block until ``count`` more threads have begun to wait."""

@@ -220,10 +220,13 @@ def test_who_was_taken_waits_for_the_verdict(tmp_path: Path) -> None:
     files = ScriptedFiles()
 
     def slow(call: Call, fd: int) -> Any:
-        threading.Event().wait(0.3)  # a slow disk: six times the lock time-out
+        now[0] += 0.3  # a slow disk: six times the lock time-out
+        threading.Event().wait(0.3)  # in which those who wait look at the time
         return call()
 
+    now = [0.0]  # it stands still until all of them are taken
     crowd = Crowd(files, lambda: files.reactions.update(fdatasync=slow))
+    crowd.watch.clock = lambda: now[0]
     commits = commits_of(4)
     with open_with(tmp_path / "journal", crowd.effects(), lock_timeout=0.05) as journal:
         given = crowd.append(journal, commits)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CURE = (
     "the page is tested in a real Chromium: `apt-get install chromium` (or set CHROMIUM to its path),"
@@ -91,6 +93,7 @@ def watched(
         viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB"
     )
     try:
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         yield Watched(context.new_page())
     finally:
         context.close()
