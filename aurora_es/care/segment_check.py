@@ -41,6 +41,7 @@ from aurora_es.care.segment_facts import (
 )
 from aurora_es.care.table_check import check_table
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
+from aurora_es.files.layer import open_regular
 from aurora_es.format.frame import frame_bytes
 from aurora_es.format.names import MARK
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
@@ -101,7 +102,11 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     end = _unread(target)
     size = 0
     try:
-        size = files.stat(path).st_size
+        fd = open_regular(files, path, os.O_RDONLY)  # a link that leads nowhere is no missing file
+        try:
+            size = files.fstat(fd).st_size
+        finally:
+            files.close(fd)
         try:
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +41,7 @@ from tests.care.stores import (
 from tests.journal.support import ScriptedFiles, effects_with, error_of, flip, open_with, snapshot
 
 TRUTH = {position: record(position) for position in range(1, LAST_POSITION + 1)}
+STRAY = "0000000009-00000000000000000099.segment"
 NEXT = "0000000005-00000000000000000019.segment.new"
 NAMES = (*LOCK_FILES, RECOVERED, "manifest.new", NEXT, f"{table(4)}.new", f"{LAST_RUN}.new")
 
@@ -201,13 +205,34 @@ def test_the_superuser_sees_what_the_owner_may_not(mode: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [(segment(1), "a link"), (MARK, "a directory"), (MANIFEST, "a FIFO")]
+    ("name", "found", "is_kept", "lost"),
+    [
+        (segment(1), "a link", True, ()),
+        (segment(1), "a link", False, ((1, 4),)),
+        (MARK, "a directory", False, ()),
+        (MANIFEST, "a FIFO", False, ()),
+        (STRAY, "a directory", False, ()),
+    ],
 )
-def test_a_strange_record_has_a_command(name: str, found: str, tmp_path: Path) -> None:
-    """It may lead to the only bytes there are: nobody moves it but who knows, and ``doctor`` says how."""
+def test_a_strange_record_has_a_command(
+    name: str,
+    found: str,
+    is_kept: bool,  # noqa: FBT001 - a parameter
+    lost: tuple[tuple[int, int], ...],
+    tmp_path: Path,
+) -> None:
+    """It may lead to the only bytes there are: ``doctor`` says how to move it, and that leads out."""
+    if is_kept:
+        shutil.copy(write_store(tmp_path / "twin", SEALED) / name, tmp_path / "outside")
     path = _put(tmp_path / "journal", name, found)
+    (finding,) = (one for one in verify(path).findings if one.path == str(path / name))
+    assert (finding.kind, finding.cure) == (UNREADABLE, f"aurora-es doctor {path}")
     with pytest.raises(ForeignDirectoryError, match="`aurora-es doctor`"):
         repair(path, effects=effects_with())
     told = {one.where: one for one in doctor(path, env={}).advice}[str(path / name)]
-    assert f"`mv {path / name} {path}.aside-{name}`" in told.cure
-    assert ("readlink" in told.cure) == (found == "a link")
+    made = re.findall("`((?:mv|cp) [^`]+)`", told.cure)
+    assert made[-1] == f"mv {path / name} {path}.aside-{name}"
+    assert len(made) == 1 + is_kept
+    subprocess.run(made[0], shell=True, check=True)  # noqa: S602 - what a person does
+    assert repair(path, effects=effects_with()).lost == lost
+    assert verify(path).is_whole

@@ -168,4 +168,15 @@ DAMAGE_MUTANTS = (
         ),
         killed_by="care/test_lost_commits.py::test_a_segment_of_another_history",
     ),
+    Mutant(
+        "a link that leads nowhere is a missing segment",
+        (
+            (
+                "care/segment_check.py",
+                "        fd = open_regular(files, path, os.O_RDONLY)  #",
+                "        fd = files.open(path, os.O_RDONLY)  #",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_strange_record_has_a_command",
+    ),
 )
