@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from aurora_es.care import doctor, repair, verify
-from aurora_es.care.findings import FILE_STRANGE, SEGMENT_FRAME_DAMAGED, UNREADABLE
+from aurora_es.care.findings import (
+    FILE_STRANGE,
+    SEGMENT_FRAME_DAMAGED,
+    SEGMENT_OVERLONG,
+    UNREADABLE,
+)
 from aurora_es.care.journals import advise_on_strange
 from aurora_es.care.repair import RepairReport
 from aurora_es.care.strange import strange_files
@@ -27,6 +32,8 @@ from aurora_es.format.names import (
     MARK,
     RECOVERED,
 )
+from aurora_es.journal import recovery
+from aurora_es.segment import salvage
 from tests.care.repairing import check_repaired
 from tests.care.stores import (
     LAST_POSITION,
@@ -236,3 +243,25 @@ def test_a_strange_record_has_a_command(
     subprocess.run(made[0], shell=True, check=True)  # noqa: S602 - what a person does
     assert repair(path, effects=effects_with()).lost == lost
     assert verify(path).is_whole
+
+
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_tail_that_somebody_has_blown_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_mark: bool
+) -> None:
+    """Nobody appends behind a terabyte of zeros: it is named, and written again without them."""
+    for module in (recovery, salvage):
+        monkeypatch.setattr(module, "TAIL_SLACK_BYTES_MAX", 1 << 20)  # as many are searched
+    effects, path = effects_with(), write_store(tmp_path / "journal", SEALED)
+    os.truncate(path / segment(4), 1 << 40)
+    if not has_mark:
+        (path / MARK).unlink()
+    found = verify(path)
+    (finding,) = (one for one in found.findings if Path(one.path).name == segment(4))
+    assert (finding.kind, finding.lost) == (SEGMENT_OVERLONG, ())
+    planned = repair(path, dry_run=True, effects=effects)
+    assert found.lost_behind == planned.lost_behind == (None if has_mark else LAST_POSITION)
+    done = repair(path, effects=effects)
+    assert (done.repairs, done.lost) == (planned.repairs, ())
+    assert verify(path).is_whole
+    check_repaired(effects, str(path), TRUTH, done)

@@ -179,4 +179,15 @@ DAMAGE_MUTANTS = (
         ),
         killed_by=f"{_STRANGE}::test_a_strange_record_has_a_command",
     ),
+    Mutant(
+        "a tail that nobody can append to is whole for verify",
+        (
+            (
+                "care/segment_check.py",
+                "                findings += _blown_up(file, directory, target, facts.end[0])\n",
+                "                pass\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_tail_that_somebody_has_blown_up",
+    ),
 )
