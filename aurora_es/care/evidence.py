@@ -19,6 +19,7 @@ from aurora_es.care.findings import (
     MARK_DAMAGED,
     MARK_MISSING,
     MARK_SLOT_DAMAGED,
+    SEGMENT_FOREIGN,
     UNCHECKED_KINDS,
     UNREADABLE,
     UNSUPPORTED,
@@ -154,6 +155,18 @@ class Evidence:
                 cure=command(self.path),
             )
         )
+
+    def stray(self, name: str, expected: str) -> None:
+        """Add a finding about what has the name of a segment that cannot be."""
+        try:
+            fd = open_regular(self.files, os.path.join(self.path, name), os.O_RDONLY)
+        except FileNotFoundError:
+            return  # removed meanwhile
+        except (OSError, ForeignDirectoryError) as error:
+            self.finding(UNREADABLE, name, expected, str(error), None)
+            return
+        self.files.close(fd)
+        self.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
 
     def _read_manifest(self) -> Manifest | None:
         try:

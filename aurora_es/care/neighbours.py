@@ -23,7 +23,7 @@ from aurora_es.segment.file import SegmentFile
 from aurora_es.segment.salvage import has_end_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from aurora_es.care.segment_facts import SegmentFacts, Target
     from aurora_es.files.layer import Files
@@ -145,6 +145,20 @@ def contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
     first = segments[0].base_position if segments else 1
     if manifest.retained_from != first:
         yield f"retained from position {first}", f"{manifest.retained_from}"
+
+
+def newest_of(
+    known: Iterable[int], is_closed: Callable[[int], bool], has_files: Callable[[int], bool]
+) -> int:
+    """Number of the newest segment that there can be; ``known`` are those that somebody vouches for.
+
+    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
+    """
+    newest = max(known)
+    if is_closed(newest):
+        while has_files(newest + 1):
+            newest += 1
+    return newest
 
 
 def is_mark_beyond(

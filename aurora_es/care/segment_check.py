@@ -41,6 +41,7 @@ from aurora_es.care.segment_facts import (
 )
 from aurora_es.care.table_check import check_table
 from aurora_es.errors import CorruptionError, ForeignDirectoryError, UnsupportedFormatError
+from aurora_es.files.layer import open_regular
 from aurora_es.format.frame import frame_bytes
 from aurora_es.format.names import MARK
 from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
@@ -53,11 +54,14 @@ from aurora_es.segment.salvage import (
     OVERLONG,
     Gap,
     Salvage,
+    blown_up,
     frames_from,
     open_damaged,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aurora_es.files.layer import Files
     from aurora_es.journal.gathering import Bound
     from aurora_es.segment.frame_table import FramePlaces
@@ -101,12 +105,18 @@ def examine(files: Files, directory: str, target: Target, bound: Bound) -> Segme
     end = _unread(target)
     size = 0
     try:
-        size = files.stat(path).st_size
+        fd = open_regular(files, path, os.O_RDONLY)  # a link that leads nowhere is no missing file
+        try:
+            size = files.fstat(fd).st_size
+        finally:
+            files.close(fd)
         try:
             file = SegmentFile(files, path, writable=False)
             check_segment(target.genesis_id, file, target.segment_number, target.base_position)
             facts, places = facts_of(file, target, bound)
             end = _End(facts.last_position, _tells_end(target), facts.last_commit)
+            if target.is_tail:
+                findings += _blown_up(file, directory, target, facts.end[0])
         except CorruptionError as error:
             if _is_foreign(files, path, target):
                 findings.append(_foreign(path, directory, target, error))
@@ -205,7 +215,9 @@ def _damages(
         if found.last_position is None:
             is_end_known = False
             if target.is_tail and target.visible_offset is None:
-                continue  # without a mark nobody can tell an unfinished write from a damage
+                # Without a mark nobody can tell an unfinished write from a damage.
+                findings += _blown_up(file, directory, target, found.offset)
+                continue
         lost = ()
         if found.last_position is not None:
             last = found.last_position
@@ -240,6 +252,14 @@ def _finding(
         lost=lost,
         cure=repair_command(directory),
     )
+
+
+def _blown_up(file: SegmentFile, directory: str, target: Target, end: int) -> Iterator[Finding]:
+    """Bytes behind the end of the tail, if they are so many that nobody appends there."""
+    gap = blown_up(file, end)
+    if gap is not None:
+        finding = _finding(file.path, directory, target, gap, ())
+        yield msgspec.structs.replace(finding, kind=SEGMENT_OVERLONG)
 
 
 def _mark_is_inside_a_frame(file: SegmentFile, target: Target) -> bool:

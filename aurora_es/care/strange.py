@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aurora_es.files.layer import Files
 
 A_LINK = "a link"
+A_DEAD_LINK = "a link that leads to no file"
 _OWNER_USES = stat.S_IRUSR | stat.S_IWUSR
 _WHAT_IS = {
     stat.S_IFDIR: "a directory",
@@ -102,6 +103,13 @@ def _is_segment(name: str) -> bool:
     return parse_segment_name(name) is not None or parse_cooled_name(name) is not None
 
 
+def _leads_on(files: Files, path: str, name: str) -> bool:
+    try:
+        return stat.S_ISREG(files.stat(os.path.join(path, name)).st_mode)
+    except OSError:
+        return False  # also one to itself
+
+
 def _look(
     files: Files, path: str, name: str, expected: str, *, is_written: bool = True
 ) -> Iterator[Strange]:
@@ -114,7 +122,9 @@ def _look(
         return
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
-            what = A_LINK if error.errno == errno.ELOOP else "a socket or a device"
+            what = "a socket or a device"
+            if error.errno == errno.ELOOP:
+                what = A_LINK if is_written or _leads_on(files, path, name) else A_DEAD_LINK
             yield Strange(name, expected, what)
         else:
             found = f"one that cannot be opened: {error.strerror}"

@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
-from aurora_es.care.neighbours import contradictions, is_mark_beyond
+from aurora_es.care.neighbours import contradictions, is_mark_beyond, newest_of
 from aurora_es.care.summary import summary_of
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly
@@ -167,10 +167,7 @@ def _taken_out(
     mark: Mark | None,
     candidates: dict[int, list[Candidate]],
 ) -> list[Candidate]:
-    """Take out files that bear the name of a segment behind the newest one there can be.
-
-    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
-    """
+    """Take out files that bear the name of a segment behind the newest one there can be."""
     known = [number for number, several in candidates.items() if any(one.header for one in several)]
     if manifest is not None:
         known.append(manifest.segments[-1].segment_number + 1 if manifest.segments else 1)
@@ -178,10 +175,11 @@ def _taken_out(
         known.append(mark.segment_number)
     if not known:
         return []
-    newest = max(known)
-    if any(_is_closed(files, path, one) for one in candidates.get(newest, [])):
-        while newest + 1 in candidates:
-            newest += 1
+    newest = newest_of(
+        known,
+        lambda number: any(_is_closed(files, path, one) for one in candidates.get(number, [])),
+        lambda number: number in candidates,
+    )
     problem = f"behind segment {newest} there is none"
     behind = [number for number in candidates if number > newest]
     return [one._replace(problem=problem) for number in behind for one in candidates.pop(number)]

@@ -18,7 +18,7 @@ from aurora_es.format.segment_header import SEGMENT_HEADER_BYTES
 from aurora_es.journal.catch_up import decode_commit, read_checkpoint
 from aurora_es.journal.recovery import refuse_later_frames
 from aurora_es.segment.file import SegmentFile, check_segment
-from aurora_es.segment.salvage import frames_from
+from aurora_es.segment.salvage import blown_up, frames_from
 from aurora_es.segment.walk import Walk, start_of, stop_error
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def check_tail(files: Files, found: Survey, before: Boundary) -> Tail:
     _check_predecessor(file, before)
     mark = mark_of_tail(found)
     chain, at_mark, stop = _walked(file, mark)
+    if (gap := blown_up(file, chain.offset)) is not None:
+        raise CorruptionError(path, gap.offset, expected=gap.expected, found=gap.found)
     if mark is None:
         # Zeros, the end of the file and bytes that are no frame prove nothing: commits may be lost.
         # Unless a roll, or a repair, was killed when it had made this segment: see its predecessor.

@@ -17,11 +17,10 @@ import msgspec
 from aurora_es.care.findings import (
     MARK_WRONG,
     RECOVERY_DUE,
-    SEGMENT_FOREIGN,
     SEGMENT_MISSING,
     UNCHECKED_KINDS,
 )
-from aurora_es.care.neighbours import is_mark_beyond
+from aurora_es.care.neighbours import is_mark_beyond, newest_of
 from aurora_es.care.segment_facts import Target
 from aurora_es.format.names import MARK, segment_name
 from aurora_es.journal.mark_file import read_mark
@@ -135,26 +134,25 @@ def _unlisted(
 
 
 def _newest(evidence: Evidence, listed: int) -> int:
-    """The newest segment that there can be, where no mark names it.
-
-    Damaged files behind a closed segment are its successors; behind a gap they are nothing.
-    """
+    """The newest segment that there can be, where no mark names it."""
     # Behind the last listed segment there is always another.
-    newest = listed + (evidence.manifest is not None)
-    for header in evidence.headers().values():
-        if header.genesis_id == evidence.genesis_id:
-            newest = max(newest, header.segment_number)
-    if newest == listed or evidence.is_closed(newest):
-        while evidence.names_of(newest + 1):
-            newest += 1
-    return newest
+    known = [listed + (evidence.manifest is not None)]
+    known += (
+        header.segment_number
+        for header in evidence.headers().values()
+        if header.genesis_id == evidence.genesis_id
+    )
+    return newest_of(
+        known,
+        lambda number: number == listed or evidence.is_closed(number),
+        lambda number: bool(evidence.names_of(number)),
+    )
 
 
 def _name_strays(evidence: Evidence, newest: int) -> None:
     for name, (number, _, _) in sorted(evidence.segments.items()):
         if number > newest:
-            expected = f"none behind segment {newest}"
-            evidence.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
+            evidence.stray(name, f"none behind segment {newest}")
 
 
 def _credible_mark(evidence: Evidence) -> Mark | None:

@@ -371,7 +371,7 @@ class _Verification:
         expected = f"segment {number + 1}" if is_closed else f"none behind segment {number}"
         for name, place in sorted(later.items()):
             if not (is_closed and place[0] == number + 1 and place[0] in whole):
-                self.evidence.finding(SEGMENT_FOREIGN, name, expected, "another file", 0)
+                self.evidence.stray(name, expected)
 
     def _is_closed(self, tail: Target) -> bool:
         file = SegmentFile(self.files, os.path.join(self.path, tail.file_name), writable=False)

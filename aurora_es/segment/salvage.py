@@ -385,6 +385,15 @@ def has_end_frame(file: SegmentFile, begin: int = SEGMENT_HEADER_BYTES) -> bool:
     return any(header.kind == KIND_END for _, header in frames_from(file, begin, file.size_bytes()))
 
 
+def blown_up(file: SegmentFile, end: int) -> Gap | None:
+    """What lies behind the ``end`` of a tail if it is more than anybody writes: nobody appends there."""
+    size = file.size_bytes()
+    if size <= end + TAIL_SLACK_BYTES_MAX:
+        return None
+    expected = f"the end of the file, within {TAIL_SLACK_BYTES_MAX} bytes"
+    return Gap(OVERLONG, end, size, expected, f"{size - end} more bytes", 1, 0, 1, 0)
+
+
 def frames_from(file: SegmentFile, begin: int, end: int) -> Iterator[tuple[int, FrameHeader]]:
     """Offset and header of all valid frames from ``begin`` to ``end``, whatever lies between.
 

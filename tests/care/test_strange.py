@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aurora_es.care import doctor, repair, verify
-from aurora_es.care.findings import FILE_STRANGE, SEGMENT_FRAME_DAMAGED, UNREADABLE
+from aurora_es.care.findings import (
+    FILE_STRANGE,
+    SEGMENT_FRAME_DAMAGED,
+    SEGMENT_OVERLONG,
+    UNREADABLE,
+)
 from aurora_es.care.journals import advise_on_strange
 from aurora_es.care.repair import RepairReport
 from aurora_es.care.strange import strange_files
@@ -24,6 +32,8 @@ from aurora_es.format.names import (
     MARK,
     RECOVERED,
 )
+from aurora_es.journal import recovery
+from aurora_es.segment import salvage
 from tests.care.repairing import check_repaired
 from tests.care.stores import (
     LAST_POSITION,
@@ -38,6 +48,7 @@ from tests.care.stores import (
 from tests.journal.support import ScriptedFiles, effects_with, error_of, flip, open_with, snapshot
 
 TRUTH = {position: record(position) for position in range(1, LAST_POSITION + 1)}
+STRAY = "0000000009-00000000000000000099.segment"
 NEXT = "0000000005-00000000000000000019.segment.new"
 NAMES = (*LOCK_FILES, RECOVERED, "manifest.new", NEXT, f"{table(4)}.new", f"{LAST_RUN}.new")
 
@@ -201,13 +212,56 @@ def test_the_superuser_sees_what_the_owner_may_not(mode: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [(segment(1), "a link"), (MARK, "a directory"), (MANIFEST, "a FIFO")]
+    ("name", "found", "is_kept", "lost"),
+    [
+        (segment(1), "a link", True, ()),
+        (segment(1), "a link", False, ((1, 4),)),
+        (MARK, "a directory", False, ()),
+        (MANIFEST, "a FIFO", False, ()),
+        (STRAY, "a directory", False, ()),
+    ],
 )
-def test_a_strange_record_has_a_command(name: str, found: str, tmp_path: Path) -> None:
-    """It may lead to the only bytes there are: nobody moves it but who knows, and ``doctor`` says how."""
+def test_a_strange_record_has_a_command(
+    name: str,
+    found: str,
+    is_kept: bool,  # noqa: FBT001 - a parameter
+    lost: tuple[tuple[int, int], ...],
+    tmp_path: Path,
+) -> None:
+    """It may lead to the only bytes there are: ``doctor`` says how to move it, and that leads out."""
+    if is_kept:
+        shutil.copy(write_store(tmp_path / "twin", SEALED) / name, tmp_path / "outside")
     path = _put(tmp_path / "journal", name, found)
+    (finding,) = (one for one in verify(path).findings if one.path == str(path / name))
+    assert (finding.kind, finding.cure) == (UNREADABLE, f"aurora-es doctor {path}")
     with pytest.raises(ForeignDirectoryError, match="`aurora-es doctor`"):
         repair(path, effects=effects_with())
     told = {one.where: one for one in doctor(path, env={}).advice}[str(path / name)]
-    assert f"`mv {path / name} {path}.aside-{name}`" in told.cure
-    assert ("readlink" in told.cure) == (found == "a link")
+    made = re.findall("`((?:mv|cp) [^`]+)`", told.cure)
+    assert made[-1] == f"mv {path / name} {path}.aside-{name}"
+    assert len(made) == 1 + is_kept
+    subprocess.run(made[0], shell=True, check=True)  # noqa: S602 - what a person does
+    assert repair(path, effects=effects_with()).lost == lost
+    assert verify(path).is_whole
+
+
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_tail_that_somebody_has_blown_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_mark: bool
+) -> None:
+    """Nobody appends behind a terabyte of zeros: it is named, and written again without them."""
+    for module in (recovery, salvage):
+        monkeypatch.setattr(module, "TAIL_SLACK_BYTES_MAX", 1 << 20)  # as many are searched
+    effects, path = effects_with(), write_store(tmp_path / "journal", SEALED)
+    os.truncate(path / segment(4), 1 << 40)
+    if not has_mark:
+        (path / MARK).unlink()
+    found = verify(path)
+    (finding,) = (one for one in found.findings if Path(one.path).name == segment(4))
+    assert (finding.kind, finding.lost) == (SEGMENT_OVERLONG, ())
+    planned = repair(path, dry_run=True, effects=effects)
+    assert found.lost_behind == planned.lost_behind == (None if has_mark else LAST_POSITION)
+    done = repair(path, effects=effects)
+    assert (done.repairs, done.lost) == (planned.repairs, ())
+    assert verify(path).is_whole
+    check_repaired(effects, str(path), TRUTH, done)

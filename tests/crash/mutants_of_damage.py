@@ -190,4 +190,26 @@ DAMAGE_MUTANTS = (
         ),
         killed_by="care/test_room.py::test_a_mark_that_says_more_than_there_is",
     ),
+    Mutant(
+        "a link that leads nowhere is a missing segment",
+        (
+            (
+                "care/segment_check.py",
+                "        fd = open_regular(files, path, os.O_RDONLY)  #",
+                "        fd = files.open(path, os.O_RDONLY)  #",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_strange_record_has_a_command",
+    ),
+    Mutant(
+        "a tail that nobody can append to is whole for verify",
+        (
+            (
+                "care/segment_check.py",
+                "                findings += _blown_up(file, directory, target, facts.end[0])\n",
+                "                pass\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_tail_that_somebody_has_blown_up",
+    ),
 )
