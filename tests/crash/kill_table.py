@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -40,6 +41,12 @@ def in_table(text: str) -> str:
     return " ".join(text.replace("|", "/").split())
 
 
+def without_places(text: str) -> str:
+    """Text without what differs from run to run: directories of tests, ids of files and threads."""
+    text = re.sub(r"/tmp/[^\s']+", "...", text)  # noqa: S108 - a pattern
+    return re.sub(r"(?<![-'\d])\d{7,}(?![-.\d])", "...", text)
+
+
 def _row(mutant: Mutant, verdict: Verdict) -> str:
     if not verdict.rounds:
         return (
@@ -49,8 +56,8 @@ def _row(mutant: Mutant, verdict: Verdict) -> str:
         killer = f"`{verdict.harness}`"
     else:
         killer = f"{_HARNESSES[verdict.harness]}, in round {verdict.rounds}"
-    # Paths, ids and places differ from run to run of a changed journal; the kind of failure tells.
-    kind, _, rest = verdict.message.partition(": ")
+    # Places differ from run to run of a changed journal; the kind of failure tells.
+    kind, _, rest = without_places(verdict.message).partition(": ")
     what = rest.partition("; ")[0].partition(" in /")[0].partition(": ")[0]
     return f"| {in_table(mutant.name)} | {killer} | {in_table(f'{kind}: {what}'[:90])} |\n"
 

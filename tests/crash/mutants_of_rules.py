@@ -193,4 +193,65 @@ RULE_MUTANTS = (
         (("journal/append_lock.py", "        if self._notes:\n", "        if True:\n"),),
         killed_by="journal/test_interrupted_locks.py::test_a_nested_append_ends_its_own_note_only",
     ),
+    # Zeros, places, files that are gone, versions
+    Mutant(
+        "zeros are the end anywhere",
+        (
+            (
+                "segment/walk.py",
+                '            return Stop("zeros", offset, "a frame", "zeros")\n',
+                '            return Stop("end", offset)\n',
+            ),
+        ),
+        killed_by="journal/test_corruption.py::test_a_hole_of_zeros",
+    ),
+    Mutant(
+        "a journal on a network file system is opened",
+        (("journal/opening.py", "    if is_network(kind):\n", "    if False:\n"),),
+        killed_by="journal/test_refusals.py::test_a_network_file_system_is_refused",
+    ),
+    Mutant(
+        "a module maps files",
+        (
+            (
+                "segment/file.py",
+                "from __future__ import annotations\n",
+                "from __future__ import annotations\n\nimport mmap\n",
+            ),
+        ),
+        killed_by="fault/test_page.py::test_nothing_of_a_journal_is_mapped",
+    ),
+    Mutant(
+        "what retention dropped is told as lost",
+        (
+            (
+                "journal/truncation.py",
+                "    if manifest is not None and base_position < manifest.retained_from:\n",
+                "    if False:\n",
+            ),
+        ),
+        killed_by="journal/test_retention.py",
+    ),
+    Mutant(
+        "what is lost is told as dropped by retention",
+        (
+            (
+                "journal/truncation.py",
+                "    if manifest is not None and base_position < manifest.retained_from:\n",
+                "    if manifest is not None:\n",
+            ),
+        ),
+        killed_by="journal/test_retention.py",
+    ),
+    Mutant(
+        "a segment of an unknown version is read",
+        (
+            (
+                "segment/file.py",
+                "    if header.version != FORMAT_VERSION or header.incompatible_flags or header.key_id != NO_KEY:\n",
+                "    if False:\n",
+            ),
+        ),
+        killed_by="journal/test_refusals.py::test_an_unknown_segment_version_is_unsupported",
+    ),
 )

@@ -109,10 +109,15 @@ def _machine(told: dict[str, Any]) -> str:
 
 
 def _rules() -> str:
-    lines = ["## Rules, and what fails when one is broken\n", "| | rule | tests |", "|---|---|---|"]
+    lines = [
+        "## Rules, and what fails when one is broken\n",
+        "Each was broken on purpose, by the [mutants](internals/mutants.md) named, and that was noticed.\n",
+        "| | rule | tests | broken so that |",
+        "|---|---|---|---|",
+    ]
     for number, rule in enumerate(RULES, 1):
-        tests = ", ".join(f"`{name}`" for name in rule.tests) or "not built yet"
-        lines.append(f"| R{number} | {rule.says} | {tests} |")
+        tests = ", ".join(f"`{name}`" for name in rule.tests)
+        lines.append(f"| R{number} | {rule.says} | {tests} | {'; '.join(rule.mutants)} |")
     return "\n".join(lines) + "\n"
 
 

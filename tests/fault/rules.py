@@ -1,7 +1,7 @@
 """Which test or harness holds each rule and each experiment: the tables of docs/reliability.md.
 
 A name is a path below tests/, with ``::`` and the beginning of a test's name where a file holds
-several. ``test_page`` checks that all of them exist.
+several. ``test_page`` checks that all of them exist, and the mutants, too.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """A rule, and the tests that fail when it is broken."""
+    """A rule, the tests that fail when it is broken, and the mutants that were broken to see it."""
 
     says: str
     tests: tuple[str, ...]
+    mutants: tuple[str, ...]
 
 
 _MUTANTS = "crash/mutants.py"
@@ -30,10 +31,20 @@ RULES = (
             "format/test_frame.py::test_zeros",
             _MUTANTS,
         ),
+        (
+            "the header checksum leaves out the length",
+            "the payload checksum is not looked at",
+            "the chain of checksums is not looked at",
+        ),
     ),
     Rule(
         "Torn is told from corrupt by the mark, by `synced_to` and by the next segment",
         ("crash/test_histories.py", "journal/test_corruption.py::test_a_hole", "crash/test_rot.py"),
+        (
+            "any valid frame behind a hole is corruption",
+            "acknowledged bytes may be cut",
+            "synced_to is the frame's own end",
+        ),
     ),
     Rule(
         "The mark has two slots with checksums, and is synced at roll, recovery, close and once a"
@@ -44,6 +55,14 @@ RULES = (
             "journal/test_sync_modes.py::test_the_mark_is_synced",
             _RULE_MUTANTS,
         ),
+        (
+            "both slots in one place",
+            "the mark is not synced by recovery",
+            "the mark is not synced at a roll",
+            "the mark is not synced at closing",
+            "the mark is not synced once a second",
+            "the mark's reader may go back",
+        ),
     ),
     Rule(
         "Recovery keeps what it cuts, cuts, and syncs before anything is appended",
@@ -53,39 +72,81 @@ RULES = (
             _STATES,
             "journal/test_failing_storage.py::test_a_medium",
         ),
+        (
+            "recovery does not cut",
+            "recovery does not sync",
+            "no look at the bytes ahead",
+        ),
     ),
     Rule(
         "A failed sync is final for its handle and never tried again",
         (_INJECTION, "journal/test_failing_storage.py::test_a_failed_sync_makes", _MUTANTS),
+        (
+            "a failed sync is tried again",
+            "a failed sync does not poison",
+        ),
     ),
     Rule(
         "After a failed sync the cache lies: recovery writes the bytes again",
         ("journal/test_failing_storage.py::test_recovery_writes_again", "crash/test_histories.py"),
+        (
+            "recovery does not write again",
+            "complete commits are dropped, not adopted",
+        ),
     ),
     Rule(
         "Under `always` nobody sees what is not durable; a history that lost visible commits has a new"
         " epoch",
         ("journal/test_sync_modes.py::test_always_never_shows", "crash/test_histories.py"),
+        (
+            "published before the sync",
+            "the epoch stays though visible commits are gone",
+        ),
     ),
     Rule(
         "Directories are synced behind every name that comes, goes or changes",
         (_STATES + "::test_a_missing_sync", "crash/test_crashable.py::test_a_name", _MUTANTS),
+        (
+            "the directory is not synced at a roll",
+            "the directory is not synced at opening",
+            "new parents are not synced",
+        ),
     ),
     Rule(
         "A roll can be cut off anywhere and is finished by whoever comes next",
         (_SCENES, _STATES, "journal/test_roll.py"),
+        (
+            "the old segment is not synced at a roll",
+            "the new segment is not synced",
+            "the mark moves behind the end frame at once",
+            "the successor's header is not compared",
+            "segments are named by their position only",
+        ),
     ),
     Rule(
         "Zeros that were filled in ahead mean the end only in the tail",
         ("journal/test_corruption.py::test_a_hole_of_zeros", "segment/test_walk.py"),
+        (
+            "zeros are the end anywhere",
+            "the old segment keeps its slack",
+        ),
     ),
     Rule(
         "A short write or a full disk leaves nothing of the commit, and the handle usable",
         ("fault/test_full_disk.py", "fault/test_torn_writes.py", _INJECTION),
+        (
+            "a failed write is not cut back",
+            "cutting back is not synced",
+        ),
     ),
     Rule(
         "An interrupt at any moment leaves no ghost: the outcome is resolved under the lock",
         ("journal/test_interrupts.py", "journal/test_every_call_fails.py", "fault/test_signals.py"),
+        (
+            "an interrupt leaks the lock",
+            "an interrupted group is queued again though it may be written",
+            "an unresolved commit is answered with a wrong position",
+        ),
     ),
     Rule(
         "Locks: own descriptors, a thread lock, nothing unlocked by a fork's child, nothing stolen",
@@ -97,6 +158,13 @@ RULES = (
             "fault/test_paused.py",
             _RULE_MUTANTS,
         ),
+        (
+            "no lock",
+            "a fork's child drops its parent's lock",
+            "a fork's child goes on with the handle of its parent",
+            "a lock file that was made anew is not noticed",
+            "threads of one handle do not exclude each other",
+        ),
     ),
     Rule(
         "Network file systems are refused",
@@ -104,18 +172,30 @@ RULES = (
             "journal/test_refusals.py::test_a_network_file_system_is_refused",
             "files/test_mounts.py",
         ),
+        ("a journal on a network file system is opened",),
     ),
     Rule(
         "No module of the package maps a file: a bad sector is an error, and no signal",
         ("fault/test_page.py::test_nothing",),
+        ("a module maps files",),
     ),
     Rule(
         "A file that is gone is moved, truncated by retention, or missing: three answers",
         ("journal/test_behind.py", "journal/test_retention.py"),
+        (
+            "who is behind does not look at the manifest",
+            "what retention dropped is told as lost",
+            "what is lost is told as dropped by retention",
+        ),
     ),
     Rule(
         "Index files are caches: damaged, stale or foreign ones are built anew, and never believed",
         ("journal/test_index_damage.py", "index/test_run_damage.py", "fault/test_caches.py"),
+        (
+            "the index is trusted without a look at the record",
+            "a run's source digest is not compared",
+            "a table's segment is not compared",
+        ),
     ),
     Rule(
         "Unknown versions and flags are refused, unknown files reported, and nothing is changed",
@@ -124,14 +204,23 @@ RULES = (
             "fault/test_hostile_directories.py",
             "fault/test_hostile_trees.py",
         ),
+        (
+            "a segment of an unknown version is read",
+            "any directory of ten digits is taken for a left-over copy",
+        ),
     ),
     Rule(
         "A backup is consistent, and a restored copy has a new epoch",
         ("care/test_backup.py", "care/test_backup_under_load.py", "care/test_restore.py"),
+        (
+            "a backup reads marks without holding the append locks",
+            "a restore keeps the epoch",
+        ),
     ),
     Rule(
         "No waiter is acknowledged whose bytes came after the sync began",
         ("journal/test_group_commit.py::test_a_sync_acknowledges_nobody", _STATES, _RULE_MUTANTS),
+        ("a sync acknowledges those who came while it ran",),
     ),
 )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.mutants import MUTANTS
 from tests.fault.figures import ROOT
 from tests.fault.page import PAGE, render
 from tests.fault.rules import EXPERIMENTS, RULES, TOOLS
@@ -32,6 +33,14 @@ def test_a_test_that_the_page_names_exists(name: str) -> None:
     path = ROOT / "tests" / file
     assert path.exists()
     assert any(one.startswith(beginning) for one in functions_of(path))
+
+
+def test_each_rule_was_broken() -> None:
+    """By mutants that are hunted, and that are no equivalents."""
+    killed = {mutant.name for mutant in MUTANTS if not mutant.why_alive}
+    for rule in RULES:
+        assert rule.mutants
+        assert set(rule.mutants) <= killed
 
 
 def test_nothing_of_a_journal_is_mapped() -> None:

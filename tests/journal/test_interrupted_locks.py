@@ -11,10 +11,11 @@ import fcntl
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -29,10 +30,21 @@ from tests.journal.support import message, open_with, run_threads
 # What a handler raises in a finalizer goes nowhere, and Python says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 _MODULE = append_lock.__file__
+_MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12
 
 
 class InterruptError(BaseException):
     """Raised by a signal handler."""
+
+
+def codes() -> Iterator[CodeType]:
+    """The code of all functions and methods of the lock's module."""
+    classes = [one for one in vars(append_lock).values() if isinstance(one, type)]
+    for found in (vars(append_lock), *map(vars, classes)):
+        for one in found.values():
+            function = getattr(one, "fget", getattr(one, "__func__", one))
+            if isinstance(function, FunctionType) and function.__code__.co_filename == _MODULE:
+                yield function.__code__
 
 
 class Tracer:
@@ -42,16 +54,49 @@ class Tracer:
         """Raise at the instruction with this number, from 1."""
         self.count = 0
         self._at = at
+<<<<<<< HEAD
         self._module = module
+=======
+        self._thread = threading.get_ident()
+>>>>>>> s7-fault
 
     def run(self, act: Callable[[], object]) -> None:
-        """Call ``act``; whatever was traced before is traced again afterwards."""
+        """Call ``act``."""
+        with suppress(InterruptError), self._monitored() if _MONITORING else self._traced():
+            act()
+
+    def _step(self) -> None:
+        self.count += 1
+        if self.count == self._at:
+            raise InterruptError
+
+    @contextmanager
+    def _monitored(self) -> Iterator[None]:
+        """From Python 3.12 on, where tracers are told of instructions in some frames only."""
+        event, tool = _MONITORING.events.INSTRUCTION, _MONITORING.PROFILER_ID
+        _MONITORING.use_tool_id(tool, "interrupts")
+        _MONITORING.register_callback(tool, event, self._monitor)
+        for code in codes():
+            _MONITORING.set_local_events(tool, code, event)
+        try:
+            yield
+        finally:
+            for code in codes():
+                _MONITORING.set_local_events(tool, code, 0)
+            _MONITORING.register_callback(tool, event, None)
+            _MONITORING.free_tool_id(tool)
+
+    def _monitor(self, code: CodeType, offset: int) -> None:
+        if threading.get_ident() == self._thread:
+            self._step()
+
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        """Whatever was traced before is traced again afterwards."""
         before = sys.gettrace()
         sys.settrace(self._called)
         try:
-            act()
-        except InterruptError:
-            pass
+            yield
         finally:
             sys.settrace(before)
 
@@ -63,10 +108,9 @@ class Tracer:
 
     def _stepped(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "opcode":
-            self.count += 1
-            if self.count == self._at:
+            if self.count + 1 == self._at:
                 sys.settrace(None)
-                raise InterruptError
+            self._step()
         return self._stepped
 
 
@@ -105,7 +149,6 @@ def sync(journal: Journal) -> None:
     journal.sync()
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="instructions are traced otherwise there")
 @pytest.mark.parametrize("act", [append, append_in_turn, append_exclusively, sync])
 def test_the_lock_is_free_behind_an_interrupt_at_any_instruction(
     tmp_path: Path, act: Callable[[Journal], None]
