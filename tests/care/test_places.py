@@ -16,7 +16,7 @@ from aurora_es.journal import background
 from aurora_es.journal.retention import retain
 from tests.journal.support import flip, message
 
-MOUNT_POINT = "/dev/shm"  # noqa: S108 - nothing is written to it
+MOUNT_POINT = "/proc"  # nothing is written to it
 
 Copy = Callable[..., object]
 

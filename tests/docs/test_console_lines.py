@@ -23,7 +23,7 @@ from tests.test_docs import PAGES, parse
 
 # Elsewhere, for ever, or with questions; what they do has tests of its own.
 LEFT_OUT = re.compile(
-    r"\b(ssh|sudo|pip|jq)\b|db\.local|postgres|tail -f|aurora-es ui|--install-completion"
+    r"\b(docker|ssh|sudo|pip|jq)\b|db\.local|postgres|tail -f|aurora-es ui|--install-completion"
 )
 USED = re.compile(r"\baurora-es\b|^mv ")
 PLACES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -86,7 +85,6 @@ def test_a_generator_that_another_thread_leaves(tmp_path: Path) -> None:
     assert view.counts.items() == [("b", 6)]
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="instructions are traced otherwise there")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_at_any_instruction_of_a_transaction(tmp_path: Path) -> None:
     """It is committed or not, and the same thread goes on with the view."""
@@ -96,7 +94,7 @@ def test_an_interrupt_at_any_instruction_of_a_transaction(tmp_path: Path) -> Non
     while at <= count:
         at += 1
         number = (view.max_tracking_id("upstream") or 0) + 1
-        tracer = Tracer(at, view_transaction.__file__)
+        tracer = Tracer(at, view_transaction)
         tracer.run(partial(view.add, "a", 1, tracked(number)))
         count = max(count, tracer.count)
         number = (view.max_tracking_id("upstream") or 0) + 1

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -29,7 +29,6 @@ from tests.journal.support import message, open_with, run_threads
 
 # What a handler raises in a finalizer goes nowhere, and Python says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-_MODULE = append_lock.__file__
 _MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12
 
 
@@ -37,28 +36,28 @@ class InterruptError(BaseException):
     """Raised by a signal handler."""
 
 
-def codes() -> Iterator[CodeType]:
-    """The code of all functions and methods of the lock's module."""
-    classes = [one for one in vars(append_lock).values() if isinstance(one, type)]
-    for found in (vars(append_lock), *map(vars, classes)):
+def codes(module: ModuleType) -> Iterator[CodeType]:
+    """The code of all functions and methods of a module."""
+    classes = [one for one in vars(module).values() if isinstance(one, type)]
+    for found in (vars(module), *map(vars, classes)):
         for one in found.values():
             function = getattr(one, "fget", getattr(one, "__func__", one))
-            if isinstance(function, FunctionType) and function.__code__.co_filename == _MODULE:
+            if (
+                isinstance(function, FunctionType)
+                and function.__code__.co_filename == module.__file__
+            ):
                 yield function.__code__
 
 
 class Tracer:
     """Counts the instructions of a module, the lock's by default, and raises at one of them."""
 
-    def __init__(self, at: int, module: str = _MODULE) -> None:
+    def __init__(self, at: int, module: ModuleType = append_lock) -> None:
         """Raise at the instruction with this number, from 1."""
         self.count = 0
         self._at = at
-<<<<<<< HEAD
         self._module = module
-=======
         self._thread = threading.get_ident()
->>>>>>> s7-fault
 
     def run(self, act: Callable[[], object]) -> None:
         """Call ``act``."""
@@ -76,12 +75,12 @@ class Tracer:
         event, tool = _MONITORING.events.INSTRUCTION, _MONITORING.PROFILER_ID
         _MONITORING.use_tool_id(tool, "interrupts")
         _MONITORING.register_callback(tool, event, self._monitor)
-        for code in codes():
+        for code in codes(self._module):
             _MONITORING.set_local_events(tool, code, event)
         try:
             yield
         finally:
-            for code in codes():
+            for code in codes(self._module):
                 _MONITORING.set_local_events(tool, code, 0)
             _MONITORING.register_callback(tool, event, None)
             _MONITORING.free_tool_id(tool)
@@ -101,7 +100,7 @@ class Tracer:
             sys.settrace(before)
 
     def _called(self, frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename != self._module:
+        if frame.f_code.co_filename != self._module.__file__:
             return None
         frame.f_trace_opcodes = True
         return self._stepped
