@@ -12,6 +12,9 @@ from tests.crash.scripted import KINDS, SCENES, Scene, Scripted, Strike
 
 UNSTRUCK_SEEDS = 24  # of what a power cut leaves; under odd ones lying pages are dropped
 _OTHER_STRIKES = 20  # so many of a scene's that are not its every death, in the normal run
+_REFUSALS = ("interrupted before", "input/output error", "full disk")
+_NEEDING_ROOM = {"open", "pwrite", "ftruncate", "link", "rename", "mkdir"}
+RECOVERIES = [scene for scene in SCENES if "recovery" in scene.name or "finished" in scene.name]
 # What shows that a scene is what its name says.
 _TELLING = {
     "close": "fdatasync",
@@ -68,7 +71,7 @@ def play(scene: Scene, strikes: tuple[Strike, ...], seed: int) -> Scripted:
 def strikes_in_the_normal_run(scene: Scene, names: list[str]) -> Iterator[Strike]:
     """Every death, of the process or by a power cut, and some of the other strikes.
 
-    Where anything is sealed, which takes longer, every power cut.
+    Where anything is sealed, which takes longer, every power cut. Recoveries have a test of their own.
     """
     others = []
     for strike in strikes_on(names):
@@ -77,7 +80,8 @@ def strikes_in_the_normal_run(scene: Scene, names: list[str]) -> Iterator[Strike
             yield strike
         else:
             others.append(strike)
-    yield from others[:: max(1, len(others) // _OTHER_STRIKES)]
+    if scene not in RECOVERIES:
+        yield from others[:: max(1, len(others) // _OTHER_STRIKES)]
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
@@ -91,6 +95,15 @@ def test_every_operation_once(scene: Scene) -> None:
         if KINDS[strike.kind][1]:
             cut.add(strike.at)
     assert cut == {*range(len(names))}
+
+
+@pytest.mark.parametrize("kind", _REFUSALS)
+@pytest.mark.parametrize("scene", RECOVERIES, ids=[scene.name for scene in RECOVERIES])
+def test_a_recovery_is_refused_or_interrupted_anywhere(scene: Scene, kind: str) -> None:
+    """Each of its operations fails or is interrupted, and whoever comes next recovers."""
+    for at, name in enumerate(operations_of(scene)):
+        if kind != "full disk" or name in _NEEDING_ROOM:
+            play(scene, (Strike(kind, at),), at)
 
 
 @pytest.mark.reliability

@@ -3,6 +3,7 @@
 import logging
 import resource
 import time
+import tracemalloc
 from collections.abc import Iterator
 from random import Random
 
@@ -65,6 +66,35 @@ def test_chosen_bytes(name: str) -> None:
 def test_bytes_that_once_found_something(name: str, data: bytes) -> None:
     """What was put right stays so."""
     TARGETS[name](data)
+
+
+_CLAIMS = tuple(
+    bytes.fromhex(claim)
+    for claim in ("ddffffffff", "dd00ffffff", "dcffff", "df04000000", "c67fffffff", "dbffffffff")
+)
+
+
+@pytest.mark.parametrize("at", range(3), ids=["header", "block", "directory"])
+def test_a_run_takes_memory_in_proportion_to_its_size(at: int) -> None:
+    """Whatever number of entries it claims, and wherever; and nothing is kept of it."""
+    target, rng = TARGETS["parser of runs"], Random(at)
+    size = max(len(data or b"") for name, data in original().items() if name.endswith(".index"))
+    target(bytes([at]))  # imports
+    tracemalloc.start()
+    try:
+        begun, _ = tracemalloc.get_traced_memory()
+        for _ in range(600):
+            claim = rng.choice(_CLAIMS)
+            offset, dropped = rng.randrange(1 << 12).to_bytes(2, "little"), rng.choice((0, 1, 5))
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            target(bytes([at, *offset, dropped, len(claim), *claim]))
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak - before < 64 * size
+        left, _ = tracemalloc.get_traced_memory()
+        assert left - begun < 64 * size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.reliability
