@@ -59,8 +59,9 @@ class PreparedCommit:
     error: BaseException | None = None
     error_depends_on_group = False  # conflicts with a commit of its own group
     wakeup: LockType | None = None  # held while the caller waits; released to wake it
-    promoted = False  # woken to lead the next group
+    group: Sequence[PreparedCommit] = ()  # whose verdicts it tells, while it leads
     taken = False  # a leader has it; the caller must wait for the verdict
+    left = False  # the caller has gone away
     done = False
     begun = 0.0  # monotonic seconds; when it was given to the group commit
     rises = False  # versions are above all that their originators have before the tail

@@ -10,6 +10,10 @@ An interrupt (KeyboardInterrupt, MemoryError) may stop a leader between write an
 then propagates to the leader's caller only. The commits of its group stay *unresolved*: the next
 leader finds the handle in doubt, recovers, and answers each by its commit id: found, or unknown.
 Nobody repairs anything in an exception handler.
+
+One may come between any two instructions, also where the lead is taken or given up. So who leads is
+one attribute, and changing that is one instruction; all steps of giving it up can be taken again, and
+are, by whoever gets an exception. A waiter that nobody has woken looks by itself, once a second.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from aurora_es.journal.generation import renew_if_due
 from aurora_es.journal.roll import roll, roll_is_due
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aurora_es.format.mark import Mark
     from aurora_es.journal.commit import PreparedCommit
     from aurora_es.journal.handle import Handle
@@ -49,7 +55,7 @@ class GroupCommit:
         """Serve appends on ``handle``, whose journal exists."""
         self._handle = handle
         self._mutex = threading.Lock()  # protects the three below
-        self._leading = False
+        self._leader: PreparedCommit | None = None
         self._queue: deque[PreparedCommit] = deque()
         self._unresolved: deque[PreparedCommit] = deque()
 
@@ -63,16 +69,20 @@ class GroupCommit:
             lock_timeout = handle.lock_timeout
         commit.begun = handle.effects.monotonic()
         deadline = commit.begun + lock_timeout
-        with self._mutex:
-            leads = not self._leading
-            if leads:
-                self._leading = True
-            else:
-                commit.wakeup = threading.Lock()
-                commit.wakeup.acquire()
-                self._queue.append(commit)
-        if leads or self._wait(commit, deadline):
-            self._lead(commit, deadline)
+        try:
+            with self._mutex:
+                leads = self._leader is None
+                if leads:
+                    self._leader = commit
+                else:
+                    commit.wakeup = threading.Lock()
+                    commit.wakeup.acquire()
+                    self._queue.append(commit)
+            if leads or self._wait(commit, deadline):
+                self._lead(commit, deadline)
+        except BaseException:
+            self._leave(commit)
+            raise
         if commit.error is not None:
             error, commit.error = commit.error, None
             try:
@@ -88,23 +98,17 @@ class GroupCommit:
     def _wait(self, commit: PreparedCommit, deadline: float) -> bool:
         """Wait for the verdict; returns True if this thread has to lead instead."""
         assert commit.wakeup is not None
-        try:
-            while not commit.wakeup.acquire(timeout=self._patience(commit, deadline)):
-                with self._mutex:
-                    if commit.done:
-                        break  # its leader was interrupted before it could wake this thread
-                    if commit.promoted:
-                        continue
-                    if not self._leading:
-                        # The last leader was interrupted before it could hand over.
-                        self._leading = commit.promoted = True
-                        self._forget(commit)
-                        break
-                    self._give_up_if_late(commit, deadline)
-        except BaseException:
-            self._abandon(commit)
-            raise
-        return not commit.done
+        while True:
+            commit.wakeup.acquire(timeout=self._patience(commit, deadline))
+            if commit.done:
+                return False
+            with self._mutex:
+                if self._leader is None:
+                    self._leader = commit  # who should have handed over was interrupted
+                if self._leader is commit:
+                    self._forget(commit)
+                    return True
+                self._give_up_if_late(commit, deadline)
 
     def _patience(self, commit: PreparedCommit, deadline: float) -> float:
         if commit.taken:
@@ -124,22 +128,22 @@ class GroupCommit:
             if commit in queue:
                 queue.remove(commit)
 
-    def _abandon(self, commit: PreparedCommit) -> None:
-        """Take a commit whose caller goes away out of the queue, if no leader has it."""
+    def _leave(self, commit: PreparedCommit) -> None:
+        """Forget a commit whose caller goes away, unless a leader has it; end its own lead."""
         with self._mutex:
+            commit.left = True
             self._forget(commit)
-            promoted = commit.promoted and not commit.done
-        if promoted:
-            self._hand_over()
+        self._end_lead(commit)
 
     # Leading
 
     def _lead(self, commit: PreparedCommit, deadline: float) -> None:
-        group: list[PreparedCommit] = []
         mark = None
         index = self._handle.state.index
         if index.tail.base_position > 1:
             index.look_ahead(commit.identities)
+        group: list[PreparedCommit] = []
+        commit.group = group
         try:
             mark = self._lead_locked(commit, deadline, group)
         except (AuroraError, OSError) as error:
@@ -152,18 +156,26 @@ class GroupCommit:
             elif commit.error is None and not commit.done:
                 raise
         finally:
-            # The verdicts first: an interrupt from here on takes none of them back. Then the lead,
-            # so that the disk has work again while this thread wakes its group.
-            for member in group:
-                member.done = True
-            self._hand_over()
-            if len(group) != 1 or group[0] is not commit:
-                self._wake(group)
+            self._end_lead(commit)
         handle = self._handle
         # As ``mark_sync_is_due`` has it; every append comes here.
         if mark is not None and commit.begun - handle.mark_synced_at > _MARK_SYNC_SECONDS:
             self._sync_mark(mark)
             renew_if_due(handle)
+
+    def _end_lead(self, commit: PreparedCommit) -> None:
+        """Tell the verdicts of the group that ``commit`` leads, and hand over; again, if need be.
+
+        The verdicts first: an interrupt from here on takes none of them back. Then the lead, so
+        that the disk has work again while this thread wakes its group.
+        """
+        group = commit.group
+        for member in group:
+            member.done = True
+        self._hand_over(commit)
+        if len(group) > 1 or commit.wakeup is not None:
+            self._wake(group)
+        commit.group = ()  # else it would know itself
 
     def _lead_locked(
         self, commit: PreparedCommit, deadline: float, group: list[PreparedCommit]
@@ -174,42 +186,46 @@ class GroupCommit:
         published: Mark | None = None
         lock = AppendLock(handle, deadline)
         try:
-            with lock:
-                mark = mark_under_lock(handle)
-                if self._unresolved or commit.taken:
-                    self._answer_unresolved(commit)
-                chain = handle.state.chain
-                assert chain is not None
-                now = max(handle.effects.clock(), chain.timestamp)
-                if not commit.done and roll_is_due(handle.roll_bounds, chain, now):
-                    mark = roll(handle, mark)
+            try:
+                with lock:
+                    mark = mark_under_lock(handle)
+                    if self._unresolved or commit.taken:
+                        self._answer_unresolved(commit)
                     chain = handle.state.chain
                     assert chain is not None
-                if not commit.done:
-                    commit.taken = True
-                    group.append(commit)
-                if self._queue:
-                    self._take(group, chain)
-                tails = look_again(handle, group) if handle.keeps_postings else ()
-                winners = admit(handle.state.index, group, tails)
-                if winners:
-                    is_writing = True
-                    mark = published = write_group(handle, mark, winners, now)
-                    handle.meters.note_appends(winners, handle.effects.monotonic())
-                if winners is not group:
-                    handle.meters.conflicts += len(group) - len(winners)
-        except (AuroraError, OSError) as error:
-            lock.release()
-            if not group:
-                raise
-            if published is None:
-                self._fail(group, error)
-                return None
-            # Only unlocking failed; what is published is acknowledged.
+                    now = max(handle.effects.clock(), chain.timestamp)
+                    if not commit.done and roll_is_due(handle.roll_bounds, chain, now):
+                        mark = roll(handle, mark)
+                        chain = handle.state.chain
+                        assert chain is not None
+                    if not commit.done:
+                        commit.taken = True
+                        group.append(commit)
+                    if self._queue:
+                        self._take(group, chain)
+                    tails = look_again(handle, group) if handle.keeps_postings else ()
+                    winners = admit(handle.state.index, group, tails)
+                    if winners:
+                        is_writing = True
+                        mark = published = write_group(handle, mark, winners, now)
+                        handle.meters.note_appends(winners, handle.effects.monotonic())
+                    if winners is not group:
+                        handle.meters.conflicts += len(group) - len(winners)
+            except (AuroraError, OSError) as error:
+                lock.release()
+                if not group:
+                    raise
+                if published is None:
+                    self._fail(group, error)
+                    return None
+                # Only unlocking failed; what is published is acknowledged.
+        except (AuroraError, OSError):
+            raise
         except BaseException:
             lock.release()
-            self._leave_unresolved(group, commit, is_writing=is_writing)
-            group.clear()
+            members = [*group]
+            group.clear()  # it has no verdict
+            self._leave_unresolved(members, commit, is_writing=is_writing)
             raise
         return mark
 
@@ -222,16 +238,17 @@ class GroupCommit:
         records_max = bounds.segment_events_max - (chain.position - chain.base_position + 1)
         with self._mutex:
             while self._queue and (not group or (size < size_max and records < records_max)):
-                member = self._queue.popleft()
-                member.taken = True
+                member = self._queue[0]
                 group.append(member)
+                member.taken = True
+                self._queue.popleft()
                 size += member.stored_bytes
                 records += member.record_count
 
-    def _wake(self, group: list[PreparedCommit]) -> None:
+    def _wake(self, group: Sequence[PreparedCommit]) -> None:
         for member in group:
             member.done = True
-            if member.wakeup is not None and not member.promoted:
+            if member.wakeup is not None and member.wakeup.locked():
                 member.wakeup.release()
 
     def _fail(self, group: list[PreparedCommit], error: Exception) -> None:
@@ -262,46 +279,62 @@ class GroupCommit:
             handle.forget_state()
         with self._mutex:
             for member in group:
+                self._forget(member)
                 if member is leader:
                     member.done = True
                 elif is_writing:
                     self._unresolved.append(member)
-                else:
+                elif not member.left:
                     member.taken = False
                     member.error = None
                     self._queue.appendleft(member)
 
     def _answer_unresolved(self, leader: PreparedCommit) -> None:
-        """Answer the commits of an interrupted group: catch-up and recovery have looked for them."""
+        """Answer the commits of an interrupted group: catch-up and recovery have looked for them.
+
+        An interrupt in the middle takes no verdict back, and leaves the rest to the next leader.
+        """
         handle = self._handle
-        with self._mutex:
-            members = [*self._unresolved]
-            self._unresolved.clear()
+        members = [*self._unresolved]
         if leader.taken and not leader.done:
             members.append(leader)
         for member in members:
-            found = handle.unresolved.pop(member.commit_id, 0)
+            found = handle.unresolved.get(member.commit_id)
             if found:
                 member.first_position = found - 1
                 member.error = None
             elif member.error is None or member.error_depends_on_group:
+                where = "may be in the journal" if found is None else "is not in the journal"
                 member.error = CommitOutcomeUnknownError(
                     f"{handle.path}: the append was interrupted before it was published, and its"
-                    " commit is not in the journal. Read (Journal.read) before you try again"
+                    f" commit {where}. Read (Journal.read) before you try again"
                 )
+            member.done = True
+        with self._mutex:
+            for member in members:
+                self._forget(member)
+                handle.unresolved.pop(member.commit_id, None)
         self._wake(members)
 
-    def _hand_over(self) -> None:
-        """Give the lead to the next waiter, or let the next caller take it."""
+    def _hand_over(self, commit: PreparedCommit) -> None:
+        """Give the lead of ``commit`` to the next waiter, or let the next caller take it."""
         with self._mutex:
-            waiting = self._queue or self._unresolved
-            if waiting:
-                successor = waiting.popleft()
-                successor.promoted = True
-                assert successor.wakeup is not None
+            if self._leader is not commit:
+                return
+            if not self._queue and not self._unresolved:
+                self._leader = None
+                return
+            successor = self._next_waiting()
+            self._leader = successor  # who takes itself out of the queue
+            if successor is not None and successor.wakeup is not None:
                 successor.wakeup.release()
-            else:
-                self._leading = False
+
+    def _next_waiting(self) -> PreparedCommit | None:
+        for queue in (self._queue, self._unresolved):
+            for member in queue:
+                if not member.done:
+                    return member
+        return None
 
     def _sync_mark(self, mark: Mark) -> None:
         """Sync the mark once a second, after the waiters were answered.

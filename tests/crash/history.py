@@ -214,7 +214,12 @@ class History(Tending):
         answers = [self._answer(process, leader, lambda: group.append(leader.commit))]
         while True:
             member = next(
-                (item for item in process.pending if item.commit.done or item.commit.promoted), None
+                (
+                    item
+                    for item in process.pending
+                    if item.commit.done or item.commit is group._leader
+                ),
+                None,
             )
             if member is None:
                 break
@@ -223,10 +228,16 @@ class History(Tending):
 
     def _leading(self, process: Process, member: Drawn) -> Callable[[], object]:
         """What the waiting thread of ``member`` does when it is woken."""
+        group, commit = process.journal._group, member.commit
 
         def lead() -> None:
-            if not member.commit.done:
-                process.journal._group._lead(member.commit, self._monotonic() + LOCK_SECONDS)
+            deadline = self._monotonic() + LOCK_SECONDS
+            try:
+                if group._wait(commit, deadline):
+                    group._lead(commit, deadline)
+            except BaseException:
+                group._leave(commit)
+                raise
 
         return lead
 

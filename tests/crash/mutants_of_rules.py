@@ -9,6 +9,7 @@ from tests.crash.mutant import Mutant
 
 _LOCK, _GROUP = "journal/append_lock.py", "journal/group.py"
 _HANDLE, _RECOVERY = "journal/handle.py", "journal/recovery.py"
+_LEADS = "journal/test_interrupted_leads.py"
 _MARKS = "crash/test_mark_on_disk.py"
 _FORK = "journal/test_handle_life.py::test_a_fork_leaves_locks_and_handles_to_the_parent"
 
@@ -102,21 +103,47 @@ RULE_MUTANTS = (
     ),
     # Groups
     Mutant(
+        "an interrupted leader keeps the lead",
+        ((_GROUP, "            self._leave(commit)\n            raise\n", "            raise\n"),),
+        killed_by=f"{_LEADS}::test_an_interrupt_of_a_leader_anywhere",
+    ),
+    Mutant(
+        "a leader that is interrupted behind its group's commit tells no verdicts",
+        ((_GROUP, "        commit.group = group\n", "        commit.group = ()\n"),),
+        killed_by=f"{_LEADS}::test_an_interrupt_of_a_leader_anywhere",
+    ),
+    Mutant(
+        "who answers an interrupted group takes it away first",
+        (
+            (
+                _GROUP,
+                "        members = [*self._unresolved]\n",
+                "        members = [*self._unresolved]\n        self._unresolved.clear()\n",
+            ),
+            (
+                _GROUP,
+                "handle.unresolved.get(member.commit_id)",
+                "handle.unresolved.pop(member.commit_id, 0)",
+            ),
+        ),
+        killed_by=f"{_LEADS}::test_an_interrupt_of_whoever_answers_an_interrupted_group",
+    ),
+    Mutant(
         "a sync acknowledges those who came while it ran",
         (
             (
                 _GROUP,
-                "                    mark = published = write_group(handle, mark, winners, now)\n",
+                "                        mark = published = write_group(handle, mark, winners, now)\n",
                 (
-                    "                    mark = published = write_group(handle, mark, winners, now)\n"
-                    "                    late: list[PreparedCommit] = []\n"
-                    "                    self._take(late, chain)\n"
-                    "                    if late:\n"
-                    "                        from aurora_es.options import Sync\n"
-                    "                        mode, handle.sync_mode = handle.sync_mode, Sync.NEVER\n"
-                    "                        mark = published = write_group(handle, mark, late, now)\n"
-                    "                        handle.sync_mode = mode\n"
-                    "                        group += late\n"
+                    "                        mark = published = write_group(handle, mark, winners, now)\n"
+                    "                        late: list[PreparedCommit] = []\n"
+                    "                        self._take(late, chain)\n"
+                    "                        if late:\n"
+                    "                            from aurora_es.options import Sync\n"
+                    "                            mode, handle.sync_mode = handle.sync_mode, Sync.NEVER\n"
+                    "                            mark = published = write_group(handle, mark, late, now)\n"
+                    "                            handle.sync_mode = mode\n"
+                    "                            group += late\n"
                 ),
             ),
         ),

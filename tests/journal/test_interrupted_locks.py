@@ -7,13 +7,14 @@ at the first instruction, then at the second, and so on.
 
 from __future__ import annotations
 
+import dis
 import fcntl
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -49,14 +50,37 @@ def codes(module: ModuleType) -> Iterator[CodeType]:
                 yield function.__code__
 
 
+@cache
+def signal_places(code: CodeType) -> frozenset[int]:
+    """Offsets of the instructions before which the interpreter looks for signals, and no others.
+
+    It does so where a function begins, behind each call, and where a loop begins again.
+    """
+    places, is_behind_call = set(), False
+    for one in dis.get_instructions(code):
+        if one.opname == "RESUME" or is_behind_call:
+            places.add(one.offset)
+        if one.opname.startswith("JUMP_BACKWARD"):
+            places.add(one.argval)
+        is_behind_call = one.opname.startswith("CALL")
+    return frozenset(places)
+
+
 class Tracer:
     """Counts the instructions of a module, the lock's by default, and raises at one of them."""
 
-    def __init__(self, at: int, module: ModuleType = append_lock) -> None:
-        """Raise at the instruction with this number, from 1."""
+    def __init__(
+        self, at: int, module: ModuleType = append_lock, *, as_signals: bool = False
+    ) -> None:
+        """Raise at the instruction with this number, from 1, ``as_signals`` where one can come."""
         self.count = 0
         self._at = at
+        self._as_signals = as_signals
         self._module = module
+        self.begin()
+
+    def begin(self) -> None:
+        """Interrupt this thread, and no other."""
         self._thread = threading.get_ident()
 
     def run(self, act: Callable[[], object]) -> None:
@@ -64,9 +88,12 @@ class Tracer:
         with suppress(InterruptError), self._monitored() if _MONITORING else self._traced():
             act()
 
-    def _step(self) -> None:
+    def _step(self, code: CodeType, offset: int) -> None:
+        if self._as_signals and offset not in signal_places(code):
+            return
         self.count += 1
         if self.count == self._at:
+            sys.settrace(None)
             raise InterruptError
 
     @contextmanager
@@ -87,7 +114,7 @@ class Tracer:
 
     def _monitor(self, code: CodeType, offset: int) -> None:
         if threading.get_ident() == self._thread:
-            self._step()
+            self._step(code, offset)
 
     @contextmanager
     def _traced(self) -> Iterator[None]:
@@ -107,9 +134,7 @@ class Tracer:
 
     def _stepped(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "opcode":
-            if self.count + 1 == self._at:
-                sys.settrace(None)
-            self._step()
+            self._step(frame.f_code, frame.f_lasti)
         return self._stepped
 
 
