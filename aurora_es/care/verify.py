@@ -31,6 +31,7 @@ from aurora_es.care.evidence import Evidence
 from aurora_es.care.examiner import examined
 from aurora_es.care.examining import examine_all
 from aurora_es.care.findings import (
+    FILE_MODE,
     FILE_STRANGE,
     MANIFEST_WRONG,
     MARK_SLOT_DAMAGED,
@@ -40,7 +41,6 @@ from aurora_es.care.findings import (
     SEGMENT_MISSING,
     TABLE_MISSING,
     UNCHECKED_KINDS,
-    UNREADABLE,
     UNSUPPORTED,
     Finding,
     PositionRange,
@@ -201,7 +201,7 @@ class _Verification:
         told = {one.path for one in self.findings}
         for one in strange_files(self.files, self.path):
             if os.path.join(self.path, one.name) not in told:
-                kind = FILE_STRANGE if one.is_kind_wrong else UNREADABLE
+                kind = FILE_STRANGE if one.is_kind_wrong else FILE_MODE
                 self.evidence.finding(kind, one.name, one.expected, one.found, None)
 
     # Segments

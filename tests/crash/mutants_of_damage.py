@@ -87,6 +87,66 @@ DAMAGE_MUTANTS = (
         killed_by=f"{_STRANGE}::test_it_is_named_and_moved_aside",
     ),
     Mutant(
+        "an archive is one that its owner may not append to",
+        (
+            (
+                "care/strange.py",
+                "    return [one for one in found if one.is_kind_wrong or not is_archive]\n",
+                "    return found\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_an_archive_that_nobody_writes_to",
+    ),
+    Mutant(
+        "what only its owner may use is a fault for those who read",
+        (
+            (
+                "care/strange.py",
+                "        elif not (is_written and _is_only_for_its_owner(files, os.path.join(path, name))):\n",
+                "        else:\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_journal_that_is_read_by_somebody_else",
+    ),
+    Mutant(
+        "a restore asks for what only who appends needs",
+        (
+            (
+                "care/restore.py",
+                "        if finding.kind not in APPENDERS_KINDS:\n",
+                "        if True:\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_backup_that_was_made_read_only_is_restored[448]",
+    ),
+    Mutant(
+        "a manifest that is made anew forgets the epochs",
+        (
+            (
+                "care/manifest_anew.py",
+                "        epochs=_epochs(found) or UNSET,\n",
+                "        epochs=UNSET,\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_manifest_that_was_made_anew",
+    ),
+    Mutant(
+        "the epoch of a segment that was written again counts from there",
+        (
+            (
+                "care/manifest_anew.py",
+                "                least = min(least, one.header.epoch)\n",
+                "                least = one.header.epoch\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_manifest_that_was_made_anew",
+    ),
+    Mutant(
+        "a lock that somebody may hold is replaced",
+        (("care/repair.py", "        _refuse_use(effects, text)\n", "        pass\n"),),
+        killed_by=f"{_STRANGE}::test_somebody_who_may_hold_the_lock_of_before",
+    ),
+    Mutant(
         "what is appended beside a strange lock is repaired without asking",
         (
             (
