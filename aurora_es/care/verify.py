@@ -39,6 +39,7 @@ from aurora_es.care.findings import (
     RUN_MISSING,
     SEGMENT_FOREIGN,
     SEGMENT_MISSING,
+    SEGMENT_OVERLONG,
     TABLE_MISSING,
     UNCHECKED_KINDS,
     UNSUPPORTED,
@@ -222,6 +223,10 @@ class _Verification:
             result = self._missing(target)
         if result.is_unread or any(one.lost or one.lost_commits for one in result.findings):
             result = self._looked_for_elsewhere(self._begun(target), result)
+        if result.facts is not None and any(
+            one.kind == SEGMENT_OVERLONG for one in result.findings
+        ):
+            result = self._without_what_was_appended(result)
         self.checked.append((target, result))
         self.findings.extend(result.findings)
         if result.last_position is not None:
@@ -229,6 +234,13 @@ class _Verification:
         if result.last_commit is not None:
             self.last_commit = result.last_commit
         self._advance(result.size_bytes)
+
+    def _without_what_was_appended(self, result: SegmentResult) -> SegmentResult:
+        """A large tail that has grown since its mark was read is not one that nobody appends to."""
+        if read_mark(self.files, self.path) == self.evidence.mark:
+            return result
+        findings = [one for one in result.findings if one.kind != SEGMENT_OVERLONG]
+        return msgspec.structs.replace(result, findings=findings)
 
     def _newer(self, target: Target) -> Target | None:
         """The same segment by the newest manifest; None if it was dropped meanwhile."""

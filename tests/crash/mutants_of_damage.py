@@ -87,6 +87,17 @@ DAMAGE_MUTANTS = (
         killed_by=f"{_STRANGE}::test_it_is_named_and_moved_aside",
     ),
     Mutant(
+        "a tail that others append to meanwhile is blown up",
+        (
+            (
+                "care/verify.py",
+                "        if read_mark(self.files, self.path) == self.evidence.mark:\n            return result\n",
+                "        return result\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_tail_that_grows_while_older_segments_are_looked_at",
+    ),
+    Mutant(
         "an archive is one that its owner may not append to",
         (
             (
