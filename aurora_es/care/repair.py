@@ -166,7 +166,9 @@ class _Repair(NamedTuple):
         """Plan, show the plan, and execute it; what is ``strange`` was moved, or will be."""
         effects, path, progress = self.effects, self.path, self.progress
         without = {one.name for one in movable_files(effects.files, path)}
-        with nobody_else(effects, path, timeout=self.lock_timeout, without=without):
+        with nobody_else(
+            effects, path, timeout=self.lock_timeout, dry_run=dry_run, without=without
+        ):
             found = survey(effects.files, path)
             known = checked(effects, found, progress)
             steps = Steps(found.tail_number + 1 - found.first_number, progress)

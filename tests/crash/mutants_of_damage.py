@@ -153,6 +153,11 @@ DAMAGE_MUTANTS = (
         killed_by="face/test_restored_upstream.py::test_a_manifest_that_was_made_anew",
     ),
     Mutant(
+        "a dry run makes the lock files that are missing",
+        (("care/locks.py", "    if dry_run:\n", "    if False:\n"),),
+        killed_by="care/test_repair.py::test_a_dry_run_makes_no_lock_files",
+    ),
+    Mutant(
         "a lock that somebody may hold is replaced",
         (("care/repair.py", "        _refuse_use(effects, text)\n", "        pass\n"),),
         killed_by=f"{_STRANGE}::test_somebody_who_may_hold_the_lock_of_before",
