@@ -81,6 +81,9 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 
+_RUNS_MAX = (
+    4  # where retention is faster; else one that is faster for ever would never be caught up with
+)
 _NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
 
 
@@ -142,8 +145,11 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
         position=NO_BOUND if until is None else until,
         commit=NO_BOUND if until_commit is None else until_commit,
     )
-    verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
-    verification.run()
+    for _ in range(_RUNS_MAX):
+        verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
+        verification.run()
+        if not verification.is_overtaken:
+            break
     return verification.report(with_digest=digest or until is not None or until_commit is not None)
 
 
@@ -170,6 +176,8 @@ class _Verification:
         self.done_bytes = self.total_bytes = 0
         self.last_position: int | None = None
         self.last_commit: int | None = None  # of what was checked; None: not known
+        # Whether retention dropped everything while it was looked at: then nothing was checked.
+        self.is_overtaken = False
 
     def run(self) -> None:
         """Check everything."""
@@ -186,6 +194,7 @@ class _Verification:
         with closing(results):
             for target, result in results:
                 self._check(target, result)
+        self.is_overtaken = bool(targets.found) and not self.checked
         self._check_mark(targets.mark is not None)
         self._check_others()
         manifest = evidence.manifest
