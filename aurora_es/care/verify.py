@@ -81,9 +81,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 
-_RUNS_MAX = (
-    4  # where retention is faster; else one that is faster for ever would never be caught up with
-)
+_RUNS_MAX = 4  # retention that is faster than all of them would never be caught up with
 _NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
 
 
