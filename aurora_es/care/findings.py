@@ -43,6 +43,7 @@ TABLE_MISSING = "table-missing"
 TABLE_DAMAGED = "table-damaged"
 TABLE_WRONG = "table-wrong"  # valid by itself, but not where the frames are
 FILE_STRANGE = "file-strange"  # a link, a directory, a FIFO where a lock file belongs, or a draft
+FILE_MODE = "file-mode"  # a small file that only who appends needs, with rights by which he cannot
 # Visible commits that were not synced are gone, or the mark is from before a segment was sealed: what
 # a power cut may leave. The next append recovers.
 RECOVERY_DUE = "recovery-due"
@@ -54,7 +55,9 @@ CACHE_KINDS = frozenset(
     {RUN_MISSING, RUN_DAMAGED, RUN_WRONG, TABLE_MISSING, TABLE_DAMAGED, TABLE_WRONG}
 )
 # Not faults of the journal, as far as anybody could see.
-UNCHECKED_KINDS = frozenset({UNSUPPORTED, UNREADABLE})
+UNCHECKED_KINDS = frozenset({UNSUPPORTED, UNREADABLE, FILE_MODE})
+# Faults that are in the way of who appends, and of nobody who reads or copies.
+APPENDERS_KINDS = frozenset({FILE_STRANGE, FILE_MODE})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

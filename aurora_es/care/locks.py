@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aurora_es.care.backup_record import refuse_copy
 from aurora_es.care.copying import storage_told
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
-from aurora_es.files.layer import open_regular
+from aurora_es.files.layer import exists, open_regular
 from aurora_es.files.locks import flocked
 from aurora_es.format.names import BACKGROUND_LOCK, LOCK, LOCK_FILES, MANIFEST_LOCK
 from aurora_es.journal.background_lock import BackgroundLock
@@ -47,23 +47,32 @@ def refuse_no_journal(files: Files, path: str) -> None:
 
 @contextmanager
 def nobody_else(
-    effects: Effects, path: str, *, timeout: float, without: Collection[str] = ()
+    effects: Effects,
+    path: str,
+    *,
+    timeout: float,
+    dry_run: bool = False,
+    without: Collection[str] = (),
 ) -> Iterator[None]:
     """Hold the locks of a journal; raises LockTimeoutError while somebody appends or tends it.
 
     All that is going to be locked is opened at first: who may not, changes nothing. Left out are the
     lock files ``without``, in whose places are no files: raises ForeignDirectoryError for others, and
-    StorageError.
+    StorageError. A ``dry_run`` makes none that is missing, as in what was restored and not used yet:
+    made by the superuser, its owner could not append.
     """
+    files = effects.files
+    names = [name for name in LOCK_FILES if name not in without]
+    if dry_run:
+        names = [name for name in names if exists(files, os.path.join(path, name))]
     with ExitStack() as held:
         with storage_told(path):
-            for name in LOCK_FILES:
-                if name not in without:
-                    lock = os.path.join(path, name)
-                    effects.files.close(open_regular(effects.files, lock, os.O_RDWR | os.O_CREAT))
-        if BACKGROUND_LOCK not in without:
+            for name in names:
+                lock = os.path.join(path, name)
+                files.close(open_regular(files, lock, os.O_RDWR | os.O_CREAT))
+        if BACKGROUND_LOCK in names:
             held.enter_context(BackgroundLock(effects, path, timeout=timeout))
-        if LOCK not in without:
+        if LOCK in names:
             lock = os.path.join(path, LOCK)
             held.enter_context(flocked(effects, lock, effects.monotonic() + timeout))
         yield

@@ -1,6 +1,6 @@
 """The manifest of a journal that has lost it: what headers tell, and defaults for the rest.
 
-Theory of operation: genesis id, epoch, numbers and compression stand in the headers of segments. The
+Theory of operation: genesis id, epochs, numbers and compression stand in the headers of segments. The
 name of the application is that of the journals beside it, or what its directory says. Sync mode,
 roll cycle and age of cooling stand nowhere else: ``always`` is the mode that loses nothing. The
 generation is drawn from the clock, so that it is above every one that a process may have seen.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import msgspec
+from msgspec import UNSET
 
 from aurora_es.codecs.compression import CODEC_OF
 from aurora_es.errors import AuroraError
@@ -59,7 +60,27 @@ def manifest_anew(effects: Effects, found: Survey) -> Manifest:
         roll_cycle=str(RollCycle.DAY),
         compression=str(compression),
         created_at=headers[0].created_at if headers else effects.clock(),
+        epochs=_epochs(found) or UNSET,
     )
+
+
+def _epochs(found: Survey) -> list[tuple[int, int]]:
+    """Later epochs, and where each begins at the latest: one may have begun within a segment.
+
+    Who has tracked in one of them would else be told that this journal has never had it. A segment
+    that a repair has written again bears the epoch of that repair: an epoch counts from where no
+    older one follows.
+    """
+    newest = least = newest_epoch(found)
+    first_of: dict[int, int] = {}
+    for number in sorted(found.candidates, reverse=True):
+        for one in found.candidates[number]:
+            if one.header is not None:
+                least = min(least, one.header.epoch)
+                first_of[least] = one.header.base_position
+    if newest not in first_of and found.mark is not None:
+        first_of[newest] = found.mark.visible_position + 1
+    return sorted(one for one in first_of.items() if one[0])
 
 
 def what_was_assumed(manifest: Manifest) -> tuple[str, ...]:

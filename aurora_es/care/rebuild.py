@@ -73,7 +73,7 @@ def rebuild(  # noqa: PLR0913 - a user's choices, all by name
     text = os.path.abspath(os.fspath(path))
     refuse_no_journal(effects.files, text)
     if manifest:
-        with nobody_else(effects, text, timeout=lock_timeout):
+        with nobody_else(effects, text, timeout=lock_timeout, dry_run=dry_run):
             return _rebuild_manifest(effects, text, progress, dry_run=dry_run)
     with BackgroundLock(effects, text, timeout=lock_timeout):
         return _rebuild_indexes(effects, text, progress, dry_run=dry_run)

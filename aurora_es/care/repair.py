@@ -10,6 +10,7 @@ writing of the manifest has made holes that nobody was told of, and the next one
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -35,8 +36,10 @@ from aurora_es.care.plan import make_plan
 from aurora_es.care.steps import Steps
 from aurora_es.care.strange import movable_files
 from aurora_es.care.survey import survey
+from aurora_es.errors import ForeignDirectoryError, InUseError
 from aurora_es.files.layer import SYSTEM_EFFECTS
-from aurora_es.format.names import MANIFEST, MARK, segment_name
+from aurora_es.format.names import LOCK, MANIFEST, MARK, segment_name
+from aurora_es.journal.presence import is_open_for_appending
 from aurora_es.journal.sealed_index import file_name_of
 
 if TYPE_CHECKING:
@@ -104,7 +107,8 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     run. Killed anywhere, start it again.
 
     Raises UnsupportedFormatError, ForeignDirectoryError, ArgumentError, LockTimeoutError while
-    somebody appends, CorruptionError where nothing says which journal it is, StorageFullError where
+    somebody appends, InUseError where ``lock`` is no file and somebody may hold the one before,
+    CorruptionError where nothing says which journal it is, StorageFullError where
     the disk gets full: the journal is as it was then, and what is kept of it beside it stays. OSError.
     """
     text = os.path.abspath(os.fspath(path))
@@ -118,9 +122,30 @@ def repair(  # noqa: PLR0913 - a user's choices, all by name
     planned = one.run(confirm, strange, dry_run=True)
     if dry_run or not confirm(planned):
         return planned
+    if any(thing.name == LOCK for thing in strange):
+        _refuse_use(effects, text)
     kept_in = broken_name(effects.files, text)
     move_aside(effects.files, text, kept_in, [thing.name for thing in strange])
     return one.run(lambda now: now == planned or confirm(now), strange, dry_run=False)
+
+
+def _refuse_use(effects: Effects, path: str) -> None:
+    """Raise InUseError if somebody has the journal open: he may hold the lock that was there before.
+
+    Then two would append at once. Nobody opens it for appending while something else is in that place.
+    """
+    try:
+        is_open = is_open_for_appending(effects, path)
+    except (OSError, ForeignDirectoryError):
+        return  # without its mark nobody can be asked, and the mark is repaired, too
+    if is_open:
+        place = shlex.quote(os.path.join(path, MARK))
+        message = (
+            f"{path} is open for appending, by somebody who may hold the lock that was there before;"
+            f" nothing was changed. Close it everywhere (`fuser -v {place}` lists who has it open), then"
+            f" `aurora-es repair {shlex.quote(path)}` again"
+        )
+        raise InUseError(message)
 
 
 class _Repair(NamedTuple):
@@ -141,7 +166,9 @@ class _Repair(NamedTuple):
         """Plan, show the plan, and execute it; what is ``strange`` was moved, or will be."""
         effects, path, progress = self.effects, self.path, self.progress
         without = {one.name for one in movable_files(effects.files, path)}
-        with nobody_else(effects, path, timeout=self.lock_timeout, without=without):
+        with nobody_else(
+            effects, path, timeout=self.lock_timeout, dry_run=dry_run, without=without
+        ):
             found = survey(effects.files, path)
             known = checked(effects, found, progress)
             steps = Steps(found.tail_number + 1 - found.first_number, progress)
@@ -149,9 +176,8 @@ class _Repair(NamedTuple):
             caches = known.damaged({one.number for one in plan.repaired})
             begun = begun_repairs(effects.files, path)
             report = _report(effects, plan, caches, strange, begun)
-            is_changed = len(report.repairs) > len(
-                strange
-            )  # else files are moved aside, and no more
+            # Else files are moved aside, and no more.
+            is_changed = len(report.repairs) > len(strange)
             names = _changed_files(plan, caches) if is_changed else []
             if is_changed:
                 moved = {*caches, *(one.name for one in strange)}

@@ -4,7 +4,8 @@ Theory of operation: whoever appends, seals, or cuts a torn tail opens small fil
 needs. Where something else has taken their place, everything reads as whole and the next append
 refuses. So each is looked at, without following a link or waiting for a FIFO. No byte of a record is
 in any of them, so a repair may move what is strange aside: whoever needs the file makes it anew. Where
-only rights are wrong, it is for the owner to give them back.
+only rights are wrong, it is for the owner to give them back. Nobody appends to an archive, in whose
+directory not even its owner may write, and who is not the owner may do without: there rights are right.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def strange_files(files: Files, path: str) -> list[Strange]:
     The mark is: of that only rights are looked at, which a reader does not need.
     """
     found: list[Strange] = []
+    is_archive = not files.stat(path).st_mode & stat.S_IWUSR
     for name in sorted(files.listdir(path)):
         stem = name.removesuffix(NEW_SUFFIX)
         if name == RECOVERED:
@@ -80,7 +82,7 @@ def strange_files(files: Files, path: str) -> list[Strange]:
         elif name == MARK:
             seen = _look(files, path, name, "the mark of a journal")
             found += (one for one in seen if not one.is_kind_wrong)
-    return found
+    return [one for one in found if one.is_kind_wrong or not is_archive]
 
 
 def movable_files(files: Files, path: str) -> list[Strange]:
@@ -110,6 +112,16 @@ def _leads_on(files: Files, path: str, name: str) -> bool:
         return False  # also one to itself
 
 
+def _is_only_for_its_owner(files: Files, file: str) -> bool:
+    """Whether somebody else may use it, and this user need not: he may read what others append."""
+    try:
+        status = files.stat(file)
+    except OSError:
+        return False
+    is_usable = status.st_mode & _OWNER_USES == _OWNER_USES
+    return is_usable and os.geteuid() not in {0, status.st_uid}
+
+
 def _look(
     files: Files, path: str, name: str, expected: str, *, is_written: bool = True
 ) -> Iterator[Strange]:
@@ -126,7 +138,7 @@ def _look(
             if error.errno == errno.ELOOP:
                 what = A_LINK if is_written or _leads_on(files, path, name) else A_DEAD_LINK
             yield Strange(name, expected, what)
-        else:
+        elif not (is_written and _is_only_for_its_owner(files, os.path.join(path, name))):
             found = f"one that cannot be opened: {error.strerror}"
             yield Strange(name, expected, found, is_kind_wrong=False)
         return

@@ -31,6 +31,7 @@ from aurora_es.care.evidence import Evidence
 from aurora_es.care.examiner import examined
 from aurora_es.care.examining import examine_all
 from aurora_es.care.findings import (
+    FILE_MODE,
     FILE_STRANGE,
     MANIFEST_WRONG,
     MARK_SLOT_DAMAGED,
@@ -38,9 +39,9 @@ from aurora_es.care.findings import (
     RUN_MISSING,
     SEGMENT_FOREIGN,
     SEGMENT_MISSING,
+    SEGMENT_OVERLONG,
     TABLE_MISSING,
     UNCHECKED_KINDS,
-    UNREADABLE,
     UNSUPPORTED,
     Finding,
     PositionRange,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 
+_RUNS_MAX = 4  # retention that is faster than all of them would never be caught up with
 _NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
 
 
@@ -141,8 +143,11 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
         position=NO_BOUND if until is None else until,
         commit=NO_BOUND if until_commit is None else until_commit,
     )
-    verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
-    verification.run()
+    for _ in range(_RUNS_MAX):
+        verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
+        verification.run()
+        if not verification.is_overtaken:
+            break
     return verification.report(with_digest=digest or until is not None or until_commit is not None)
 
 
@@ -169,6 +174,8 @@ class _Verification:
         self.done_bytes = self.total_bytes = 0
         self.last_position: int | None = None
         self.last_commit: int | None = None  # of what was checked; None: not known
+        # Whether retention dropped everything while it was looked at: then nothing was checked.
+        self.is_overtaken = False
 
     def run(self) -> None:
         """Check everything."""
@@ -185,6 +192,7 @@ class _Verification:
         with closing(results):
             for target, result in results:
                 self._check(target, result)
+        self.is_overtaken = bool(targets.found) and not self.checked
         self._check_mark(targets.mark is not None)
         self._check_others()
         manifest = evidence.manifest
@@ -201,7 +209,7 @@ class _Verification:
         told = {one.path for one in self.findings}
         for one in strange_files(self.files, self.path):
             if os.path.join(self.path, one.name) not in told:
-                kind = FILE_STRANGE if one.is_kind_wrong else UNREADABLE
+                kind = FILE_STRANGE if one.is_kind_wrong else FILE_MODE
                 self.evidence.finding(kind, one.name, one.expected, one.found, None)
 
     # Segments
@@ -222,6 +230,10 @@ class _Verification:
             result = self._missing(target)
         if result.is_unread or any(one.lost or one.lost_commits for one in result.findings):
             result = self._looked_for_elsewhere(self._begun(target), result)
+        if result.facts is not None and any(
+            one.kind == SEGMENT_OVERLONG for one in result.findings
+        ):
+            result = self._without_what_was_appended(result)
         self.checked.append((target, result))
         self.findings.extend(result.findings)
         if result.last_position is not None:
@@ -229,6 +241,13 @@ class _Verification:
         if result.last_commit is not None:
             self.last_commit = result.last_commit
         self._advance(result.size_bytes)
+
+    def _without_what_was_appended(self, result: SegmentResult) -> SegmentResult:
+        """A large tail that has grown since its mark was read is not one that nobody appends to."""
+        if read_mark(self.files, self.path) == self.evidence.mark:
+            return result
+        findings = [one for one in result.findings if one.kind != SEGMENT_OVERLONG]
+        return msgspec.structs.replace(result, findings=findings)
 
     def _newer(self, target: Target) -> Target | None:
         """The same segment by the newest manifest; None if it was dropped meanwhile."""

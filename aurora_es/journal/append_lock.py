@@ -44,6 +44,8 @@ _TURN_SECONDS = 4e-3
 _BEHIND_BYTES_MAX = 1 << 12
 # An owner of ``lock`` that has appended nothing for so long is not at its turn any more.
 _STILL_SECONDS = 150e-6
+# How long a mutex is waited for before the handle is asked whether it is still its own.
+_MUTEX_LOOK_SECONDS = 0.05
 _LONG_WAIT_SECONDS = 1.0  # which somebody should know of
 _AT_ONCE = LOCK_EX | LOCK_NB
 
@@ -172,10 +174,15 @@ class AppendLock:
 
     def _wait_for_thread(self) -> None:
         handle = self._handle
-        begun = handle.effects.monotonic()
-        remaining = self._deadline - begun
-        if remaining <= 0 or not handle.append_mutex.acquire(timeout=remaining):
-            raise self._timed_out()
+        now = begun = handle.effects.monotonic()
+        while True:
+            remaining = self._deadline - now
+            if remaining <= 0:
+                raise self._timed_out()
+            # Looked up each time: a transaction that another thread has left leaves a new one.
+            if handle.append_mutex.acquire(timeout=min(remaining, _MUTEX_LOOK_SECONDS)):
+                break
+            now = handle.effects.monotonic()
         self._waited_seconds += handle.effects.monotonic() - begun
 
     def _timed_out(self) -> LockTimeoutError:

@@ -9,7 +9,7 @@ publication leaves the handle in doubt, and the next owner of the lock recovers.
 A block may be left by another thread than entered it: a web framework runs both halves of a generator
 in whatever thread is free, and the collector closes an abandoned one in any. The mutex can't be
 released there. What others wait for is: the flock is given back, and the handle gets a new mutex, as
-after a fork. Who waits for the old one times out. Nothing is committed that way, as the thread that
+after a fork. Who waits for the old one looks for a new one now and then. Nothing is committed that way, as the thread that
 entered might do other things with the handle meanwhile.
 """
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.care import verify
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
+from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.retention import retain
 from tests.care.test_examining import Examiners
-from tests.journal.support import open_with
+from tests.journal.support import ScriptedFiles, effects_with, open_with
 from tests.processes.workers import Worker
 
 CHECKS = 10  # of a journal that goes on meanwhile
@@ -83,6 +86,31 @@ def test_no_false_alarm(
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
+
+
+def test_all_is_dropped_while_it_is_looked_at(tmp_path: Path) -> None:
+    """Then what is there now is checked, and not nothing."""
+    path = str(tmp_path / "journal")
+    files = ScriptedFiles()
+    with open_with(path, roll_cycle=RollCycle.events(2)) as journal:
+        journal.append([record(0), record(1)])
+        journal.append([record(2)])
+
+        def drop_first(call: Callable[[], object], place: str, *_: object) -> object:
+            if place.endswith(".segment"):
+                del files.reactions["open"]
+                for number in range(3, 9):
+                    journal.append([record(number)])
+                background.seal(path)
+                retain(path, before_position=7)
+                clear_away(SYSTEM_EFFECTS, path, at_once=True)
+            return call()
+
+        files.reactions["open"] = drop_first
+        report = verify(path, digest=True, effects=effects_with(files))
+    assert report.is_whole
+    assert (report.first_position, report.last_position) == (7, 9)
+    assert report.digest_position == 9
 
 
 def test_the_digest_of_a_position_stays(tmp_path: Path) -> None:

@@ -18,14 +18,28 @@ from aurora_es import (
     LockTimeoutError,
     RollCycle,
 )
-from aurora_es.care import RepairReport, repair, verify
+from aurora_es.care import RepairReport, rebuild, repair, verify
 from aurora_es.files.layer import Effects
 from aurora_es.format.frame import HEADER_BYTES, KIND_RECORDS
+from aurora_es.format.names import LOCK_FILES
 from aurora_es.journal.manifest_file import read_manifest
 from tests.care.repairing import DAMAGES, Truth, check_repaired, fill
 from tests.care.stores import frames
 from tests.face.support import events, factory_on
 from tests.journal.support import effects_with, event, flip, garbling_copies, open_with, snapshot
+
+
+def test_a_dry_run_makes_no_lock_files(tmp_path: Path) -> None:
+    """Made by the superuser who looks at what was restored, its owner could not append."""
+    effects, path = effects_with(), tmp_path / "journal"
+    truth = fill(effects, str(path))
+    for name in LOCK_FILES:
+        (path / name).unlink()
+    before = snapshot(tmp_path)
+    assert repair(path, dry_run=True, effects=effects).repairs == ()
+    rebuild(path, manifest=True, dry_run=True, effects=effects)
+    assert snapshot(tmp_path) == before
+    check_repaired(effects, str(path), truth, repair(path, effects=effects))
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -11,10 +11,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from aurora_es.care import doctor, repair, verify
+from aurora_es import RollCycle
+from aurora_es.care import backup, doctor, repair, restore, verify
 from aurora_es.care.findings import (
+    FILE_MODE,
     FILE_STRANGE,
     SEGMENT_FRAME_DAMAGED,
     SEGMENT_OVERLONG,
@@ -23,7 +26,7 @@ from aurora_es.care.findings import (
 from aurora_es.care.journals import advise_on_strange
 from aurora_es.care.repair import RepairReport
 from aurora_es.care.strange import strange_files
-from aurora_es.errors import ForeignDirectoryError, StorageError
+from aurora_es.errors import ForeignDirectoryError, InUseError, StorageError
 from aurora_es.format.names import (
     BACKGROUND_LOCK,
     LOCK,
@@ -163,6 +166,28 @@ def test_what_is_appended_meanwhile_is_in_the_plan(tmp_path: Path) -> None:
         assert journal.statistics().last_position == LAST_POSITION + 1
 
 
+def test_somebody_who_may_hold_the_lock_of_before(tmp_path: Path) -> None:
+    """Two would append at once: it is moved aside when nobody has the journal open any more."""
+    effects, path = effects_with(), write_store(tmp_path / "journal", SEALED)
+    with open_with(str(path), effects) as journal:
+        journal.append([record(LAST_POSITION + 1)])
+        with journal.exclusive():
+            (path / LOCK).unlink()
+            (path / LOCK).mkdir()
+            assert repair(path, dry_run=True, effects=effects).repairs
+            with pytest.raises(InUseError, match="nothing was changed"):
+                repair(path, effects=effects)
+        assert (path / LOCK).is_dir()
+        assert [*path.parent.iterdir()] == [path]
+    done = repair(path, effects=effects)
+    assert [one.file for one in done.repairs] == [LOCK]
+    with open_with(str(path), effects) as journal:
+        assert journal.append([record(LAST_POSITION + 2)]) == range(
+            LAST_POSITION + 2, LAST_POSITION + 3
+        )
+    assert verify(path).is_whole
+
+
 def test_a_repair_that_was_killed_behind_the_moving(tmp_path: Path) -> None:
     """It is started again, also if the strange thing is there again."""
     effects, path = effects_with(), _put(tmp_path / "journal", BACKGROUND_LOCK, "a directory")
@@ -184,7 +209,8 @@ def test_a_file_without_rights(name: str, tmp_path: Path) -> None:
         "open", error_of(errno.EACCES), times=99, when=lambda one, *_: one.endswith(f"/{name}")
     )
     (finding,) = verify(path, effects=effects_with(files)).findings
-    assert (finding.kind, Path(finding.path).name) == (UNREADABLE, name)
+    kind = UNREADABLE if name == MARK else FILE_MODE
+    assert (finding.kind, Path(finding.path).name) == (kind, name)
     assert "Permission denied" in finding.found
     assert finding.cure == f"aurora-es doctor {path}"
     if name != MARK:
@@ -204,11 +230,63 @@ def test_the_superuser_sees_what_the_owner_may_not(mode: int, tmp_path: Path) ->
     (path / LOCK).chmod(mode)
     (finding,) = verify(path).findings
     assert (finding.kind, finding.found) == (
-        UNREADABLE,
+        FILE_MODE,
         f"one that its owner may not use (mode {mode:04o})",
     )
     told = {one.kind: one for one in doctor(path, env={}).advice}
     assert told["file-mode"].cure.startswith("`chmod 600 ")
+
+
+def _give(path: Path, user: int, modes: tuple[int, int, int]) -> None:
+    """Give all files below ``path`` to ``user``, with modes of directories, lock files and others."""
+    for directory, _, names in os.walk(path):
+        os.chown(directory, user, user)
+        os.chmod(directory, modes[0])
+        for name in names:
+            file = os.path.join(directory, name)
+            os.chown(file, user, user)
+            os.chmod(file, modes[1] if name in LOCK_FILES else modes[2])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_an_archive_that_nobody_writes_to(tmp_path: Path) -> None:
+    """Where no file may be made, rights without writing are right."""
+    path = write_store(tmp_path / "journal", SEALED)
+    _give(path, 1000, (0o500, 0o400, 0o400))
+    assert verify(path).is_whole
+    assert "file-mode" not in {one.kind for one in doctor(path, env={}).advice}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_journal_that_is_read_by_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lock files that only their owner may use are no fault for whoever may read the rest."""
+    path = write_store(tmp_path / "journal", SEALED)
+    files = ScriptedFiles()
+    files.fail(
+        "open",
+        error_of(errno.EACCES),
+        times=99,
+        when=lambda one, *_: os.path.basename(one) in LOCK_FILES,
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert verify(path, effects=effects_with(files)).is_whole
+    monkeypatch.undo()
+    findings = verify(path, effects=effects_with(files)).findings
+    assert [one.kind for one in findings] == [FILE_MODE] * len(LOCK_FILES)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("directory_mode", [0o500, 0o700])
+def test_a_backup_that_was_made_read_only_is_restored(directory_mode: int, tmp_path: Path) -> None:
+    """What only who appends would need is nothing that a restore asks for."""
+    path = write_store(tmp_path / "journal", SEALED)
+    backup(path, tmp_path / "backup")
+    _give(tmp_path / "backup", 1000, (directory_mode, 0o400, 0o400))
+    restore(tmp_path / "backup", tmp_path / "restored")
+    restored = tmp_path / "restored"
+    check_repaired(effects_with(), str(restored), TRUTH, repair(restored, dry_run=True))
 
 
 @pytest.mark.parametrize(
@@ -243,6 +321,30 @@ def test_a_strange_record_has_a_command(
     subprocess.run(made[0], shell=True, check=True)  # noqa: S602 - what a person does
     assert repair(path, effects=effects_with()).lost == lost
     assert verify(path).is_whole
+
+
+def test_a_tail_that_grows_while_older_segments_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What busy writers have appended since the mark was read may be as much as anybody writes."""
+    monkeypatch.setattr(salvage, "TAIL_SLACK_BYTES_MAX", 1 << 16)
+    path = str(tmp_path / "journal")
+    effects = effects_with()
+    with open_with(path, effects, roll_cycle=RollCycle.events(2)) as journal:
+        journal.append([record(1), record(2)])
+        journal.append([record(3)])
+        files = ScriptedFiles()
+        appended: list[range] = []
+
+        def append_first(call: Callable[[], object], place: str, *_: object) -> object:
+            if place.endswith(segment(1)) and not appended:
+                large = msgspec.structs.replace(record(4), state=b"x" * (1 << 17))
+                appended.append(journal.append([large]))
+            return call()
+
+        files.reactions["open"] = append_first
+        assert verify(path, effects=effects_with(files)).is_whole
+        assert appended == [range(4, 5)]
 
 
 @pytest.mark.parametrize("has_mark", [True, False])

@@ -87,6 +87,87 @@ DAMAGE_MUTANTS = (
         killed_by=f"{_STRANGE}::test_it_is_named_and_moved_aside",
     ),
     Mutant(
+        "a tail that others append to meanwhile is blown up",
+        (
+            (
+                "care/verify.py",
+                "        if read_mark(self.files, self.path) == self.evidence.mark:\n            return result\n",
+                "        return result\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_tail_that_grows_while_older_segments_are_looked_at",
+    ),
+    Mutant(
+        "a journal of which all was dropped meanwhile is whole, unseen",
+        (("care/verify.py", "        if not verification.is_overtaken:\n", "        if True:\n"),),
+        killed_by="care/test_live.py::test_all_is_dropped_while_it_is_looked_at",
+    ),
+    Mutant(
+        "an archive is one that its owner may not append to",
+        (
+            (
+                "care/strange.py",
+                "    return [one for one in found if one.is_kind_wrong or not is_archive]\n",
+                "    return found\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_an_archive_that_nobody_writes_to",
+    ),
+    Mutant(
+        "what only its owner may use is a fault for those who read",
+        (
+            (
+                "care/strange.py",
+                "        elif not (is_written and _is_only_for_its_owner(files, os.path.join(path, name))):\n",
+                "        else:\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_journal_that_is_read_by_somebody_else",
+    ),
+    Mutant(
+        "a restore asks for what only who appends needs",
+        (
+            (
+                "care/restore.py",
+                "        if finding.kind not in APPENDERS_KINDS:\n",
+                "        if True:\n",
+            ),
+        ),
+        killed_by=f"{_STRANGE}::test_a_backup_that_was_made_read_only_is_restored[448]",
+    ),
+    Mutant(
+        "a manifest that is made anew forgets the epochs",
+        (
+            (
+                "care/manifest_anew.py",
+                "        epochs=_epochs(found) or UNSET,\n",
+                "        epochs=UNSET,\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_manifest_that_was_made_anew",
+    ),
+    Mutant(
+        "the epoch of a segment that was written again counts from there",
+        (
+            (
+                "care/manifest_anew.py",
+                "                least = min(least, one.header.epoch)\n",
+                "                least = one.header.epoch\n",
+            ),
+        ),
+        killed_by="face/test_restored_upstream.py::test_a_manifest_that_was_made_anew",
+    ),
+    Mutant(
+        "a dry run makes the lock files that are missing",
+        (("care/locks.py", "    if dry_run:\n", "    if False:\n"),),
+        killed_by="care/test_repair.py::test_a_dry_run_makes_no_lock_files",
+    ),
+    Mutant(
+        "a lock that somebody may hold is replaced",
+        (("care/repair.py", "        _refuse_use(effects, text)\n", "        pass\n"),),
+        killed_by=f"{_STRANGE}::test_somebody_who_may_hold_the_lock_of_before",
+    ),
+    Mutant(
         "what is appended beside a strange lock is repaired without asking",
         (
             (

@@ -33,6 +33,17 @@ FACE_MUTANTS = (
         killed_by="journal/test_exclusive.py::test_a_thread_that_went_away_without_leaving",
     ),
     Mutant(
+        "who waits for a transaction that another thread leaves waits on",
+        (
+            (
+                "journal/append_lock.py",
+                "acquire(timeout=min(remaining, _MUTEX_LOOK_SECONDS))",
+                "acquire(timeout=remaining)",
+            ),
+        ),
+        killed_by="journal/test_exclusive.py::test_who_waits_while_another_thread_leaves",
+    ),
+    Mutant(
         "a transaction that another thread leaves is committed",
         (
             (

@@ -20,13 +20,19 @@ from aurora_es import (
     AuroraFactory,
     AuroraProjectionRunner,
     HistoryChangedError,
+    Journal,
     JournaledView,
+    RollCycle,
     ViewTable,
 )
-from aurora_es.care import backup, restore
+from aurora_es.care import backup, repair, restore
 from aurora_es.files.layer import SYSTEM_EFFECTS
+from aurora_es.format.frame import HEADER_BYTES
+from aurora_es.format.names import MANIFEST
+from tests.care.stores import frames
 from tests.face.domain import Counters, SumsProjection, SumsView
 from tests.face.test_runners import project, project_events
+from tests.journal.support import event, flip
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -170,6 +176,39 @@ def test_tracking_while_an_upstream_is_moved_away(tmp_path: Path) -> None:
     restore(tmp_path / "backup", root / "Up" / "events")
     assert recorder.max_tracking_id("Up") == 5
     recorder.close()
+
+
+def test_a_manifest_that_was_made_anew(tmp_path: Path) -> None:
+    """Headers tell which epochs there were: who has tracked in one is refused no more than before.
+
+    A segment that was written again in the middle bears a later epoch than those behind it.
+    """
+    root = tmp_path / "store"
+    path = root / "Up" / "events"
+    root.mkdir()
+    path.parent.mkdir()
+    with Journal.open(path, roll_cycle=RollCycle.events(4)) as journal:
+        for number in range(1, 6):
+            journal.append([event("a", number)])
+    backup(path, tmp_path / "backup")
+    shutil.rmtree(path)
+    restore(tmp_path / "backup", path, position=4)
+    recorder = _recorder(_factory(root, "Down"), "tracking_recorder")
+    with Journal.open(path) as journal:
+        for number in range(5, 19):
+            journal.append([event("a", number)])
+    _track(recorder, 6)
+    second = min(path.glob("*2-*.segment"))
+    flip(second, frames(second)[1][0] + HEADER_BYTES)
+    assert repair(path).lost == ((5, 5),)
+    beside = _recorder(_factory(root, "Beside"), "tracking_recorder")
+    _track(beside, 10)
+    (path / MANIFEST).unlink()
+    assert repair(path).lost == ()
+    assert (recorder.max_tracking_id("Up"), beside.max_tracking_id("Up")) == (6, 10)
+    _track(recorder, 7)
+    recorder.close()
+    beside.close()
 
 
 def test_an_upstream_elsewhere_is_not_judged(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,40 @@ def test_another_thread_leaves(tmp_path: Path) -> None:
                 Task(other.append, [Record(topic="topic", state=b"never")]).result()
             again.append([ROW], [(None, None)], None)
         assert Task(journal.append, [Record(topic="topic", state=b"4")]).result() == range(4, 5)
+
+
+def test_who_waits_while_another_thread_leaves(tmp_path: Path) -> None:
+    """It goes on at once, and does not wait for a mutex that nobody releases."""
+    with Journal.open(tmp_path / "j", lock_timeout=30.0) as journal:
+        journal.append([Record(topic="topic", state=b"1")])
+        held = journal.exclusive()
+        entered, waits, is_over = (threading.Event() for _ in range(3))
+
+        def enter() -> None:
+            held.__enter__()
+            entered.set()
+            is_over.wait(PATIENCE_SECONDS)  # else the next thread may have the same number
+
+        first = Task(enter)
+        assert entered.wait(PATIENCE_SECONDS)
+        mutex = journal.handle.append_mutex
+
+        class Waited:
+            def acquire(self, **options: Any) -> bool:
+                if "timeout" in options:
+                    waits.set()
+                return mutex.acquire(**options)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(mutex, name)
+
+        journal.handle.append_mutex = held._held = Waited()  # type: ignore[assignment]
+        second = Task(journal.append, [Record(topic="topic", state=b"2")])
+        assert waits.wait(PATIENCE_SECONDS)
+        held.__exit__()
+        assert second.result() == range(2, 3)
+        is_over.set()
+        first.result()
 
 
 def test_a_thread_that_went_away_without_leaving(tmp_path: Path) -> None:
