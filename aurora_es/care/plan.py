@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import bare_count, count_of, joined, newly_lost
 from aurora_es.care.manifest_anew import newest_epoch
+from aurora_es.care.renamed import is_renamed
 from aurora_es.care.survey import (
     Boundary,
     Candidate,
@@ -461,7 +462,10 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
     for number, segment in segments.items():
         listed = found.listed(number)
         for candidate in found.candidates.get(number, []):
-            if isinstance(segment, SegmentPlan):
+            if is_renamed(candidate.name):
+                if isinstance(segment, SegmentPlan) and candidate.name == segment.source:
+                    removed[candidate.name] = candidate.problem
+            elif isinstance(segment, SegmentPlan):
                 removed[candidate.name] = candidate.problem or segment.problem
             elif _is_replaced(found, candidate, segment):
                 kept = segment_name(number, segment.base_position, segment.revision)
@@ -469,7 +473,7 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
                 removed[candidate.name] = f"{reason}{kept} is whole and takes its place"
     for several in found.candidates.values():
         for candidate in several:
-            if _is_misnamed(candidate):
+            if _is_misnamed(candidate) and not is_renamed(candidate.name):
                 removed.setdefault(candidate.name, candidate.problem)
     return removed
 

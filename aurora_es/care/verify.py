@@ -49,6 +49,7 @@ from aurora_es.care.findings import (
     repair_command,
 )
 from aurora_es.care.neighbours import contradictions, disagreements
+from aurora_es.care.renamed import renamed_segments
 from aurora_es.care.segment_check import Held, SegmentResult, held_by
 from aurora_es.care.segment_facts import (
     SegmentFacts,
@@ -286,7 +287,8 @@ class _Verification:
     def _looked_for_elsewhere(self, target: Target, result: SegmentResult) -> SegmentResult:
         """The same, if another file holds more of the segment: then less is lost, or nothing.
 
-        The raw file of a cooled segment is there for a while, and a repair takes what holds most.
+        The raw file of a cooled segment is there for a while, somebody may have given a file another
+        name, and a repair takes what holds most.
         """
         wanted = (target.genesis_id, target.segment_number, target.base_position)
         if result.is_unread:
@@ -298,7 +300,8 @@ class _Verification:
         )
         is_missing = any(one.kind in _NOT_THERE for one in result.findings)
         holder = ""
-        for name, header in self.evidence.headers().items():
+        renamed = renamed_segments(self.files, self.path, target.genesis_id)
+        for name, header in (self.evidence.headers() | renamed).items():
             found = (header.genesis_id, header.segment_number, header.base_position)
             if name == target.file_name or found != wanted:
                 continue
