@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
 
 _NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
+_TRIES = 5  # to check a journal whose retention drops all of it meanwhile
 
 
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,8 +144,13 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
         position=NO_BOUND if until is None else until,
         commit=NO_BOUND if until_commit is None else until_commit,
     )
-    verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
-    verification.run()
+    for _ in range(_TRIES):
+        verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
+        verification.run()
+        if not verification.is_overtaken:
+            break
+    else:
+        verification.tell_overtaken()
     return verification.report(with_digest=digest or until is not None or until_commit is not None)
 
 
@@ -170,6 +177,7 @@ class _Verification:
         self.done_bytes = self.total_bytes = 0
         self.last_position: int | None = None
         self.last_commit: int | None = None  # of what was checked; None: not known
+        self.is_overtaken = False  # all that there was has been dropped meanwhile
 
     def run(self) -> None:
         """Check everything."""
@@ -186,6 +194,9 @@ class _Verification:
         with closing(results):
             for target, result in results:
                 self._check(target, result)
+        self.is_overtaken = bool(targets.found) and not self.checked
+        if self.is_overtaken:
+            return
         self._check_mark(targets.mark is not None)
         self._check_others()
         manifest = evidence.manifest
@@ -195,6 +206,19 @@ class _Verification:
             self._check_runs()
         self.findings.extend(
             disagreements(self.path, [(target, result.facts) for target, result in self.checked])
+        )
+
+    def tell_overtaken(self) -> None:
+        """Say that retention drops segments faster than they are checked: nothing was."""
+        self.findings.append(
+            Finding(
+                kind=UNREADABLE,
+                path=self.path,
+                offset=None,
+                expected="segments that stay until they are checked",
+                found="that `retain` drops all of them before that",
+                cure=f"aurora-es verify {shlex.quote(self.path)}",
+            )
         )
 
     def _check_small_files(self) -> None:

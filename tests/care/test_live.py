@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
-from aurora_es.care import verify
+from aurora_es.care import examining, verify
+from aurora_es.care.findings import UNREADABLE
+from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
+from aurora_es.journal.background_lock import BackgroundLock
+from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.retention import retain
 from tests.care.test_examining import Examiners
 from tests.journal.support import open_with
@@ -83,6 +89,43 @@ def test_no_false_alarm(
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
+
+
+@pytest.mark.parametrize("times", [1, 4, 5])
+def test_all_that_is_checked_is_dropped_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The check begins again; after five times it says that nothing could be checked."""
+    path = str(tmp_path / "journal")
+    left = times
+    real = examining.examine_all
+
+    def dropping(*arguments: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            with open_with(path, roll_cycle=RollCycle.events(1)) as journal:
+                last = journal.append([record(journal.last_position)])[-1]
+                journal.append([record(last)])
+            background.seal(path)
+            retain(path, before_position=last + 1)
+            with BackgroundLock(SYSTEM_EFFECTS, path, timeout=5):
+                clear_away(SYSTEM_EFFECTS, path, at_once=True)
+        yield from real(*arguments)
+
+    monkeypatch.setattr(sys.modules[verify.__module__], "examine_all", dropping)
+    with open_with(path, roll_cycle=RollCycle.events(1)) as journal:
+        journal.append([record(0)])
+    report = verify(path, digest=True)
+    assert not left, report
+    assert not report.is_damaged
+    if times < 5:
+        assert report.is_whole
+        assert report.last_position == report.digest_position == 1 + 2 * times
+    else:
+        (finding,) = report.findings
+        assert finding.kind == UNREADABLE
+        assert finding.cure == f"aurora-es verify {path}"
 
 
 def test_the_digest_of_a_position_stays(tmp_path: Path) -> None:
