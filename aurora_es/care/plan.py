@@ -473,7 +473,7 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
                 removed[candidate.name] = f"{reason}{kept} is whole and takes its place"
     for several in found.candidates.values():
         for candidate in several:
-            if _is_misnamed(candidate) and not is_renamed(candidate.name):
+            if _is_misnamed(candidate):
                 removed.setdefault(candidate.name, candidate.problem)
     return removed
 
@@ -481,7 +481,9 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
 def _is_misnamed(candidate: Candidate) -> bool:
     """Whether a file bears the name of another segment than the one it is: no reader finds it."""
     header = candidate.header
-    return header is not None and candidate.name != segment_name(
+    if header is None or is_renamed(candidate.name):
+        return False  # the latter bears no segment's, and may be there
+    return candidate.name != segment_name(
         header.segment_number, header.base_position, candidate.revision
     )
 
