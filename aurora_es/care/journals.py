@@ -29,7 +29,7 @@ from aurora_es.format.names import (
     parse_segment_name,
 )
 from aurora_es.journal.cool import segments_to_cool
-from aurora_es.journal.creation import Settings
+from aurora_es.journal.creation import Settings, is_unborn
 from aurora_es.journal.discovery import SET_ASIDE
 from aurora_es.journal.journal import Journal
 from aurora_es.journal.manifest_file import read_manifest
@@ -111,6 +111,8 @@ def look_at_journal(effects: Effects, path: str) -> JournalReport:
             facts |= _counted(effects, path)
             facts["is_open"] = is_open_for_appending(effects, path)
             facts["epochs"] = tuple(_epochs(effects, path, names)) if manifest.epoch else ()
+        else:
+            is_unborn(files, path)  # raises if there were commits
     except (AuroraError, OSError) as error:
         facts |= {"error": str(error), "error_kind": _kind_of(error)}
     return JournalReport(path=path, **facts)  # type: ignore[arg-type] # by the names above

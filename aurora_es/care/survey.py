@@ -15,6 +15,7 @@ newer version wrote is refused: it is not for this one to judge.
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
@@ -261,7 +262,11 @@ def _genesis_of(path: str, manifest: Manifest | None, headers: list[SegmentHeade
             return listed
     if not ids:
         raise CorruptionError(
-            path, 0, expected="a manifest or a segment header that is whole", found="none"
+            path,
+            0,
+            expected="a manifest or a segment header that is whole",
+            found="none, so that nothing can be repaired: move the directory away, and restore a backup"
+            f" with `aurora-es restore BACKUP {shlex.quote(path)}`",
         )
     return max(ids, key=ids.count)
 

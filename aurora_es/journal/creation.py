@@ -1,7 +1,7 @@
 """Creates a journal; of two creators the second finds the manifest and goes on.
 
 Theory of operation: the manifest comes last. A directory without one is *unborn* if it holds only
-our lock files, a mark, ``.new`` files and a segment 1 without a commit: what a creator that died
+our lock files, ``.new`` files, and a mark and a segment 1 without a commit: what a creator that died
 left behind. That is removed and creation starts anew; readers treat such a directory as absent. A
 commit without a manifest is corruption, and so is any other file that is ours; one that is not makes
 the directory foreign.
@@ -44,7 +44,7 @@ from aurora_es.format.names import (
 )
 from aurora_es.journal.catch_up import first_chain
 from aurora_es.journal.manifest_file import write_manifest
-from aurora_es.journal.mark_file import write_new_mark
+from aurora_es.journal.mark_file import marked_commits, write_new_mark
 from aurora_es.options import CompressionFormat, RollCycle, Sync
 from aurora_es.segment.create import link_segment, write_segment
 from aurora_es.segment.file import SegmentFile
@@ -225,19 +225,23 @@ def _remove_unborn(files: Files, path: str, names: set[str]) -> None:
 
 
 def _refuse_commits(files: Files, path: str, names: set[str]) -> None:
-    """Raise CorruptionError if segment 1 holds a commit: then there was a manifest once."""
+    """Raise CorruptionError if segment 1 or the mark tell of a commit: then there was a manifest once."""
+    commits = marked_commits(files, path) if MARK in names else 0
+    evidence = f"the mark beside it names {commits} commits" if commits else ""
     first = segment_name(1, 1)
-    if first not in names:
-        return
-    file = SegmentFile(files, os.path.join(path, first), writable=False)
-    for frames in Walk(file, start_of(file), file.size_bytes()):
-        if frames[0].header.kind == KIND_RECORDS:
-            raise CorruptionError(
-                os.path.join(path, MANIFEST),
-                0,
-                expected=f"a manifest, since {file.path} holds commits",
-                found="no file",
-            )
+    if first in names:
+        file = SegmentFile(files, os.path.join(path, first), writable=False)
+        for frames in Walk(file, start_of(file), file.size_bytes()):
+            if frames[0].header.kind == KIND_RECORDS:
+                evidence = f"{file.path} holds commits"
+                break
+    if evidence:
+        raise CorruptionError(
+            os.path.join(path, MANIFEST),
+            0,
+            expected=f"a manifest, since {evidence}",
+            found="no file",
+        )
 
 
 def _write_files(effects: Effects, path: str, settings: Settings) -> None:

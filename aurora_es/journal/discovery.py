@@ -2,9 +2,9 @@
 
 Theory of operation: a directory is a journal, that of an application (journals one level down) or a
 whole AURORA_PATH (journals two levels down). Nothing deeper is looked at, so that a mistaken path
-costs a moment and not a walk over the disk. A journal is known by its manifest's first bytes or by
-the name of a segment: either is enough, so that one that lost the other is still found and reported
-as damaged. What a repair has set aside is none, unless it is the very path that is asked for.
+costs a moment and not a walk over the disk. A journal is known by its manifest's first bytes, by the
+name of a segment or by a mark that names commits: each is enough, so that one that lost the others is
+still found and reported as damaged. What a repair has set aside is none, unless it is the very path that is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.manifest import MANIFEST_MAGIC
-from aurora_es.format.names import MANIFEST, parse_cooled_name, parse_segment_name
+from aurora_es.format.names import MANIFEST, MARK, parse_cooled_name, parse_segment_name
+from aurora_es.journal.mark_file import marked_commits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -64,6 +65,8 @@ def _search(files: Files, path: str, levels: int, findings: Findings) -> None:
 def is_journal(files: Files, path: str, names: Collection[str]) -> bool:
     """Whether a directory with these names in it is a journal, or was one."""
     if any(parse_segment_name(name) or parse_cooled_name(name) for name in names):
+        return True
+    if MARK in names and marked_commits(files, path):
         return True
     manifest = os.path.join(path, MANIFEST)
     if MANIFEST not in names or not stat.S_ISREG(_mode(files, manifest)):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aurora_es.errors import CorruptionError
+from aurora_es.errors import CorruptionError, ForeignDirectoryError
 from aurora_es.files.layer import open_regular, write_all
 from aurora_es.format.mark import (
     MARK_BYTES,
@@ -116,6 +116,14 @@ def read_mark(files: Files, directory: str) -> Mark:
         return MarkFile(files, path, fd).read()
     finally:
         files.close(fd)
+
+
+def marked_commits(files: Files, directory: str) -> int:
+    """How many commits the mark in a directory names; 0 where none can be read."""
+    try:
+        return read_mark(files, directory).visible_commit
+    except (CorruptionError, ForeignDirectoryError, OSError):
+        return 0
 
 
 def write_new_mark(files: Files, directory: str, mark: Mark) -> None:

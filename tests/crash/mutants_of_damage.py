@@ -250,4 +250,20 @@ DAMAGE_MUTANTS = (
         (("rebuilding.py", "        self._refuse_another_journal()\n", ""),),
         killed_by="face/test_rebuilding.py::test_an_application_that_began_anew",
     ),
+    Mutant(
+        "a journal is made in the place of one whose mark tells of commits",
+        (("journal/creation.py", " if MARK in names else 0\n", " if False else 0\n"),),
+        killed_by="care/test_only_the_mark.py::test_no_journal_is_made_in_its_place",
+    ),
+    Mutant(
+        "a mark that tells of commits is no journal",
+        (
+            (
+                "journal/discovery.py",
+                "    if MARK in names and marked_commits(files, path):\n",
+                "    if False:\n",
+            ),
+        ),
+        killed_by="care/test_only_the_mark.py::test_it_is_found_and_told",
+    ),
 )

@@ -62,8 +62,8 @@ def test_elsewhere_it_needs_a_token(store: Path) -> None:
 def test_what_cannot_work_is_told_at_once(store: Path, tmp_path: Path) -> None:
     """A path without journals, a port that is taken, an application that is none."""
     message = refused(1, "ui", tmp_path)
-    assert "found no journal here or up to two levels below; expected a journal" in message
-    assert "aurora-es doctor" in message
+    assert "found no journal here: the directory is empty" in message
+    assert "aurora-es init --app NAME" in message
     assert "expected an application class" in refused(1, "ui", store, "--app", "os:path")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         message = refused(1, "ui", store, "--port", taken.getsockname()[1])
