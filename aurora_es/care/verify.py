@@ -49,6 +49,7 @@ from aurora_es.care.findings import (
     joined,
     repair_command,
 )
+from aurora_es.care.locks import refuse_no_files
 from aurora_es.care.neighbours import contradictions, disagreements
 from aurora_es.care.renamed import renamed_segments
 from aurora_es.care.segment_check import Held, SegmentResult, held_by
@@ -137,8 +138,8 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
     same, whatever is appended later. With ``until_commit`` it is of all up to this commit, as
     ``digest_commit`` of another copy's report names it. ``processes`` is how many
     examine segments, this one included; by default as many as there are cores, and pay. ``progress``
-    is told how many bytes were read, and of how many. Raises OSError if the directory cannot be
-    listed.
+    is told how many bytes were read, and of how many. Raises ArgumentError for a directory in which
+    no file is a journal's, as an AURORA_PATH; OSError if it cannot be listed.
     """
     bound = Bound(
         position=NO_BOUND if until is None else until,
@@ -183,6 +184,7 @@ class _Verification:
         """Check everything."""
         evidence = self.evidence
         if evidence.is_unborn:
+            refuse_no_files(self.files, self.path)
             evidence.findings[:] = [one for one in evidence.findings if one.kind in UNCHECKED_KINDS]
             return
         self._check_small_files()

@@ -13,6 +13,7 @@ import pytest
 from aurora_es import Journal, Record, RollCycle, Sync
 from aurora_es.care import examining, verify
 from aurora_es.care.findings import UNREADABLE
+from aurora_es.errors import ArgumentError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
 from aurora_es.journal.background_lock import BackgroundLock
@@ -163,6 +164,19 @@ def test_an_empty_journal_and_one_not_finished(tmp_path: Path) -> None:
     (path / "manifest").unlink()
     report = verify(path)
     assert (report.is_whole, report.segments) == (True, ())
+
+
+def test_a_directory_that_is_no_journal(tmp_path: Path) -> None:
+    """It is refused: whole is only what was checked."""
+    for path in (tmp_path / "store", tmp_path / "store" / "Bank"):
+        path.mkdir()
+        with pytest.raises(ArgumentError, match=f"`aurora-es verify {path}` checks all journals"):
+            verify(path)
+    with open_with(str(tmp_path / "store" / "Bank" / "events")) as journal:
+        journal.append([record(0)])
+    for path in (tmp_path / "store", tmp_path / "store" / "Bank"):
+        with pytest.raises(ArgumentError, match="nothing was checked"):
+            verify(path)
 
 
 def test_progress_ends_with_everything(tmp_path: Path) -> None:
