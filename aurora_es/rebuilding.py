@@ -69,7 +69,8 @@ def rebuild_projection(  # noqa: PLR0913 - the arguments of the library's Projec
     the position reached and the last one.
 
     Raises the library's ProgrammingError for a view that is not a JournaledView, or that tracks
-    other applications too; DataError for one that is too large; OperationalError.
+    other applications too; HistoryChangedError for one that has tracked more than the application has, whose
+    directory was removed then; DataError for one that is too large; OperationalError.
     """
     if not issubclass(view_class, JournaledView):
         message = (
@@ -165,6 +166,7 @@ class _Rebuilding:
 
     def run(self) -> int:
         self._refuse_other_leaders()
+        self._refuse_another_journal()
         self._project_until_live()
         core = core_of(self._live)
         try:
@@ -231,6 +233,21 @@ class _Rebuilding:
                 f" rebuilt from it; found that it tracks {', '.join(sorted(others))}, too"
             )
             raise recorder_error(ArgumentError(message))
+
+    def _refuse_another_journal(self) -> None:
+        """Raise if what was tracked is of a journal that was there before: no epoch tells it apart."""
+        tracked = self._tracked() or 0
+        # The application is open, so nothing of it has to be recovered any more.
+        last = self._events.last_position()
+        if tracked > last:
+            path = self._live.store.path
+            message = (
+                f"{path}: has tracked {self._name!r} up to position {tracked}, but that has"
+                f" {last} now: its directory was removed, or another one took its place. Nothing was"
+                f" changed. Move it away, so that the view is built anew by its"
+                " runner, or put the directory back: `aurora-es restore BACKUP TARGET`"
+            )
+            raise recorder_error(HistoryChangedError(message))
 
     def _checkpoint(self) -> list[bytes]:
         states = core_of(self._scratch.view).committed().checkpoint(0)

@@ -187,7 +187,8 @@ def scale_part(report: dict[str, Any] | None) -> Iterator[str]:
         yield "## Scale\n"
         yield (
             "Cost against the number of events, both axes logarithmic. [Scale](internals/scale.md)"
-            " has the figures and what limits them.\n"
+            " has the figures and what limits them."
+            f" {machine_line(report)} Command: `{report['command']}`.\n"
         )
         yield "![Cost of operations against size](../benchmarks/results/scale.svg)\n"
 

@@ -24,7 +24,8 @@ def notes(report: dict[str, Any]) -> list[str]:
     lines = [
         (
             f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {disk}, "
-            f"{machine['python']}, SQLite {machine['sqlite']}, {packages}, {machine['date']}."
+            f"{machine['python']}, SQLite {machine['sqlite']}, {packages}; revision"
+            f" {machine['revision']}, {machine['date'][:10]}."
         ),
         (
             "Stores worked in turn, block by block; figures are medians over blocks, ratios "

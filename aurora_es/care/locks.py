@@ -7,6 +7,7 @@ An appender that has the journal open waits, or times out; what it finds afterwa
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,16 @@ from aurora_es.care.copying import storage_told
 from aurora_es.errors import ArgumentError, ForeignDirectoryError
 from aurora_es.files.layer import exists, open_regular
 from aurora_es.files.locks import flocked
-from aurora_es.format.names import BACKGROUND_LOCK, LOCK, LOCK_FILES, MANIFEST_LOCK
+from aurora_es.format.names import (
+    BACKGROUND_LOCK,
+    LOCK,
+    LOCK_FILES,
+    MANIFEST,
+    MANIFEST_LOCK,
+    MARK,
+    NEW_SUFFIX,
+    is_sealed_file_name,
+)
 from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.discovery import is_journal
 
@@ -43,6 +53,19 @@ def refuse_no_journal(files: Files, path: str) -> None:
         " the directory that holds the segments: `aurora-es doctor` on the one above finds it"
     )
     raise ForeignDirectoryError(message)
+
+
+def refuse_no_files(files: Files, path: str) -> None:
+    """Raise ArgumentError for a directory without a file that a journal, begun or not, may have."""
+    own = {MANIFEST, MARK, *LOCK_FILES}
+    stems = [name.removesuffix(NEW_SUFFIX) for name in files.listdir(path)]
+    if any(stem in own or is_sealed_file_name(stem) for stem in stems):
+        return
+    message = (
+        f"{path}: expected a journal, found no file of one; nothing was checked. `aurora-es verify"
+        f" {shlex.quote(path)}` checks all journals below, `aurora-es info` lists them"
+    )
+    raise ArgumentError(message)
 
 
 @contextmanager

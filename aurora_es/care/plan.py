@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import bare_count, count_of, joined, newly_lost
 from aurora_es.care.manifest_anew import newest_epoch
+from aurora_es.care.renamed import is_renamed
 from aurora_es.care.survey import (
     Boundary,
     Candidate,
@@ -461,7 +462,10 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
     for number, segment in segments.items():
         listed = found.listed(number)
         for candidate in found.candidates.get(number, []):
-            if isinstance(segment, SegmentPlan):
+            if is_renamed(candidate.name):
+                if isinstance(segment, SegmentPlan) and candidate.name == segment.source:
+                    removed[candidate.name] = candidate.problem
+            elif isinstance(segment, SegmentPlan):
                 removed[candidate.name] = candidate.problem or segment.problem
             elif _is_replaced(found, candidate, segment):
                 kept = segment_name(number, segment.base_position, segment.revision)
@@ -477,7 +481,9 @@ def _removed(found: Survey, segments: dict[int, SealedSegment | SegmentPlan]) ->
 def _is_misnamed(candidate: Candidate) -> bool:
     """Whether a file bears the name of another segment than the one it is: no reader finds it."""
     header = candidate.header
-    return header is not None and candidate.name != segment_name(
+    if header is None or is_renamed(candidate.name):
+        return False  # the latter bears no segment's, and may be there
+    return candidate.name != segment_name(
         header.segment_number, header.base_position, candidate.revision
     )
 

@@ -5,10 +5,11 @@
 
 Theory of operation: nothing is changed here. A segment is *whole* if it can be walked from its header
 to its end frame; of several files for one number (a cooled copy and the file that it was made from)
-the one that the manifest lists is preferred. Where a segment ends is told by itself, if its predecessor and
-either manifest or successor agree; else by the manifest, the header of its successor, the
-successor's name, the mark; in this order. What does not fit in is of another history, and no more
-use than another journal's. What a newer version wrote is refused: it is not for this one to judge.
+the one that the manifest lists is preferred, and one under a name that no segment has is the last
+resort. Where a segment ends is told by itself, if its predecessor and either manifest or successor
+agree; else by the manifest, the header of its successor, the successor's name, the mark; in this
+order. What does not fit in is of another history, and no more use than another journal's. What a
+newer version wrote is refused: it is not for this one to judge.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_es.care.findings import joined
 from aurora_es.care.neighbours import contradictions, is_mark_beyond, newest_of
+from aurora_es.care.renamed import is_renamed, renamed_segments
 from aurora_es.care.summary import summary_of
 from aurora_es.errors import CorruptionError
 from aurora_es.files.layer import open_regular, read_exactly
@@ -137,6 +139,11 @@ def survey(files: Files, path: str) -> Survey:
     mark, doubt = _credible(files, path, manifest, slots, candidates)
     foreign += _taken_out(files, path, manifest, mark, candidates)
     first, tail = _numbers(manifest, mark, candidates)
+    for name, header in renamed_segments(files, path, genesis_id).items():
+        number = header.segment_number
+        if first <= number <= tail:
+            candidate = Candidate(name, 0, header, f"it is segment {number}")
+            candidates.setdefault(number, []).append(candidate)
     found = Survey(
         path,
         names,
@@ -157,7 +164,14 @@ def survey(files: Files, path: str) -> Survey:
         # Without a list of it, readers find a segment as it was appended to, and no cooled copy.
         unlisted = None if manifest is None else 0
         preferred = unlisted if listed is None else listed.revision
-        several.sort(key=lambda one: (one.revision != preferred, bool(one.problem), -one.revision))
+        several.sort(
+            key=lambda one: (
+                is_renamed(one.name),
+                one.revision != preferred,
+                bool(one.problem),
+                -one.revision,
+            )
+        )
     return found
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,9 @@ from aurora_es.care.findings import (
     joined,
     repair_command,
 )
+from aurora_es.care.locks import refuse_no_files
 from aurora_es.care.neighbours import contradictions, disagreements
+from aurora_es.care.renamed import renamed_segments
 from aurora_es.care.segment_check import Held, SegmentResult, held_by
 from aurora_es.care.segment_facts import (
     SegmentFacts,
@@ -81,8 +84,8 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 
-_RUNS_MAX = 4  # retention that is faster than all of them would never be caught up with
 _NOT_THERE = frozenset({SEGMENT_MISSING, SEGMENT_FOREIGN})
+_TRIES = 5  # to check a journal whose retention drops all of it meanwhile
 
 
 class VerifiedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,18 +139,20 @@ def verify(  # noqa: PLR0913 - a user's choices, all by name
     same, whatever is appended later. With ``until_commit`` it is of all up to this commit, as
     ``digest_commit`` of another copy's report names it. ``processes`` is how many
     examine segments, this one included; by default as many as there are cores, and pay. ``progress``
-    is told how many bytes were read, and of how many. Raises OSError if the directory cannot be
-    listed.
+    is told how many bytes were read, and of how many. Raises ArgumentError for a directory in which
+    no file is a journal's, as an AURORA_PATH; OSError if it cannot be listed.
     """
     bound = Bound(
         position=NO_BOUND if until is None else until,
         commit=NO_BOUND if until_commit is None else until_commit,
     )
-    for _ in range(_RUNS_MAX):
+    for _ in range(_TRIES):
         verification = _Verification(effects, os.path.abspath(path), bound, processes, progress)
         verification.run()
         if not verification.is_overtaken:
             break
+    else:
+        verification.tell_overtaken()
     return verification.report(with_digest=digest or until is not None or until_commit is not None)
 
 
@@ -174,13 +179,13 @@ class _Verification:
         self.done_bytes = self.total_bytes = 0
         self.last_position: int | None = None
         self.last_commit: int | None = None  # of what was checked; None: not known
-        # Whether retention dropped everything while it was looked at: then nothing was checked.
-        self.is_overtaken = False
+        self.is_overtaken = False  # all that there was has been dropped meanwhile
 
     def run(self) -> None:
         """Check everything."""
         evidence = self.evidence
         if evidence.is_unborn:
+            refuse_no_files(self.files, self.path)
             evidence.findings[:] = [one for one in evidence.findings if one.kind in UNCHECKED_KINDS]
             return
         self._check_small_files()
@@ -193,6 +198,8 @@ class _Verification:
             for target, result in results:
                 self._check(target, result)
         self.is_overtaken = bool(targets.found) and not self.checked
+        if self.is_overtaken:
+            return
         self._check_mark(targets.mark is not None)
         self._check_others()
         manifest = evidence.manifest
@@ -202,6 +209,19 @@ class _Verification:
             self._check_runs()
         self.findings.extend(
             disagreements(self.path, [(target, result.facts) for target, result in self.checked])
+        )
+
+    def tell_overtaken(self) -> None:
+        """Say that retention drops segments faster than they are checked: nothing was."""
+        self.findings.append(
+            Finding(
+                kind=UNREADABLE,
+                path=self.path,
+                offset=None,
+                expected="segments that stay until they are checked",
+                found="that `retain` drops all of them before that",
+                cure=f"aurora-es verify {shlex.quote(self.path)}",
+            )
         )
 
     def _check_small_files(self) -> None:
@@ -305,7 +325,8 @@ class _Verification:
     def _looked_for_elsewhere(self, target: Target, result: SegmentResult) -> SegmentResult:
         """The same, if another file holds more of the segment: then less is lost, or nothing.
 
-        The raw file of a cooled segment is there for a while, and a repair takes what holds most.
+        The raw file of a cooled segment is there for a while, somebody may have given a file another
+        name, and a repair takes what holds most.
         """
         wanted = (target.genesis_id, target.segment_number, target.base_position)
         if result.is_unread:
@@ -317,7 +338,8 @@ class _Verification:
         )
         is_missing = any(one.kind in _NOT_THERE for one in result.findings)
         holder = ""
-        for name, header in self.evidence.headers().items():
+        renamed = renamed_segments(self.files, self.path, target.genesis_id)
+        for name, header in (self.evidence.headers() | renamed).items():
             found = (header.genesis_id, header.segment_number, header.base_position)
             if name == target.file_name or found != wanted:
                 continue

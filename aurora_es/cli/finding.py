@@ -6,6 +6,7 @@ Theory of operation: see ``aurora_es/inspection/finding.py``, whose names comman
 from __future__ import annotations
 
 import os
+import shlex
 
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.format.names import CURSORS, MESSAGES
@@ -126,7 +127,8 @@ def refuse_queue(path: str) -> None:
         if path in {directory, *journals} and {*journals} <= {*journals_below(directory).journals}:
             message = (
                 f"{path}: expected no queue, found one with names, some of which may have yet to"
-                f" receive what would be dropped; run `aurora-es queue retain {directory}`"
+                " receive what would be dropped; run `aurora-es queue retain"
+                f" {shlex.quote(directory)} --older-than 7d --dry-run`, or with another bound"
             )
             raise PathError(message)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aurora_es import Journal, Record, RollCycle, Sync
-from aurora_es.care import verify
+from aurora_es.care import examining, verify
+from aurora_es.care.findings import UNREADABLE
+from aurora_es.errors import ArgumentError
 from aurora_es.files.layer import SYSTEM_EFFECTS
 from aurora_es.journal import background
+from aurora_es.journal.background_lock import BackgroundLock
 from aurora_es.journal.clearing import clear_away
 from aurora_es.journal.retention import retain
 from tests.care.test_examining import Examiners
-from tests.journal.support import ScriptedFiles, effects_with, open_with
+from tests.journal.support import open_with
 from tests.processes.workers import Worker
 
 CHECKS = 10  # of a journal that goes on meanwhile
@@ -88,29 +92,41 @@ def test_no_false_alarm(
         os.waitpid(writer, 0)
 
 
-def test_all_is_dropped_while_it_is_looked_at(tmp_path: Path) -> None:
-    """Then what is there now is checked, and not nothing."""
+@pytest.mark.parametrize("times", [1, 4, 5])
+def test_all_that_is_checked_is_dropped_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The check begins again; after five times it says that nothing could be checked."""
     path = str(tmp_path / "journal")
-    files = ScriptedFiles()
-    with open_with(path, roll_cycle=RollCycle.events(2)) as journal:
-        journal.append([record(0), record(1)])
-        journal.append([record(2)])
+    left = times
+    real = examining.examine_all
 
-        def drop_first(call: Callable[[], object], place: str, *_: object) -> object:
-            if place.endswith(".segment"):
-                del files.reactions["open"]
-                for number in range(3, 9):
-                    journal.append([record(number)])
-                background.seal(path)
-                retain(path, before_position=7)
+    def dropping(*arguments: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            with open_with(path, roll_cycle=RollCycle.events(1)) as journal:
+                last = journal.append([record(journal.last_position)])[-1]
+                journal.append([record(last)])
+            background.seal(path)
+            retain(path, before_position=last + 1)
+            with BackgroundLock(SYSTEM_EFFECTS, path, timeout=5):
                 clear_away(SYSTEM_EFFECTS, path, at_once=True)
-            return call()
+        yield from real(*arguments)
 
-        files.reactions["open"] = drop_first
-        report = verify(path, digest=True, effects=effects_with(files))
-    assert report.is_whole
-    assert (report.first_position, report.last_position) == (7, 9)
-    assert report.digest_position == 9
+    monkeypatch.setattr(sys.modules[verify.__module__], "examine_all", dropping)
+    with open_with(path, roll_cycle=RollCycle.events(1)) as journal:
+        journal.append([record(0)])
+    report = verify(path, digest=True)
+    assert not left, report
+    assert not report.is_damaged
+    if times < 5:
+        assert report.is_whole
+        assert report.last_position == report.digest_position == 1 + 2 * times
+    else:
+        (finding,) = report.findings
+        assert finding.kind == UNREADABLE
+        assert finding.cure == f"aurora-es verify {path}"
 
 
 def test_the_digest_of_a_position_stays(tmp_path: Path) -> None:
@@ -148,6 +164,19 @@ def test_an_empty_journal_and_one_not_finished(tmp_path: Path) -> None:
     (path / "manifest").unlink()
     report = verify(path)
     assert (report.is_whole, report.segments) == (True, ())
+
+
+def test_a_directory_that_is_no_journal(tmp_path: Path) -> None:
+    """It is refused: whole is only what was checked."""
+    for path in (tmp_path / "store", tmp_path / "store" / "Bank"):
+        path.mkdir()
+        with pytest.raises(ArgumentError, match=f"`aurora-es verify {path}` checks all journals"):
+            verify(path)
+    with open_with(str(tmp_path / "store" / "Bank" / "events")) as journal:
+        journal.append([record(0)])
+    for path in (tmp_path / "store", tmp_path / "store" / "Bank"):
+        with pytest.raises(ArgumentError, match="nothing was checked"):
+            verify(path)
 
 
 def test_progress_ends_with_everything(tmp_path: Path) -> None:

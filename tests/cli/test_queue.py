@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,7 +180,9 @@ def test_retain_of_a_journal_knows_no_names_and_says_so(path: Path) -> None:
     """A queue with names, and its journals, are refused; the message names the command that works."""
     for name in ("", "messages", "cursors"):
         message = refused(1, "retain", path / name, "--bytes-max", 0)
-        assert message.endswith(f"run `aurora-es queue retain {path}`\n")
+        command = re.search(r"run `aurora-es (queue retain .*)`, or with another bound", message)
+        assert command is not None, message
+        assert run(*shlex.split(command[1])).returncode == 0
     with open_queue(path.parent / "nameless", sync=Sync.NEVER) as queue:
         queue.acquire_sender().send(b"1")
     assert run("retain", path.parent / "nameless", "--bytes-max", 0).returncode == 0

@@ -49,8 +49,8 @@ CARE_MUTANTS = (
         (
             (
                 _BACKUP,
-                "            raise stop_error(file, walk.stop)\n        return size\n",
-                "            pass\n        return size\n",
+                "            raise stop_error(file, walk.stop)\n",
+                "            pass\n",
             ),
         ),
         killed_by="care/test_backup.py::test_a_damaged_tail_ends_the_backup",

@@ -294,6 +294,44 @@ DAMAGE_MUTANTS = (
         killed_by=f"{_STRANGE}::test_a_tail_that_somebody_has_blown_up",
     ),
     Mutant(
+        "verify does not look for a segment under other names",
+        (
+            (
+                "care/verify.py",
+                "        for name, header in (self.evidence.headers() | renamed).items():\n",
+                "        for name, header in self.evidence.headers().items():\n",
+            ),
+        ),
+        killed_by="care/test_renamed.py::test_a_renamed_segment",
+    ),
+    Mutant(
+        "repair moves copies of whole segments aside",
+        (
+            (
+                "care/plan.py",
+                "    if header is None or is_renamed(candidate.name):\n",
+                "    if header is None:\n",
+            ),
+        ),
+        killed_by="care/test_renamed.py::test_copies_of_what_is_whole_are_left_alone",
+    ),
+    Mutant(
+        "verify calls whole what was dropped before it was checked",
+        (
+            (
+                "care/verify.py",
+                "        self.is_overtaken = bool(targets.found) and not self.checked\n",
+                "        self.is_overtaken = False\n",
+            ),
+        ),
+        killed_by="care/test_live.py::test_all_that_is_checked_is_dropped_meanwhile",
+    ),
+    Mutant(
+        "a rebuild takes another journal's positions for its own",
+        (("rebuilding.py", "        self._refuse_another_journal()\n", ""),),
+        killed_by="face/test_rebuilding.py::test_an_application_that_began_anew",
+    ),
+    Mutant(
         "a journal is made in the place of one whose mark tells of commits",
         (("journal/creation.py", " if MARK in names else 0\n", " if False else 0\n"),),
         killed_by="care/test_only_the_mark.py::test_no_journal_is_made_in_its_place",

@@ -223,6 +223,26 @@ def test_an_application_that_was_restored(env: Environment, view: TicksView, lef
     assert rebuild(env) == left + 3
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_an_application_that_began_anew(env: Environment, counter_id: UUID, left: int) -> None:
+    """No epoch says that its directory was removed: refused, and what is named is the way on."""
+    root = Path(env["AURORA_PATH"])
+    shutil.rmtree(root / "Counters")
+    with Counters(env) as application:
+        made = [application.begin(1) for _ in range(left)]
+    said = (
+        f"{root / 'Ticks'}: has tracked 'Counters' up to position 31, but that has {2 * left} now"
+    )
+    with pytest.raises(HistoryChangedError, match=said):
+        rebuild(env)
+    (root / "Ticks").rename(root / "aside")
+    with running(env, RightTicks) as runner:
+        made.append(runner.app.begin(2))
+        runner.wait(2 * left + 3, timeout=PATIENCE_SECONDS)
+        assert dict(runner.view.ticks.items()) == dict.fromkeys(made[:-1], 1) | {made[-1]: 2}
+    assert rebuild(env) == 2 * left + 3
+
+
 _READER = """
 import sys
 from tests.face.support import factory_on
