@@ -12,7 +12,8 @@ from aurora_es.care.rebuild import RebuildReport, rebuild
 from aurora_es.care.repair import Repair, RepairReport, repair
 from aurora_es.care.restore import RestoredJournal, RestoreReport, restore
 from aurora_es.care.settings import SettingsReport, change_settings
-from aurora_es.care.verify import VerifiedSegment, VerifyReport, verify
+from aurora_es.care.verify import verify
+from aurora_es.care.verify_report import VerifiedSegment, VerifyReport
 
 __all__ = [
     "Advice",

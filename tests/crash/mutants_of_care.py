@@ -246,7 +246,7 @@ CARE_MUTANTS = (
         (
             (
                 "care/locks.py",
-                "        if LOCK not in without:\n",
+                "        if LOCK in names:\n",
                 "        if False:\n",
             ),
         ),
