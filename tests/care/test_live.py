@@ -24,6 +24,8 @@ from tests.journal.support import open_with
 from tests.processes.workers import Worker
 
 CHECKS = 10  # of a journal that goes on meanwhile
+OVERTAKEN = "that `retain` drops all of them before that"
+KEPT = 20_000  # records, so that few checks are overtaken by retention
 
 
 def record(number: int) -> Record:
@@ -47,7 +49,7 @@ def write_for_ever(path: str) -> None:
             )
             number += count or 1
             if number % 4000 < 4:
-                retain(path, before_position=max(1, number - 3000))
+                retain(path, before_position=max(1, number - KEPT))
 
 
 @pytest.mark.parametrize(("kill", "processes"), [(False, 1), (True, 1), (False, 2)])
@@ -75,6 +77,8 @@ def test_no_false_alarm(
             while checks < CHECKS or position <= 50 or (examiners and examiners.answers < 2):
                 assert os.waitpid(writer, os.WNOHANG) == (0, 0)
                 report = verify(path, digest=True, processes=processes)
+                if [one.found for one in report.findings] == [OVERTAKEN]:
+                    continue
                 assert report.findings == (), report.findings
                 assert report.digest is not None
                 assert report.digest_position is not None
