@@ -138,6 +138,8 @@ def _look(
             if error.errno == errno.ELOOP:
                 what = A_LINK if is_written or _leads_on(files, path, name) else A_DEAD_LINK
             yield Strange(name, expected, what)
+        elif error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise  # nothing is known of this one
         elif not (is_written and _is_only_for_its_owner(files, os.path.join(path, name))):
             found = f"one that cannot be opened: {error.strerror}"
             yield Strange(name, expected, found, is_kind_wrong=False)

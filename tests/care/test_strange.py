@@ -367,3 +367,13 @@ def test_a_tail_that_somebody_has_blown_up(
     assert (done.repairs, done.lost) == (planned.repairs, ())
     assert verify(path).is_whole
     check_repaired(effects, str(path), TRUTH, done)
+
+
+def test_where_no_more_files_can_be_opened_rights_are_not_blamed(tmp_path: Path) -> None:
+    """It is this process that lacks something, and not the file."""
+    path = write_store(tmp_path / "journal", SEALED)
+    (path / LOCK).touch(mode=0o600)
+    files = ScriptedFiles()
+    files.fail("open", error_of(errno.EMFILE))
+    with pytest.raises(OSError, match="Too many open files"):
+        strange_files(effects_with(files).files, str(path))
