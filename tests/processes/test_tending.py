@@ -67,7 +67,7 @@ def kill_tenders(path: str, kills: int) -> None:
     expected = [b"0"]
     reader = Journal.open(path, read_only=True)
     with (
-        Journal.open(path, roll_cycle=RollCycle.events(20), sync=Sync.NEVER) as journal,
+        Journal.open(path, roll_cycle=RollCycle.events(200), sync=Sync.NEVER) as journal,
         Worker("tender", path) as tender,
         reader,
     ):
