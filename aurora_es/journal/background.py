@@ -180,7 +180,7 @@ def main() -> int:
     """Work on the journal named on the command line, in the background of everything else."""
     os.nice(_NICENESS)
     try:
-        while work(sys.argv[1]).sealed_segments:
+        while work(sys.argv[1]) != WorkDone():
             pass  # meanwhile more may have been closed, by writers that saw somebody at work
     except LockTimeoutError:
         return 0  # another process is at it

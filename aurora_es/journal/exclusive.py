@@ -46,12 +46,13 @@ class ExclusiveAppend:
     def __init__(self, handle: Handle) -> None:
         """Prepare; the journal of ``handle`` exists and is open for appending."""
         self._handle = handle
-        self._lock = AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout)
         self._mark: Mark | None = None
         self._published = False
         # That was locked, and by whom: only while it is certain that it is held.
         self._held: object = None
         self._thread = 0
+        # Last: who finds a lock when this is thrown away needs all the rest to release it.
+        self._lock = AppendLock(handle, handle.effects.monotonic() + handle.lock_timeout)
 
     def __enter__(self) -> Self:
         """Take the lock, catch up, recover if need be; raises LockTimeoutError and others."""

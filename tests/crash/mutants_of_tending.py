@@ -33,8 +33,8 @@ TENDING_MUTANTS = (
         (
             (
                 "journal/background.py",
-                "        while work(sys.argv[1]).sealed_segments:\n            pass",
-                "        if work(sys.argv[1]).sealed_segments:\n            pass",
+                "        while work(sys.argv[1]) != WorkDone():\n            pass",
+                "        if work(sys.argv[1]) != WorkDone():\n            pass",
             ),
         ),
         killed_by="journal/test_background.py::test_a_background_run_takes_what_was_closed_meanwhile",
