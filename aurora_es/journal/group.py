@@ -133,6 +133,7 @@ class GroupCommit:
         with self._mutex:
             commit.left = True
             self._forget(commit)
+            self._handle.unresolved.pop(commit.commit_id, None)
         self._end_lead(commit)
 
     # Leading
