@@ -98,11 +98,6 @@ DAMAGE_MUTANTS = (
         killed_by=f"{_STRANGE}::test_a_tail_that_grows_while_older_segments_are_looked_at",
     ),
     Mutant(
-        "a journal of which all was dropped meanwhile is whole, unseen",
-        (("care/verify.py", "        if not verification.is_overtaken:\n", "        if True:\n"),),
-        killed_by="care/test_live.py::test_all_is_dropped_while_it_is_looked_at",
-    ),
-    Mutant(
         "an archive is one that its owner may not append to",
         (
             (

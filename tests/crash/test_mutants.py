@@ -27,6 +27,16 @@ def test_mutants_still_fit_the_source() -> None:
     assert len(_BY_NAME) == len(MUTANTS)
 
 
+def test_what_kills_a_mutant_is_there() -> None:
+    """A test that was renamed, or has gone, kills nothing."""
+    tests = Path(__file__).parent.parent
+    for mutant in MUTANTS:
+        file, _, name = mutant.killed_by.partition("::")
+        assert not file or (tests / file).is_file(), mutant.name
+        function = name.partition("[")[0]
+        assert not name or f"def {function}(" in (tests / file).read_text("utf-8"), mutant.name
+
+
 def test_unbroken_code_survives_the_hunt(tmp_path: Path) -> None:
     """The hunt itself finds nothing where nothing is broken."""
     assert hunt(Mutant("none", ()), tmp_path, 0.02).rounds == 0
