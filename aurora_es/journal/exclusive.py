@@ -9,8 +9,8 @@ publication leaves the handle in doubt, and the next owner of the lock recovers.
 A block may be left by another thread than entered it: a web framework runs both halves of a generator
 in whatever thread is free, and the collector closes an abandoned one in any. The mutex can't be
 released there. What others wait for is: the flock is given back, and the handle gets a new mutex, as
-after a fork. Who waits for the old one looks for a new one now and then. Nothing is committed that way, as the thread that
-entered might do other things with the handle meanwhile.
+after a fork; who waits for the old one looks for a new one now and then. Nothing is committed that
+way, as the thread that entered might do other things with the handle meanwhile.
 """
 
 from __future__ import annotations
