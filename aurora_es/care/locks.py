@@ -20,10 +20,9 @@ from aurora_es.format.names import (
     BACKGROUND_LOCK,
     LOCK,
     LOCK_FILES,
-    MANIFEST,
     MANIFEST_LOCK,
-    MARK,
     NEW_SUFFIX,
+    SMALL_FILES,
     is_sealed_file_name,
 )
 from aurora_es.journal.background_lock import BackgroundLock
@@ -57,9 +56,8 @@ def refuse_no_journal(files: Files, path: str) -> None:
 
 def refuse_no_files(files: Files, path: str) -> None:
     """Raise ArgumentError for a directory without a file that a journal, begun or not, may have."""
-    own = {MANIFEST, MARK, *LOCK_FILES}
     stems = [name.removesuffix(NEW_SUFFIX) for name in files.listdir(path)]
-    if any(stem in own or is_sealed_file_name(stem) for stem in stems):
+    if any(stem in SMALL_FILES or is_sealed_file_name(stem) for stem in stems):
         return
     message = (
         f"{path}: expected a journal, found no file of one; nothing was checked. `aurora-es verify"

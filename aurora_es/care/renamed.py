@@ -11,21 +11,14 @@ import os
 from typing import TYPE_CHECKING
 
 from aurora_es.errors import AuroraError
-from aurora_es.format.names import (
-    LOCK_FILES,
-    MANIFEST,
-    MARK,
-    NEW_SUFFIX,
-    RECOVERED,
-    is_sealed_file_name,
-)
+from aurora_es.format.names import NEW_SUFFIX, RECOVERED, SMALL_FILES, is_sealed_file_name
 from aurora_es.segment.file import SegmentFile
 
 if TYPE_CHECKING:
     from aurora_es.files.layer import Files
     from aurora_es.format.segment_header import SegmentHeader
 
-_OTHERS = frozenset((MANIFEST, MARK, RECOVERED, *LOCK_FILES))
+_OTHERS = SMALL_FILES | {RECOVERED}
 
 
 def is_renamed(name: str) -> bool:

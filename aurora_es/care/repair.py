@@ -175,11 +175,10 @@ class _Repair(NamedTuple):
             plan = make_plan(effects.files, found, steps.done, verified=known.whole)
             caches = known.damaged({one.number for one in plan.repaired})
             begun = begun_repairs(effects.files, path)
-            report = _report(effects, plan, caches, strange, begun)
-            # Else files are moved aside, and no more.
-            is_changed = len(report.repairs) > len(strange)
-            names = _changed_files(plan, caches) if is_changed else []
-            if is_changed:
+            repairs = (*_repairs(effects, plan), *_cache_repairs(caches))
+            report = _report(effects, plan, repairs, strange, begun)
+            names = _changed_files(plan, caches) if repairs else []
+            if repairs:
                 moved = {*caches, *(one.name for one in strange)}
                 refuse_directories(effects.files, path, {*found.names} - moved)
                 refuse_shared_mark(effects.files, path)
@@ -192,7 +191,7 @@ class _Repair(NamedTuple):
                 lost = Begun(lost=report.lost, lost_behind=report.lost_behind)
                 keep(effects.files, path, report.kept_in, names, msgspec.json.encode(report), lost)
                 begun[report.kept_in] = lost
-            if is_changed:
+            if repairs:
                 steps.add(len(plan.repaired) + len(plan.segments))
                 execute(effects, plan, {number for number, _ in caches.values()}, steps.done)
             end_repairs(effects.files, begun)
@@ -222,12 +221,12 @@ def _warn_of_little_room(effects: Effects, plan: Plan) -> None:
 def _report(
     effects: Effects,
     plan: Plan,
-    caches: dict[str, tuple[int, str]],
+    planned: Sequence[Repair],
     strange: Sequence[Strange],
     begun: dict[str, Begun],
 ) -> RepairReport:
     moved = [Repair(file=one.name, problem=one.problem, action=_MOVED) for one in strange]
-    repairs = (*moved, *_repairs(effects, plan), *_cache_repairs(caches))
+    repairs = (*moved, *planned)
     assumptions = plan.assumptions
     if plan.found.settings is None and repairs:
         assumptions = (*assumptions, *what_was_assumed(manifest_anew(effects, plan.found)))

@@ -14,6 +14,7 @@ BACKGROUND_LOCK = "background.lock"
 MANIFEST_LOCK = "manifest.lock"
 RECOVERED = "recovered"
 LOCK_FILES = (LOCK, TURN, BACKGROUND_LOCK, MANIFEST_LOCK)
+SMALL_FILES = frozenset((MANIFEST, MARK, *LOCK_FILES))  # that a journal has one of each
 BACKUP = "backup"  # in the target of backups, beside the copies
 RUNNER_LOCK = "runner.lock"  # in the directory of an application, not in a journal
 # The two journals of a queue, in its directory.

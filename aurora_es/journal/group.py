@@ -221,8 +221,9 @@ class GroupCommit:
                     return None
                 # Only unlocking failed; what is published is acknowledged.
         except (AuroraError, OSError):
-            raise
+            raise  # before anything was taken
         except BaseException:
+            # Also one that comes in the middle of the answer to an error.
             lock.release()
             members = [*group]
             group.clear()  # it has no verdict
@@ -247,8 +248,8 @@ class GroupCommit:
                 records += member.record_count
 
     def _wake(self, group: Sequence[PreparedCommit]) -> None:
+        """Wake those who wait for a verdict that is there; again, if need be."""
         for member in group:
-            member.done = True
             if member.wakeup is not None and member.wakeup.locked():
                 member.wakeup.release()
 

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +47,15 @@ from tests.care.stores import (
     table,
     write_store,
 )
-from tests.journal.support import ScriptedFiles, effects_with, error_of, flip, open_with, snapshot
+from tests.journal.support import (
+    ScriptedFiles,
+    bind_socket,
+    effects_with,
+    error_of,
+    flip,
+    open_with,
+    snapshot,
+)
 
 TRUTH = {position: record(position) for position in range(1, LAST_POSITION + 1)}
 STRAY = "0000000009-00000000000000000099.segment"
@@ -61,21 +68,11 @@ def _directory(place: Path) -> None:
     (place / "notes").write_text("mine")
 
 
-def _socket(place: Path) -> None:
-    here = os.getcwd()
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(place.parent)  # the path of a socket may have 108 bytes only
-        try:
-            listening.bind(place.name)
-        finally:
-            os.chdir(here)
-
-
 MAKERS: dict[str, Callable[[Path], object]] = {
     "a directory": _directory,
     "a FIFO": os.mkfifo,
     "a link": lambda place: place.symlink_to(place.parent.parent / "outside"),
-    "a socket or a device": _socket,
+    "a socket or a device": bind_socket,
 }
 CASES = [
     *((LOCK, found) for found in MAKERS),

@@ -95,8 +95,8 @@ RULE_MUTANTS = (
         (
             (
                 _GROUP,
-                "        except BaseException:\n            lock.release()\n",
-                "        except BaseException:\n",
+                "            lock.release()\n            members",
+                "            members",
             ),
         ),
         killed_by="journal/test_interrupted_locks.py",

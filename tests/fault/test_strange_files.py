@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from aurora_es.format.names import BACKGROUND_LOCK, MANIFEST, MANIFEST_LOCK, MAR
 from aurora_es.journal import background
 from aurora_es.journal.clearing import clear_away
 from tests.fault.tampered import NEEDS_ROOT, SECONDS_MAX, expect_refusal, tampered_journal
-from tests.journal.support import message, segment_paths, states
+from tests.journal.support import bind_socket, message, segment_paths, states
 
 
 @pytest.fixture
@@ -47,13 +46,7 @@ def make_fifo(place: Path) -> None:
 def make_socket(place: Path) -> None:
     """Put a socket there."""
     place.unlink(missing_ok=True)
-    here = os.getcwd()
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(place.parent)  # the path of a socket may have 108 bytes only
-        try:
-            listening.bind(place.name)
-        finally:
-            os.chdir(here)
+    bind_socket(place)
 
 
 def make_device(place: Path) -> None:

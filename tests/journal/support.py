@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from aurora_es import CompressionFormat, Journal, Record, RollCycle, Sync
@@ -188,6 +190,17 @@ class FileState:
     size: int
     inode: int
     content: bytes | None
+
+
+def bind_socket(place: Path) -> None:
+    """Put a socket there."""
+    here = os.getcwd()
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(place.parent)  # the path of a socket may have 108 bytes only
+        try:
+            listening.bind(place.name)
+        finally:
+            os.chdir(here)
 
 
 def snapshot(directory: str | os.PathLike[str]) -> dict[str, FileState]:
